@@ -1,0 +1,48 @@
+"""hf_llmrec: train, evaluate, publish and serve LLM recommenders as ordinary Hugging Face models."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .registration import register
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "RecDataset": "data.interactions",
+    "ItemIndex": "data.item_index",
+    "make_demo_shop": "data.demo",
+    "build_index": "indexing.build",
+    "RQVAEConfig": "models.rqvae",
+    "RQVAEModel": "models.rqvae",
+    "LCRecTokenizer": "models.lcrec.tokenization_lcrec",
+    "Items": "models.lcrec.segments",
+    "Text": "models.lcrec.segments",
+    "ItemTrie": "generation.item_trie",
+    "recommend_items": "generation.beam_search",
+    "Ranker": "evaluation.ranker",
+    "evaluate_ranker": "evaluation.evaluator",
+    "LCRecRanker": "rankers.lcrec",
+    "PopularityRanker": "rankers.classical",
+    "load_ranker": "rankers.auto",
+    "LCRecTrainer": "trainers.lcrec_trainer",
+    "LCRecTrainingConfig": "trainers.lcrec_config",
+    "RecommendationPipeline": "pipelines.recommendation",
+}
+__all__ = sorted(_EXPORTS)
+
+if TYPE_CHECKING:
+    from .data.interactions import RecDataset as RecDataset
+    from .data.item_index import ItemIndex as ItemIndex
+
+
+def __getattr__(name: str):
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_EXPORTS[name]}", __name__), name)
+
+
+def __dir__():
+    return [*__all__, "__version__"]
+
+
+register()

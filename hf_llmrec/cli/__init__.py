@@ -1,0 +1,30 @@
+"""The command line: ``hf-llmrec COMMAND ...``; each command is also a script in ``recipes/``."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "build-index": ("build_index", "item texts or embeddings -> discrete item indices"),
+    "train-lcrec": ("train_lcrec", "alignment-tune a language model on item indices"),
+    "evaluate": ("evaluate", "full-ranking metrics of a saved model"),
+    "quickstart": ("quickstart", "train, evaluate and recommend on the bundled demo shop"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. Heavy imports happen in the command, after its name is known to be right."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help") or argv[0] not in COMMANDS:
+        lines = [f"  {name:<14}{text}" for name, (_, text) in COMMANDS.items()]
+        usage = (
+            "usage: hf-llmrec COMMAND [options]\n\n"
+            + "\n".join(lines)
+            + "\n\n`hf-llmrec COMMAND --help` lists options."
+        )
+        known = bool(argv) and argv[0] in ("-h", "--help")
+        print(usage if known or not argv else f"hf-llmrec: unknown command {argv[0]!r}\n{usage}", file=sys.stderr)
+        return 0 if known else 2
+    module, _ = COMMANDS[argv[0]]
+    return import_module(f"hf_llmrec.cli.{module}").main(argv[1:]) or 0

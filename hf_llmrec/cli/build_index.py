@@ -1,0 +1,80 @@
+"""``build-index``: item texts or embeddings -> discrete item indices, with a report and plots."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass, field
+
+from accelerate import PartialState
+from trl import TrlParser
+
+from ..indexing.build import build_index
+from ..indexing.plots import save_plots
+from ..indexing.report import format_report
+from ..indexing.text_embeddings import embed_items, item_texts, load_item_embeddings
+from .options import DatasetArguments, start_logging
+
+logger = logging.getLogger("hf_llmrec")
+
+
+@dataclass
+class IndexArguments(DatasetArguments):
+    """What to index, and how.
+
+    Args:
+        output_dir: folder for the index, its report and plots.
+        indexer: ``kmeans`` (residual k-means) or ``rqvae`` (the paper's RQ-VAE with uniform semantic mapping).
+        text_embeddings: safetensors file with (items, d) embeddings in the dataset's item order.
+        text_encoder: sentence-transformers model or causal LM that embeds the items' texts; without either, TF-IDF and
+            truncated SVD.
+        levels: codes per item.
+        codebook_size: codes per level (default: from the number of items, at most 256).
+        seed: fixes initialisation and order.
+    """
+
+    output_dir: str = field(default=None, metadata={"help": "folder for the index, its report and plots"})
+    indexer: str = field(default="kmeans", metadata={"help": "`kmeans` or `rqvae`"})
+    text_embeddings: str | None = field(default=None, metadata={"help": "safetensors with (items, d) embeddings"})
+    text_encoder: str | None = field(
+        default=None, metadata={"help": "sentence-transformers model or causal LM (default: TF-IDF + SVD)"}
+    )
+    levels: int = field(default=4, metadata={"help": "codes per item"})
+    codebook_size: int | None = field(default=None, metadata={"help": "codes per level (default: from the catalogue)"})
+    seed: int = field(default=0, metadata={"help": "fixes initialisation and order"})
+
+    def __post_init__(self):
+        if not self.output_dir:
+            raise ValueError("--output_dir is required")
+        if self.text_embeddings and self.text_encoder:
+            raise ValueError("give --text_embeddings or --text_encoder, not both")
+
+
+def run(arguments: IndexArguments) -> None:
+    """Embed, index, report and save."""
+    dataset, _ = arguments.load()
+    if arguments.text_embeddings:
+        embeddings = load_item_embeddings(arguments.text_embeddings, dataset)
+    else:
+        embeddings = embed_items(item_texts(dataset), source=arguments.text_encoder or "tfidf", seed=arguments.seed)
+    index = build_index(
+        embeddings,
+        dataset.item_ids,
+        indexer=arguments.indexer,
+        levels=arguments.levels,
+        codebook_size=arguments.codebook_size,
+        seed=arguments.seed,
+    )
+    index.save_pretrained(arguments.output_dir)
+    save_plots(index, arguments.output_dir)
+    print(format_report(index.report()))
+
+
+def main(argv: list[str] | None = None) -> int:
+    (arguments,) = TrlParser((IndexArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
+    start_logging()
+    # One process builds: the work is sequential, and the files must not be written twice.
+    if PartialState().is_main_process:
+        run(arguments)
+    PartialState().wait_for_everyone()
+    return 0

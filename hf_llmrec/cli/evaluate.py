@@ -1,0 +1,108 @@
+"""``evaluate``: full-ranking metrics of a saved model, on one process or several."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from dataclasses import dataclass, field
+
+import torch
+from accelerate import PartialState
+from trl import TrlParser
+
+from ..data.files import write_json
+from ..evaluation.evaluator import evaluate_ranker
+from ..evaluation.ranker import Ranker
+from ..rankers.auto import load_ranker
+from ..rankers.classical import PopularityRanker
+from .options import DatasetArguments, metric_table, run_facts, start_logging
+
+logger = logging.getLogger("hf_llmrec")
+
+
+@dataclass
+class EvaluateArguments(DatasetArguments):
+    """What to evaluate, and how.
+
+    Args:
+        model: recommender folder or Hub id, or ``popularity``.
+        split: ``test`` or ``validation``.
+        output: JSON file for the metrics.
+        num_beams, normalize, max_history, batch_size: replace the model's stored settings.
+        mask_seen: never recommend an item of the user's history.
+        users: evaluate a fixed random sample of so many users (0: all).
+    """
+
+    model: str = field(default=None, metadata={"help": "recommender folder or Hub id, or `popularity`"})
+    split: str = field(default="test", metadata={"help": "`test` or `validation`"})
+    output: str | None = field(default=None, metadata={"help": "JSON file for the metrics"})
+    num_beams: int | None = field(default=None, metadata={"help": "beams (default: the model's setting)"})
+    normalize: str | None = field(default=None, metadata={"help": "`vocab`, `level` or `children`"})
+    max_history: int | None = field(default=None, metadata={"help": "latest items read (default: the model's)"})
+    batch_size: int | None = field(default=None, metadata={"help": "prompts per forward pass"})
+    mask_seen: bool = field(default=False, metadata={"help": "never recommend an item of the history"})
+    users: int = field(default=0, metadata={"help": "evaluate a fixed random sample of so many users (0: all)"})
+
+    def __post_init__(self):
+        if not self.model:
+            raise ValueError("--model is required: a recommender folder, a Hub id, or `popularity`")
+        if self.split not in ("test", "validation"):
+            raise ValueError(f"--split must be test or validation, got {self.split!r}")
+
+    def load_ranker(self, dataset, split) -> Ranker:
+        if self.model == "popularity":
+            return PopularityRanker.fit(dataset, split)
+        overrides = {"num_beams": self.num_beams, "normalize": self.normalize, "batch_size": self.batch_size}
+        if self.max_history is not None:
+            overrides["prompt"] = {"max_history": self.max_history}
+        device = PartialState().device if torch.cuda.is_available() else None
+        return load_ranker(self.model, device=device, **overrides)
+
+
+def run(arguments: EvaluateArguments) -> dict:
+    """Evaluate, print the table and write ``--output``; returns the metrics."""
+    dataset, split = arguments.load()
+    cases = getattr(split, arguments.split)
+    if arguments.users:
+        cases = cases.sample(arguments.users, seed=0)
+    ranker = arguments.load_ranker(dataset, split)
+    began = time.perf_counter()
+
+    def progress(done: int, total: int) -> None:
+        if PartialState().is_main_process:
+            rate = done / max(time.perf_counter() - began, 1e-9)
+            print(f"\r{done}/{total} users, {rate:.0f} users/s", end="\n" if done == total else "", file=sys.stderr)
+
+    result = evaluate_ranker(
+        ranker,
+        cases,
+        dataset.item_ids,
+        user_ids=dataset.user_ids,
+        mask_seen=arguments.mask_seen,
+        on_progress=progress,
+    )
+    report = {
+        **result.metrics,
+        "split": arguments.split,
+        "protocol": arguments.protocol,
+        "mask_seen": arguments.mask_seen,
+        "max_history": ranker.max_history,
+        "catalogue_coverage": float(len({row for row in result.item_rows.ravel().tolist() if row >= 0}))
+        / dataset.num_items,
+        "train_only_users": split.train_only_users,
+        "duration_s": round(result.seconds, 2),
+        **run_facts(),
+    }
+    if PartialState().is_main_process:
+        print(metric_table({arguments.model: result.metrics}))
+        if arguments.output:
+            write_json(arguments.output, report)
+    return report
+
+
+def main(argv: list[str] | None = None) -> int:
+    (arguments,) = TrlParser((EvaluateArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
+    start_logging()
+    run(arguments)
+    return 0

@@ -1,0 +1,72 @@
+"""Options that several commands share, and how results are written."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from ..data.interactions import RecDataset
+from ..data.splits import RecSplit
+
+SPLITS = ("leave_one_out", "temporal")
+
+
+@dataclass
+class DatasetArguments:
+    """Which data, and how it is split.
+
+    Args:
+        dataset: folder or Hub id in the package's layout, or ``demo`` for the bundled synthetic shop.
+        k_core: keep users and items with at least so many interactions (0: all).
+        protocol: ``leave_one_out`` or ``temporal``.
+    """
+
+    dataset: str = field(metadata={"help": "folder or Hub id, or `demo` for the bundled synthetic shop"})
+    k_core: int = field(default=0, metadata={"help": "keep users and items with at least so many interactions"})
+    protocol: str = field(default="leave_one_out", metadata={"help": "`leave_one_out` or `temporal`"})
+
+    def load(self) -> tuple[RecDataset, RecSplit]:
+        """The dataset and its split."""
+        if self.protocol not in SPLITS:
+            raise ValueError(f"--protocol must be one of {SPLITS}, got {self.protocol!r}")
+        if self.dataset == "demo":
+            from ..data.demo import make_demo_shop
+
+            dataset = make_demo_shop().dataset
+            dataset = dataset.k_core(self.k_core) if self.k_core else dataset
+        else:
+            dataset = RecDataset.load(self.dataset, k_core=self.k_core)
+        return dataset, dataset.split(self.protocol)
+
+
+def start_logging() -> None:
+    """Log the package's notices to the terminal."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("hf_llmrec").setLevel(logging.INFO)
+
+
+def run_facts() -> dict[str, Any]:
+    """Versions and hardware, for result files."""
+    packages = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "hf_llmrec")
+    hardware = {"machine": platform.machine(), "torch_threads": torch.get_num_threads()}
+    if torch.cuda.is_available():
+        hardware["gpu"] = torch.cuda.get_device_name()
+    versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    return {"versions": versions, "hardware": hardware}
+
+
+def metric_table(results: dict[str, dict[str, float]]) -> str:
+    """Models as rows, metrics as columns, aligned for a terminal."""
+    columns = ["hit_rate@1", "hit_rate@5", "hit_rate@10", "ndcg@5", "ndcg@10"]
+    width = max(len(name) for name in results) + 2
+    lines = ["".ljust(width) + "".join(column.rjust(13) for column in columns) + "users".rjust(9)]
+    for name, metrics in results.items():
+        cells = "".join(f"{metrics[column]:13.4f}" for column in columns)
+        lines.append(name.ljust(width) + cells + f"{metrics['num_users']:9d}")
+    return "\n".join(lines)

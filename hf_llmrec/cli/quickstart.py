@@ -1,0 +1,107 @@
+"""``quickstart``: the whole way on the bundled demo shop, in a few minutes on a laptop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from trl import TrlParser
+
+from ..data.demo import DemoShop, make_demo_shop
+from ..data.files import write_json
+from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
+from ..evaluation.ranker import Ranker, rank_dense_scores
+from ..rankers.auto import load_ranker
+from ..rankers.classical import PopularityRanker
+from . import build_index, train_lcrec
+from .options import metric_table, start_logging
+
+logger = logging.getLogger("hf_llmrec")
+
+
+@dataclass
+class QuickstartArguments:
+    """Where to write, and how much to show.
+
+    Args:
+        output_dir: folder for the index, the model and ``metrics.json``.
+        users: how many users to show with their recommendations.
+    """
+
+    output_dir: str = field(default="outputs/quickstart", metadata={"help": "folder for index, model and metrics.json"})
+    users: int = field(default=5, metadata={"help": "how many users to show with their recommendations"})
+
+
+class OracleRanker(Ranker):
+    """Ranks by the demo generator's true next-item distribution, given history and the user's true community."""
+
+    def __init__(self, shop: DemoShop):
+        self.shop = shop
+        self.item_ids = shop.dataset.item_ids
+
+    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
+        if user_ids is None:
+            raise ValueError("the oracle needs user_ids: it knows each user's community")
+        rows = np.array([self.shop.dataset.user_row[user] for user in user_ids])
+        scores = self.shop.next_item_probabilities(histories, user_rows=rows)
+        return rank_dense_scores(scores, k, exclude=exclude, allowed=allowed)
+
+
+def show_users(shop: DemoShop, cases, result: EvaluationResult, count: int) -> str:
+    """Histories and recommendations of a few users, in titles."""
+    titles, lines = shop.dataset.titles, []
+    for number in np.linspace(0, len(cases) - 1, count).astype(int):
+        user = shop.dataset.user_ids[cases.user_rows[number]]
+        lines.append(f"\n{user} chose, oldest first:")
+        lines += [f"    {titles[item]}" for item in cases.histories[number][-6:]]
+        lines.append("  recommended (* is what the user chose next):")
+        for item in result.item_rows[number][:5]:
+            lines.append(f"  {'*' if item == cases.targets[number] else ' '} {titles[item]}")
+        if cases.targets[number] not in result.item_rows[number][:5]:
+            lines.append(f"    (chose next: {titles[cases.targets[number]]})")
+    return "\n".join(lines)
+
+
+def run(arguments: QuickstartArguments) -> dict[str, dict]:
+    """Index, train, evaluate, recommend; returns what ``metrics.json`` holds."""
+    began = time.perf_counter()
+    output = Path(arguments.output_dir)
+    shop = make_demo_shop()
+    dataset, split = shop.dataset, shop.dataset.split()
+    logger.info("demo shop: %d users, %d items", dataset.num_users, dataset.num_items)
+    build_index.main(["--dataset", "demo", "--output_dir", str(output / "index")])
+    config = resources.files("hf_llmrec").joinpath("cli/configs/lcrec_demo.yaml")
+    trained = time.perf_counter()
+    with resources.as_file(config) as path:
+        options = ["--config", str(path), "--dataset", "demo", "--index", str(output / "index")]
+        train_lcrec.main([*options, "--output_dir", str(output / "lcrec")])
+    training_s = time.perf_counter() - trained
+    rankers: dict[str, Ranker] = {
+        "popularity": PopularityRanker.fit(dataset, split),
+        "lcrec": load_ranker(output / "lcrec"),
+        "oracle": OracleRanker(shop),
+    }
+    results = {
+        name: evaluate_ranker(ranker, split.test, dataset.item_ids, user_ids=dataset.user_ids)
+        for name, ranker in rankers.items()
+    }
+    metrics = {name: result.metrics for name, result in results.items()}
+    write_json(output / "metrics.json", metrics)
+    print(show_users(shop, split.test, results["lcrec"], arguments.users))
+    print(f"\nTest users, full ranking over {dataset.num_items} items:\n{metric_table(metrics)}")
+    print(
+        f"\ntraining {training_s:.0f} s, all {time.perf_counter() - began:.0f} s; metrics in {output / 'metrics.json'}"
+    )
+    return metrics
+
+
+def main(argv: list[str] | None = None) -> int:
+    (arguments,) = TrlParser((QuickstartArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
+    start_logging()
+    run(arguments)
+    return 0

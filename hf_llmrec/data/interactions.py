@@ -1,0 +1,261 @@
+"""`RecDataset`: who interacted with what, and when; string ids outside, int32 CSR arrays inside."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from .files import write_text
+from .item_index import catalog_fingerprint
+from .loading import TABLES, arrow_table, read_tables
+from .splits import RecSplit, leave_one_out, temporal
+
+ITEM_TEXTS = ("title", "description", "brand", "categories")
+
+
+def _strings(table: pa.Table, column: str) -> list[str]:
+    """A text column as list of str, "" where missing; lists of categories are joined."""
+    if column not in table.column_names:
+        return [""] * len(table)
+    values = table.column(column).to_pylist()
+    return [" > ".join(map(str, v)) if isinstance(v, list) else (v or "").strip() for v in values]
+
+
+class RecDataset:
+    """An immutable recommendation dataset. Make one with `load` or `from_datasets`.
+
+    Attributes:
+        user_ids: str, in order of first appearance in the interactions. item_ids: str, in the order of the items table.
+        indptr: int32 (num_users + 1,). indices: int32 (num_interactions,), item rows per user in time order.
+        timestamps: int64 (num_interactions,), aligned with ``indices``, or ``None``.
+        titles, descriptions, brands, categories: one str per item, "" where missing. A title is never empty: it falls
+            back to description, brand, id.
+        reviews, intentions, preferences: pyarrow tables or ``None``.
+        notes: oddities that were accepted, counted.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        user_ids: list[str],
+        items: pa.Table,
+        indptr: np.ndarray,
+        indices: np.ndarray,
+        timestamps: np.ndarray | None,
+        tables: dict[str, pa.Table],
+        notes: dict[str, int],
+    ):
+        self.name, self.user_ids, self._items = name, user_ids, items
+        self.item_ids: list[str] = items.column("item_id").to_pylist()
+        self.indptr = np.asarray(indptr, dtype=np.int32)
+        self.indices = np.asarray(indices, dtype=np.int32)
+        self.timestamps = None if timestamps is None else np.asarray(timestamps, dtype=np.int64)
+        titles, self.descriptions, self.brands, self.categories = (_strings(items, column) for column in ITEM_TEXTS)
+        notes = {**notes, "empty_titles": sum(not title for title in titles)}
+        fallback = zip(titles, self.descriptions, self.brands, self.item_ids, strict=True)
+        self.titles = [title or description or brand or item for title, description, brand, item in fallback]
+        self.reviews, self.intentions, self.preferences = (
+            tables.get(t) for t in ("reviews", "intentions", "preferences")
+        )
+        self.notes = {**notes, "users_under_three": int((np.diff(self.indptr) < 3).sum())}
+        self.user_row = {user: row for row, user in enumerate(self.user_ids)}
+        self.item_row = {item: row for row, item in enumerate(self.item_ids)}
+        self.catalog_fingerprint = catalog_fingerprint(self.item_ids)
+        both = f"{self.catalog_fingerprint}:{catalog_fingerprint(self.user_ids)}"
+        self.fingerprint = hashlib.sha256(both.encode()).hexdigest()
+
+    @property
+    def num_users(self) -> int:
+        return len(self.user_ids)
+
+    @property
+    def num_items(self) -> int:
+        return len(self.item_ids)
+
+    @property
+    def num_interactions(self) -> int:
+        return len(self.indices)
+
+    def __repr__(self) -> str:
+        return (
+            f"RecDataset({self.name!r}: {self.num_users} users, {self.num_items} items, "
+            f"{self.num_interactions} interactions)"
+        )
+
+    # -- construction -------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, path_or_hub_id: str | os.PathLike, *, revision: str | None = None, k_core: int = 0) -> RecDataset:
+        """Read a dataset folder or a Hub dataset in the package's layout.
+
+        Args:
+            path_or_hub_id: a folder with ``interactions.parquet``, ``items.parquet`` and optional tables, or a Hub id
+                whose dataset has configurations of these names.
+            revision: of the Hub dataset.
+            k_core: see `RecDataset.k_core`; 0 keeps everything.
+
+        Raises:
+            FileNotFoundError: no such folder, or a table is missing.
+            ValueError: bad content; names file, row and column.
+        """
+        tables = read_tables(path_or_hub_id, revision)
+        dataset = cls._from_tables(tables, Path(path_or_hub_id).name)
+        return dataset.k_core(k_core) if k_core else dataset
+
+    @classmethod
+    def from_datasets(
+        cls, interactions: Any, items: Any, *, reviews=None, intentions=None, preferences=None, name: str = "dataset"
+    ) -> RecDataset:
+        """Build from `datasets.Dataset` objects, pyarrow tables, pandas frames or dictionaries of columns."""
+        given = dict(zip(TABLES, (interactions, items, reviews, intentions, preferences), strict=True))
+        tables = {t: (arrow_table(value, t, t), t) for t, value in given.items() if value is not None}
+        return cls._from_tables(tables, name)
+
+    @classmethod
+    def _from_tables(cls, tables: dict[str, tuple[pa.Table, str]], name: str) -> RecDataset:
+        interactions, source = tables["interactions"]
+        items, items_source = tables["items"]
+        counts = pc.value_counts(items.column("item_id"))
+        if len(counts) != len(items):
+            item = next(c["values"].as_py() for c in counts if c["counts"].as_py() > 1)
+            rows = pc.indices_nonzero(pc.equal(items.column("item_id"), item)).to_pylist()
+            raise ValueError(f"{items_source}: column 'item_id': {item!r} occurs in rows {rows[:5]}")
+        if "timestamp" not in interactions.column_names and "position" not in interactions.column_names:
+            raise ValueError(f"{source}: needs a column 'timestamp' or 'position'")
+        users = pc.dictionary_encode(interactions.column("user_id").combine_chunks())
+        users = users.combine_chunks() if isinstance(users, pa.ChunkedArray) else users
+        user_rows = users.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        item_rows = pc.index_in(interactions.column("item_id"), value_set=items.column("item_id").combine_chunks())
+        if item_rows.null_count:
+            row = pc.index(pc.is_null(item_rows), True).as_py()
+            item = interactions.column("item_id")[row].as_py()
+            raise ValueError(f"{source}: row {row}: item {item!r} is not in {items_source}")
+        item_rows = item_rows.to_numpy().astype(np.int64)
+        by = "timestamp" if "timestamp" in interactions.column_names else "position"
+        when = interactions.column(by).to_numpy().astype(np.int64)
+        order = np.lexsort((when, user_rows))  # stable: equal times keep the order of the file
+        user_rows, item_rows, when = user_rows[order], item_rows[order], when[order]
+        user_ids = users.dictionary.to_pylist()
+        ties = int(((np.diff(when) == 0) & (np.diff(user_rows) == 0)).sum())
+        repeated = len(user_rows) - len(np.unique(user_rows * max(len(items), 1) + item_rows))
+        known_users = pa.array(user_ids, type=pa.string())
+        extra = {}
+        for table, (value, table_source) in tables.items():
+            if table in ("interactions", "items"):
+                continue
+            for column, ids in (("user_id", known_users), ("item_id", items.column("item_id").combine_chunks())):
+                if column in value.column_names:
+                    unknown = pc.is_null(
+                        pc.index_in(value.column(column).cast(pa.string()), value_set=ids.cast(pa.string()))
+                    )
+                    if pc.any(unknown).as_py():
+                        row = pc.index(unknown, True).as_py()
+                        found = value.column(column)[row].as_py()
+                        raise ValueError(f"{table_source}: row {row}: column {column!r}: {found!r} is unknown")
+            extra[table] = value
+        return cls(
+            name=name,
+            user_ids=user_ids,
+            items=items,
+            indptr=np.concatenate([[0], np.cumsum(np.bincount(user_rows, minlength=len(user_ids)))]),
+            indices=item_rows,
+            timestamps=when if by == "timestamp" else None,
+            tables=extra,
+            notes={"time_ties": ties, "repeated_pairs": int(repeated)},
+        )
+
+    # -- use ----------------------------------------------------------------------------------------------------------
+
+    def sequence(self, user_row: int) -> np.ndarray:
+        """int32 item rows of a user, oldest first."""
+        return self.indices[self.indptr[user_row] : self.indptr[user_row + 1]]
+
+    def split(self, strategy: str = "leave_one_out", **shares: float) -> RecSplit:
+        """Hold interactions out: ``leave_one_out`` (per user, by time) or ``temporal`` (at points of global time)."""
+        if strategy == "leave_one_out":
+            return leave_one_out(self.indptr, self.indices)
+        if strategy == "temporal":
+            return temporal(self.indptr, self.indices, self.timestamps, **shares)
+        raise ValueError(f"unknown split {strategy!r}: leave_one_out or temporal")
+
+    def k_core(self, k: int) -> RecDataset:
+        """The largest part in which every user and item has at least ``k`` interactions (iterative).
+
+        Raises:
+            ValueError: nothing is left.
+        """
+        users = np.repeat(np.arange(self.num_users), np.diff(self.indptr))
+        keep = np.ones(self.num_interactions, dtype=bool)
+        while True:
+            user_counts = np.bincount(users[keep], minlength=self.num_users)
+            item_counts = np.bincount(self.indices[keep], minlength=self.num_items)
+            still = keep & (user_counts[users] >= k) & (item_counts[self.indices] >= k)
+            if still.sum() == keep.sum():
+                break
+            keep = still
+        if not keep.any():
+            raise ValueError(f"dataset {self.name!r}: no user and item is left in the {k}-core")
+        kept_users, kept_items = np.unique(users[keep]), np.unique(self.indices[keep])
+        ids = [self.user_ids[user] for user in kept_users]
+        items = self._items.take(pa.array(kept_items))
+        value_sets = {"user_id": pa.array(ids, type=pa.string()), "item_id": items.column("item_id").combine_chunks()}
+        tables = {}
+        for table in ("reviews", "intentions", "preferences"):
+            value = getattr(self, table)
+            if value is not None:
+                for column, known in value_sets.items():
+                    if column in value.column_names:
+                        value = value.filter(
+                            pc.is_in(value.column(column), value_set=known.cast(value.column(column).type))
+                        )
+                tables[table] = value
+        notes = {name: self.notes[name] for name in ("time_ties", "repeated_pairs")}
+        return RecDataset(
+            name=self.name,
+            user_ids=ids,
+            items=items,
+            indptr=np.concatenate([[0], np.cumsum(np.bincount(users[keep], minlength=self.num_users)[kept_users])]),
+            indices=np.searchsorted(kept_items, self.indices[keep]),
+            timestamps=None if self.timestamps is None else self.timestamps[keep],
+            tables=tables,
+            notes=notes,
+        )
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write Parquet tables and a card with ``configs``, so that ``load_dataset(path, "interactions")`` works.
+
+        Each file is written under a temporary name and renamed, the card last.
+        """
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        lengths = np.diff(self.indptr)
+        columns = {
+            "user_id": pa.array(self.user_ids, type=pa.string()).take(np.repeat(np.arange(self.num_users), lengths)),
+            "item_id": pa.array(self.item_ids, type=pa.string()).take(self.indices),
+        }
+        if self.timestamps is None:
+            columns["position"] = np.arange(self.num_interactions) - np.repeat(self.indptr[:-1], lengths)
+        else:
+            columns["timestamp"] = self.timestamps
+        tables = {"interactions": pa.table(columns), "items": self._items}
+        tables |= {t: getattr(self, t) for t in TABLES[2:] if getattr(self, t) is not None}
+        for name, table in tables.items():
+            temporary = path / f".{name}.parquet.tmp"
+            pq.write_table(table, temporary)
+            os.replace(temporary, path / f"{name}.parquet")
+        configs = "\n".join(
+            f"- config_name: {name}\n  data_files:\n  - split: train\n    path: {name}.parquet" for name in tables
+        )
+        write_text(
+            path / "README.md",
+            f"---\nconfigs:\n{configs}\ntags:\n- recommendation\n- hf_llmrec\n---\n\n# {self.name}\n\n{self.num_users} users, "
+            f"{self.num_items} items, {self.num_interactions} interactions.\n",
+        )

@@ -1,0 +1,244 @@
+"""`ItemIndex`: which codes each item has, and how that travels (arXiv 2311.09049, section 3.2)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from transformers.utils import cached_file
+
+from .files import read_json, write_json
+
+logger = logging.getLogger(__name__)
+
+INDEX_FILE = "item_index.json"
+TENSORS_FILE = "item_index.safetensors"
+_TOKEN = re.compile(r"^<([a-z])_(\d+)>$")
+
+
+def catalog_fingerprint(item_ids: Sequence[str]) -> str:
+    """sha256 (hex) of the item ids in order; length-prefixed, so that no two lists share one by concatenation."""
+    digest = hashlib.sha256()
+    for item in item_ids:
+        raw = item.encode("utf-8")
+        digest.update(len(raw).to_bytes(8, "big"))
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+def index_token(level: int, code: int) -> str:
+    """The token of a code: ``index_token(0, 12) == "<a_12>"``. At most 26 levels."""
+    if not 0 <= level < 26:
+        raise ValueError(f"level must lie in 0..25, got {level}")
+    return f"<{chr(ord('a') + level)}_{code}>"
+
+
+@dataclass(eq=False)
+class ItemIndex:
+    """Codes of a catalogue.
+
+    Args:
+        item_ids: one per row.
+        codes: int32 (num_items, levels).
+        codebook_sizes: codes per level.
+        codebooks: per level float32 (size, dim), the codewords; ``None`` when they are unknown (read from JSON).
+        metadata: how it was built, and the statistics of that (JSON values).
+
+    Raises:
+        ValueError: shapes do not match, a code lies outside its codebook, or an item id occurs twice.
+    """
+
+    item_ids: list[str]
+    codes: np.ndarray
+    codebook_sizes: tuple[int, ...]
+    codebooks: list[np.ndarray] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.item_ids = list(self.item_ids)
+        self.codes = np.ascontiguousarray(self.codes, dtype=np.int32)
+        self.codebook_sizes = tuple(int(size) for size in self.codebook_sizes)
+        if self.codes.ndim != 2 or self.codes.shape != (len(self.item_ids), len(self.codebook_sizes)):
+            raise ValueError(
+                f"codes must be ({len(self.item_ids)} items, {len(self.codebook_sizes)} levels), got {self.codes.shape}"
+            )
+        if len(set(self.item_ids)) != len(self.item_ids):
+            seen: set[str] = set()
+            twice = next(item for item in self.item_ids if item in seen or seen.add(item))
+            raise ValueError(f"item id {twice!r} occurs more than once in the index")
+        for level, size in enumerate(self.codebook_sizes):
+            column = self.codes[:, level]
+            if len(column) and (column.min() < 0 or column.max() >= size):
+                row = int(np.flatnonzero((column < 0) | (column >= size))[0])
+                raise ValueError(
+                    f"item {self.item_ids[row]!r}: code {int(column[row])} of level {level} lies outside 0..{size - 1}"
+                )
+        if self.codebooks is not None:
+            self.codebooks = [np.asarray(book, dtype=np.float32) for book in self.codebooks]
+            for level, (book, size) in enumerate(zip(self.codebooks, self.codebook_sizes, strict=True)):
+                if book.ndim != 2 or len(book) != size:
+                    raise ValueError(f"codebook of level {level} must be ({size}, dim), got {book.shape}")
+
+    @property
+    def num_items(self) -> int:
+        return len(self.item_ids)
+
+    @property
+    def levels(self) -> int:
+        return len(self.codebook_sizes)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the catalogue, see `catalog_fingerprint`."""
+        return catalog_fingerprint(self.item_ids)
+
+    def tokens(self) -> list[str]:
+        """All index tokens, level by level, code by code."""
+        return [index_token(level, code) for level, size in enumerate(self.codebook_sizes) for code in range(size)]
+
+    def item_tokens(self, row: int) -> list[str]:
+        """The tokens of one item, first level first."""
+        return [index_token(level, int(code)) for level, code in enumerate(self.codes[row])]
+
+    def collisions(self) -> int:
+        """How many items share their whole code string with another item."""
+        if not self.num_items:
+            return 0
+        _, inverse, counts = np.unique(self.codes, axis=0, return_inverse=True, return_counts=True)
+        return int((counts[inverse.ravel()] > 1).sum())
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether every item has a code string of its own."""
+        return self.collisions() == 0
+
+    def report(self) -> dict[str, Any]:
+        """Structure of the index, together with the statistics of its construction where they are known.
+
+        ``codes_used`` and ``entropy_bits`` per level; ``prefixes`` (distinct) and ``fan_out`` (mean, maximum number of
+        children) per level; ``collisions``; and what ``metadata["build"]`` holds.
+        """
+        used, entropy, prefixes, fan_mean, fan_max = [], [], [], [], []
+        parents = 1
+        for level, size in enumerate(self.codebook_sizes):
+            counts = np.bincount(self.codes[:, level], minlength=size)
+            share = counts[counts > 0] / max(counts.sum(), 1)
+            used.append(int((counts > 0).sum()))
+            entropy.append(float(-(share * np.log2(share)).sum()))
+            distinct = np.unique(self.codes[:, : level + 1], axis=0)
+            children = (
+                np.unique(distinct[:, :level], axis=0, return_counts=True)[1] if level else np.array([len(distinct)])
+            )
+            prefixes.append(len(distinct))
+            fan_mean.append(float(len(distinct) / max(parents, 1)))
+            fan_max.append(int(children.max()) if children.size else 0)
+            parents = len(distinct)
+        return {
+            "num_items": self.num_items,
+            "codebook_sizes": list(self.codebook_sizes),
+            "collisions": self.collisions(),
+            "codes_used": used,
+            "entropy_bits": entropy,
+            "prefixes": prefixes,
+            "fan_out_mean": fan_mean,
+            "fan_out_max": fan_max,
+            **self.metadata.get("build", {}),
+        }
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form without the codewords: enough to encode and decode items."""
+        return {
+            "item_ids": self.item_ids,
+            "codes": self.codes.tolist(),
+            "codebook_sizes": list(self.codebook_sizes),
+            "catalog_fingerprint": self.fingerprint,
+            "metadata": self.metadata,
+        }
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any], source: str = "item index") -> ItemIndex:
+        """Inverse of `to_dict`; errors name ``source``."""
+        try:
+            item_ids, sizes = value["item_ids"], value["codebook_sizes"]
+            codes = np.asarray(value["codes"], dtype=np.int32).reshape(len(item_ids), len(sizes))
+            index = cls(item_ids, codes, sizes, None, value.get("metadata", {}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{source}: not an item index ({error})") from error
+        if value.get("catalog_fingerprint") != index.fingerprint:
+            raise ValueError(f"{source}: the item ids do not match the recorded catalogue fingerprint")
+        return index
+
+    def save_pretrained(self, path: str | os.PathLike) -> None:
+        """Write ``item_index.json`` and, where codewords are known, ``item_index.safetensors``; each atomically."""
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        if self.codebooks is not None:
+            temporary = path / f".{TENSORS_FILE}.tmp"
+            tensors = {f"codebook.{level}": np.ascontiguousarray(book) for level, book in enumerate(self.codebooks)}
+            save_file(tensors, temporary, metadata={"catalog_fingerprint": self.fingerprint})
+            os.replace(temporary, path / TENSORS_FILE)
+        write_json(path / INDEX_FILE, {**self.to_dict(), "has_codebooks": self.codebooks is not None})
+
+    @classmethod
+    def from_pretrained(cls, path_or_hub_id: str | os.PathLike, **hub_kwargs: Any) -> ItemIndex:
+        """Read what `save_pretrained` wrote, from a folder or a Hub repository."""
+        try:
+            file = cached_file(str(path_or_hub_id), INDEX_FILE, **hub_kwargs)
+        except OSError as error:
+            raise FileNotFoundError(f"{path_or_hub_id} has no {INDEX_FILE}: not an item index ({error})") from error
+        value = read_json(file)
+        index = cls.from_dict(value, source=file)
+        if value.get("has_codebooks"):
+            tensors = load_file(cached_file(str(path_or_hub_id), TENSORS_FILE, **hub_kwargs))
+            books = [tensors[f"codebook.{level}"] for level in range(index.levels)]
+            index = cls(index.item_ids, index.codes, index.codebook_sizes, books, index.metadata)
+        return index
+
+    def to_json(self, path: str | os.PathLike) -> None:
+        """Write the public ``.index.json`` format: ``{item id: ["<a_1>", "<b_7>", ...]}``."""
+        write_json(path, {item: self.item_tokens(row) for row, item in enumerate(self.item_ids)})
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike) -> ItemIndex:
+        """Read the public ``.index.json`` format that LC-Rec and LETTER checkpoints use.
+
+        Items that share a code string are accepted and reported (`collisions`, and a warning).
+
+        Raises:
+            ValueError: names the file, and the item whose entry is malformed.
+        """
+        with open(path, encoding="utf-8") as stream:
+            value = json.load(stream)
+        if not isinstance(value, dict) or not value:
+            raise ValueError(f"{path}: expected a JSON object from item id to index tokens")
+        rows = []
+        levels = None
+        for item, tokens in value.items():
+            if not isinstance(tokens, list) or (levels is not None and len(tokens) != levels):
+                raise ValueError(f"{path}: item {item!r}: expected {levels or 'some'} index tokens, got {tokens!r}")
+            levels = len(tokens)
+            codes = []
+            for level, token in enumerate(tokens):
+                match = _TOKEN.match(token) if isinstance(token, str) else None
+                if match is None or ord(match.group(1)) - ord("a") != level:
+                    raise ValueError(f"{path}: item {item!r}: {token!r} is not an index token of level {level}")
+                codes.append(int(match.group(2)))
+            rows.append(codes)
+        codes = np.array(rows, dtype=np.int32)
+        index = cls(list(value), codes, tuple(int(size) + 1 for size in codes.max(axis=0)), None, {"source": str(path)})
+        shared = index.collisions()
+        index.metadata["collisions_when_read"] = shared
+        if shared:
+            logger.warning("%s: %d of %d items share their index with another", path, shared, index.num_items)
+        return index

@@ -1,0 +1,157 @@
+"""Reading the tables of a dataset, with errors that name file, row and column."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+REQUIRED = {
+    "interactions": {"user_id": "string", "item_id": "string"},
+    "items": {"item_id": "string", "title": "string"},
+    "reviews": {"user_id": "string", "item_id": "string", "text": "string", "timestamp": "integer"},
+    "intentions": {"user_id": "string", "item_id": "string", "text": "string"},
+    "preferences": {"user_id": "string", "text": "string"},
+}
+OPTIONAL = {
+    "interactions": {"timestamp": "integer", "position": "integer", "rating": "number"},
+    "items": {"description": "string", "brand": "string", "categories": "string"},
+    "intentions": {"timestamp": "integer"},
+}
+TABLES = tuple(REQUIRED)
+NULLABLE = {"title", "description", "brand", "categories", "rating", "text"}
+
+
+def _kind(type_: pa.DataType) -> str:
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        return "string"
+    if pa.types.is_integer(type_):
+        return "integer"
+    if pa.types.is_floating(type_) or pa.types.is_decimal(type_):
+        return "number"
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        return "list"
+    return str(type_)
+
+
+def check_table(table: pa.Table, name: str, source: str) -> pa.Table:
+    """Validate columns, types, nulls and encoding of one table.
+
+    Args:
+        table: the table.
+        name: a key of `REQUIRED`.
+        source: how errors call it, usually the file.
+
+    Returns:
+        the known columns only.
+
+    Raises:
+        ValueError: names the source, the column and, for values, the first bad row (0-based).
+    """
+    columns = {**REQUIRED[name], **OPTIONAL.get(name, {})}
+    missing = [column for column in REQUIRED[name] if column not in table.column_names]
+    if missing:
+        raise ValueError(f"{source}: missing column {missing[0]!r} (has {table.column_names})")
+    kept = [column for column in columns if column in table.column_names]
+    for column in kept:
+        values, wanted = table.column(column), columns[column]
+        kind = _kind(values.type)
+        joined_list = column == "categories" and kind == "list"
+        if kind != wanted and not (wanted == "number" and kind == "integer") and not joined_list:
+            if not (column in NULLABLE and pa.types.is_null(values.type)):
+                raise ValueError(f"{source}: column {column!r} must be {wanted}, is {values.type}")
+        if values.null_count and column not in NULLABLE:
+            row = pc.index(pc.is_null(values), True).as_py()
+            raise ValueError(f"{source}: row {row}: column {column!r} is null")
+        if kind == "string":
+            _check_utf8(values, column, source)
+    return table.select(kept)
+
+
+def _check_utf8(values: pa.ChunkedArray, column: str, source: str) -> None:
+    row = 0
+    for chunk in values.chunks:
+        try:
+            chunk.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raw = chunk.cast(pa.large_binary() if pa.types.is_large_string(chunk.type) else pa.binary())
+            for offset, value in enumerate(raw.to_pylist()):
+                try:
+                    (value or b"").decode("utf-8")
+                except UnicodeDecodeError:
+                    raise ValueError(f"{source}: row {row + offset}: column {column!r} is not UTF-8") from error
+            raise ValueError(f"{source}: column {column!r} is damaged ({error})") from error
+        row += len(chunk)
+
+
+def read_folder(path: Path) -> dict[str, tuple[pa.Table, str]]:
+    """The tables of a local folder: ``NAME.parquet`` or ``NAME/*.parquet``, by name with their source.
+
+    Raises:
+        FileNotFoundError: interactions or items are missing. ValueError: a file is not Parquet, or see `check_table`.
+    """
+    tables: dict[str, tuple[pa.Table, str]] = {}
+    for name in TABLES:
+        single = path / f"{name}.parquet"
+        files = [single] if single.is_file() else sorted((path / name).glob("*.parquet"))
+        if not files:
+            if name in ("interactions", "items"):
+                raise FileNotFoundError(f"{path}: no {name}.parquet: a dataset folder needs interactions and items")
+            continue
+        parts = []
+        for file in files:
+            try:
+                parts.append(check_table(pq.read_table(file), name, str(file)))
+            except pa.ArrowInvalid as error:
+                raise ValueError(f"{file}: not a readable Parquet file ({error})") from error
+        tables[name] = (pa.concat_tables(parts), str(files[0] if len(files) == 1 else path / name))
+    return tables
+
+
+def read_hub(hub_id: str, revision: str | None = None) -> dict[str, tuple[pa.Table, str]]:
+    """The tables of a Hub dataset, one configuration each."""
+    from datasets import concatenate_datasets, get_dataset_config_names, load_dataset
+
+    names = get_dataset_config_names(hub_id, revision=revision)
+    tables: dict[str, tuple[pa.Table, str]] = {}
+    for name in TABLES:
+        if name not in names:
+            if name in ("interactions", "items"):
+                raise ValueError(f"dataset {hub_id}: no configuration {name!r} (has {names})")
+            continue
+        splits = load_dataset(hub_id, name, revision=revision)
+        tables[name] = (
+            arrow_table(concatenate_datasets(list(splits.values())), name, f"{hub_id}:{name}"),
+            f"{hub_id}:{name}",
+        )
+    return tables
+
+
+def arrow_table(value: Any, name: str, source: str) -> pa.Table:
+    """A checked table from a `datasets.Dataset`, a pyarrow table, a pandas frame or a dictionary of columns."""
+    from datasets import Dataset
+
+    if isinstance(value, Dataset):
+        table = value.with_format("arrow")[:]
+    elif isinstance(value, pa.Table):
+        table = value
+    elif isinstance(value, dict):
+        table = pa.table(value)
+    else:
+        table = pa.Table.from_pandas(value, preserve_index=False)
+    return check_table(table, name, source)
+
+
+def read_tables(path_or_hub_id: str | os.PathLike, revision: str | None = None) -> dict[str, tuple[pa.Table, str]]:
+    """Tables of a folder when there is one of that name, else of a Hub dataset."""
+    path = Path(path_or_hub_id)
+    if path.is_dir():
+        return read_folder(path)
+    text = str(path_or_hub_id)
+    if path.is_absolute() or text.startswith((".", "~")) or text.count("/") > 1:
+        raise FileNotFoundError(f"{path}: no such dataset folder")
+    return read_hub(text, revision)

@@ -1,0 +1,65 @@
+"""The two JSON files that make a saved model a recommender: its catalogue and how it recommends."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import cached_file
+
+from .files import read_json, write_json
+
+CATALOG_FILE = "item_catalog.json"
+RECOMMENDER_FILE = "recommender.json"
+
+
+@dataclass(frozen=True)
+class ItemCatalog:
+    """Items in embedding-row order.
+
+    Attributes:
+        item_ids, titles: one entry per row.
+        dataset_fingerprint: of the dataset that the model was trained on.
+    """
+
+    item_ids: list[str]
+    titles: list[str]
+    dataset_fingerprint: str
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write ``item_catalog.json``."""
+        items = [{"item_id": i, "title": t} for i, t in zip(self.item_ids, self.titles, strict=True)]
+        write_json(Path(folder) / CATALOG_FILE, {"dataset_fingerprint": self.dataset_fingerprint, "items": items})
+
+    @classmethod
+    def load(cls, path_or_hub_id: str | os.PathLike, **hub_kwargs: Any) -> ItemCatalog:
+        """Read ``item_catalog.json`` of a folder or Hub repository."""
+        value = read_json(resolve_file(path_or_hub_id, CATALOG_FILE, **hub_kwargs))
+        items = value["items"]
+        return cls([x["item_id"] for x in items], [x["title"] for x in items], value["dataset_fingerprint"])
+
+
+def save_settings(folder: str | os.PathLike, method: str, settings: dict[str, Any]) -> None:
+    """Write ``recommender.json``: the method's name and how it recommends (prompt form, beams, normalisation...)."""
+    write_json(Path(folder) / RECOMMENDER_FILE, {"method": method, **settings})
+
+
+def load_settings(path_or_hub_id: str | os.PathLike, **hub_kwargs: Any) -> dict[str, Any]:
+    """Read ``recommender.json`` of a folder or Hub repository.
+
+    Raises:
+        FileNotFoundError: there is none: not a recommender folder.
+    """
+    return read_json(resolve_file(path_or_hub_id, RECOMMENDER_FILE, **hub_kwargs))
+
+
+def resolve_file(path_or_hub_id: str | os.PathLike, name: str, **hub_kwargs: Any) -> str:
+    """Local path of ``name`` in a folder or Hub repository; FileNotFoundError names both when it is missing."""
+    try:
+        return cached_file(str(path_or_hub_id), name, **hub_kwargs)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"{path_or_hub_id} has no {name}: it is not a recommender folder of hf_llmrec ({error})"
+        ) from error

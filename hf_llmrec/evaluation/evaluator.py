@@ -1,0 +1,101 @@
+"""Runs a `Ranker` over evaluation cases, on one process or several, and counts every user exactly once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from accelerate import PartialState
+from accelerate.utils import gather_object
+
+from ..data.splits import EvalCases
+from .metrics import ranking_metrics, target_ranks
+from .ranker import Ranker
+
+
+@dataclass
+class EvaluationResult:
+    """What one evaluation found.
+
+    Attributes:
+        metrics: see `ranking_metrics`.
+        ranks: int64 (n,), 0-based rank of every case's target, -1 for a miss, in the order of the cases.
+        item_rows: int64 (n, k), the dataset rows that were recommended, -1 padding.
+        seconds: wall-clock time of the ranking on this process.
+    """
+
+    metrics: dict[str, float | int]
+    ranks: np.ndarray
+    item_rows: np.ndarray
+    seconds: float
+
+
+def catalog_mapping(ranker_ids: Sequence[str], dataset_ids: Sequence[str]) -> np.ndarray | None:
+    """int64 map from the ranker's rows to the dataset's, or ``None`` when both have the same order.
+
+    Raises:
+        ValueError: the two catalogues do not hold the same items.
+    """
+    if list(ranker_ids) == list(dataset_ids):
+        return None
+    row = {item: index for index, item in enumerate(dataset_ids)}
+    unknown = [item for item in ranker_ids if item not in row]
+    if unknown or len(ranker_ids) != len(dataset_ids):
+        sample = f", for example {unknown[0]!r}" if unknown else ""
+        raise ValueError(
+            f"the model's catalogue ({len(ranker_ids)} items) does not match the dataset's ({len(dataset_ids)} items): "
+            f"{len(unknown)} of the model's items are not in the dataset{sample}. Use the dataset it was trained on."
+        )
+    return np.array([row[item] for item in ranker_ids], dtype=np.int64)
+
+
+def evaluate_ranker(
+    ranker: Ranker,
+    cases: EvalCases,
+    dataset_item_ids: Sequence[str],
+    *,
+    user_ids: Sequence[str] | None = None,
+    k: int = 10,
+    mask_seen: bool = False,
+    chunk_size: int = 1024,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> EvaluationResult:
+    """Rank the whole catalogue for every case and compute HR and NDCG (full ranking; a hit is the same item id).
+
+    Under several processes (``accelerate launch``, torchrun) each process ranks a contiguous share and all receive
+    the same result: ranks are gathered per case and the metrics computed once, so they equal a single process's.
+
+    Args:
+        ranker: the model.
+        cases: who is evaluated, with which history and target (item rows of the dataset).
+        dataset_item_ids: the dataset's item ids in row order.
+        user_ids: ids of all users of the dataset, for rankers that know users.
+        k: length of the rankings, at least the largest metric cut-off (10).
+        mask_seen: never recommend an item of the user's history.
+        chunk_size: cases per call of `Ranker.rank`.
+        on_progress: called with (cases done, cases of this process).
+    """
+    state = PartialState()
+    to_dataset = catalog_mapping(ranker.item_ids, dataset_item_ids)
+    to_ranker = None if to_dataset is None else np.argsort(to_dataset)
+    bounds = np.linspace(0, len(cases), state.num_processes + 1).astype(np.int64)
+    start, stop = int(bounds[state.process_index]), int(bounds[state.process_index + 1])
+    pieces: list[np.ndarray] = []
+    began = time.perf_counter()
+    for first in range(start, stop, chunk_size):
+        last = min(first + chunk_size, stop)
+        histories = [cases.histories[i] for i in range(first, last)]
+        if to_ranker is not None:
+            histories = [to_ranker[history] for history in histories]
+        ids = None if user_ids is None else [user_ids[u] for u in cases.user_rows[first:last]]
+        rows, _ = ranker.rank(histories, k, user_ids=ids, exclude=histories if mask_seen else None)
+        pieces.append(rows if to_dataset is None else np.where(rows >= 0, to_dataset[rows], -1))
+        if on_progress is not None:
+            on_progress(last - start, stop - start)
+    seconds = time.perf_counter() - began
+    mine = np.concatenate(pieces) if pieces else np.empty((0, k), dtype=np.int64)
+    item_rows = np.concatenate(gather_object([mine])) if state.num_processes > 1 else mine
+    ranks = target_ranks(item_rows, cases.targets)
+    return EvaluationResult(ranking_metrics(ranks), ranks, item_rows, seconds)

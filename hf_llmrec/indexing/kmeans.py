@@ -1,0 +1,63 @@
+"""Residual k-means: each level clusters what the levels before it left over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
+
+
+@dataclass
+class Quantization:
+    """Codes before the collision-free assignment, and what they were made from.
+
+    Attributes:
+        codes: int32 (n, levels).
+        codebooks: per level float32 (size, dim).
+        residuals: float32 (n, dim), what is left before the last level; the last level's codewords quantise it.
+        inputs: float32 (n, dim), the centred vectors that were quantised.
+    """
+
+    codes: np.ndarray
+    codebooks: list[np.ndarray]
+    residuals: np.ndarray
+    inputs: np.ndarray
+
+    def reconstruction(self) -> np.ndarray:
+        """float32 (n, dim): the sum of the codewords."""
+        return sum(book[self.codes[:, level]] for level, book in enumerate(self.codebooks))
+
+
+def residual_kmeans(
+    embeddings: np.ndarray, levels: int, codebook_size: int, *, seed: int = 0, iterations: int = 50
+) -> Quantization:
+    """Quantise by k-means on all items, level after level.
+
+    Args:
+        embeddings: float (n, dim).
+        levels: codes per item.
+        codebook_size: codes per level. With fewer distinct vectors than codes, the codes left over repeat the last
+            cluster's place, so that a codebook always has its full size.
+        seed: fixes the initialisation.
+        iterations: of Lloyd's algorithm, at most, per level.
+    """
+    inputs = np.asarray(embeddings, dtype=np.float32)
+    inputs = inputs - inputs.mean(axis=0)
+    residuals = inputs.copy()
+    codes, books, before_last = [], [], residuals
+    for level in range(levels):
+        before_last = residuals
+        clusters = min(codebook_size, len(np.unique(residuals, axis=0)))
+        # One thread gives the same sums in the same order, whatever the machine.
+        with threadpool_limits(limits=1):
+            kmeans = KMeans(clusters, n_init=1, max_iter=iterations, random_state=seed + level).fit(residuals)
+        book = np.asarray(kmeans.cluster_centers_, dtype=np.float32)
+        if clusters < codebook_size:
+            book = np.concatenate([book, np.repeat(book[-1:], codebook_size - clusters, axis=0)])
+        label = kmeans.labels_.astype(np.int32)
+        codes.append(label)
+        books.append(book)
+        residuals = residuals - book[label]
+    return Quantization(np.stack(codes, axis=1), books, before_last, inputs)

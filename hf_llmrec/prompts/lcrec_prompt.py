@@ -1,0 +1,67 @@
+"""What an LC-Rec model reads when it recommends: the prompt form it was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from ..models.lcrec.segments import Items, Text
+from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
+from .templates import fill, load_templates
+
+SEQ_FORMS = ("packed", "prefix")
+
+
+@dataclass(frozen=True)
+class LCRecPrompt:
+    """The form of the sequential-recommendation prompt, stored with the model.
+
+    Attributes:
+        form: ``packed`` (the history is a plain sequence and every position was a target) or ``prefix`` (the paper's:
+            an instruction around the history, one target per example; arXiv 2311.09049, section 3.3.1).
+        packed_prefix: text before the history in the packed form; empty for index-only models.
+        max_history: how many of the latest items are read.
+    """
+
+    form: str = "packed"
+    packed_prefix: str = ""
+    max_history: int = 20
+
+    def __post_init__(self):
+        if self.form not in SEQ_FORMS:
+            raise ValueError(f"seq_form must be one of {SEQ_FORMS}, got {self.form!r}")
+        if self.max_history < 1:
+            raise ValueError(f"max_history must be at least 1, got {self.max_history}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> LCRecPrompt:
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+
+    def encode_history(self, tokenizer: LCRecTokenizer, history: Sequence[int], template: int = 0) -> list[int]:
+        """Token ids after which the next item's index follows.
+
+        Args:
+            tokenizer: has the index vocabulary.
+            history: item rows, oldest first; only the latest ``max_history`` are read. May be empty.
+            template: which of the ``seq`` templates, in the prefix form.
+        """
+        recent = np.asarray(history)[-self.max_history :]
+        if self.form == "packed":
+            segments = [Text(self.packed_prefix)] if self.packed_prefix else []
+            segments += [Items(recent)] if len(recent) else []
+        else:
+            segments = fill(load_templates()["seq"][template].prompt, {"history": recent})
+        return tokenizer.encode_segments(segments, add_bos=True)
+
+    def encode_query(self, tokenizer: LCRecTokenizer, history: Sequence[int], query: str) -> list[int]:
+        """Token ids for a free-text wish, with or without a history (the ITE task's prompt)."""
+        recent = np.asarray(history)[-self.max_history :]
+        direction = "ite_history_intention_to_item" if len(recent) else "ite_intention_to_item"
+        values = {"history": recent, "intention": query}
+        return tokenizer.encode_segments(fill(load_templates()[direction][0].prompt, values), add_bos=True)

@@ -1,0 +1,83 @@
+"""Batches of rows of similar length, the same number of them in every epoch, from (seed, epoch) alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class LengthGroupedBatchSampler(Sampler):
+    """Yields lists of row numbers.
+
+    Rows are ordered by their length with random ties and cut into consecutive batches, and the batches are shuffled:
+    hardly any padding, and which rows meet changes from epoch to epoch.
+
+    Args:
+        lengths: ``lengths(epoch)`` gives int (n,) tokens per row.
+        batch_size: rows per batch, or
+        tokens_per_batch: so many tokens per batch, whatever the number of rows. Exactly one of the two.
+        seed: fixes the order.
+        num_processes: the number of batches is a multiple of this, so that no process idles or repeats rows.
+        on_epoch: called with the epoch number when it is set.
+
+    Raises:
+        ValueError: both or neither of the two sizes, or no rows.
+    """
+
+    # accelerate shards batch samplers of unknown size only with even_batches=False; the count is even by construction.
+    batch_size: int | None = None
+    drop_last = False
+
+    def __init__(
+        self,
+        lengths: Callable[[int], np.ndarray],
+        *,
+        batch_size: int | None = None,
+        tokens_per_batch: int | None = None,
+        seed: int = 0,
+        num_processes: int = 1,
+        on_epoch: Callable[[int], None] | None = None,
+    ):
+        if (batch_size is None) == (tokens_per_batch is None):
+            raise ValueError("give exactly one of batch_size and tokens_per_batch")
+        first = np.asarray(lengths(0))
+        if not len(first):
+            raise ValueError("there are no training rows")
+        self.lengths, self.seed, self.epoch, self._on_epoch = lengths, seed, 0, on_epoch
+        wanted = len(first) / batch_size if batch_size is not None else float(first.sum()) / tokens_per_batch
+        batches = math.ceil(math.ceil(wanted) / num_processes) * num_processes
+        if batches > len(first):
+            raise ValueError(f"{len(first)} training rows are too few for {num_processes} processes")
+        self._num_batches = batches
+        self._by_tokens = tokens_per_batch is not None
+        self.sampler = self  # where accelerate and transformers look for `set_epoch`
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose batches are yielded next."""
+        self.epoch = int(epoch)
+        if self._on_epoch is not None:
+            self._on_epoch(self.epoch)
+
+    def __len__(self) -> int:
+        return self._num_batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        lengths = np.asarray(self.lengths(self.epoch), dtype=np.float64)
+        order = np.argsort(lengths + rng.random(len(lengths)), kind="stable")
+        if self._by_tokens:
+            total = np.cumsum(lengths[order])
+            shares = np.linspace(0, total[-1], self._num_batches + 1)[1:-1]
+            cuts = np.searchsorted(total, shares, side="left")
+            # A single very long row may swallow a share: keep every batch non-empty.
+            cuts = np.maximum(cuts, np.arange(1, self._num_batches))
+            cuts = np.minimum(cuts, len(order) - np.arange(self._num_batches - 1, 0, -1))
+            cuts = np.maximum.accumulate(cuts)
+        else:
+            cuts = np.linspace(0, len(order), self._num_batches + 1)[1:-1].astype(np.int64)
+        batches = np.split(order, cuts)
+        for index in rng.permutation(self._num_batches):
+            yield batches[index].tolist()

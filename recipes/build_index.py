@@ -1,0 +1,11 @@
+"""Item texts or embeddings -> discrete item indices.
+
+accelerate launch recipes/build_index.py --dataset D --output_dir I [--indexer kmeans|rqvae]
+"""
+
+import sys
+
+from hf_llmrec.cli.build_index import main
+
+if __name__ == "__main__":
+    sys.exit(main())

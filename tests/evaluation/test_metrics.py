@@ -1,0 +1,51 @@
+import math
+
+import numpy as np
+import pytest
+
+from hf_llmrec.evaluation.metrics import hit_rate_at, ndcg_at, ranking_metrics, target_ranks
+from hf_llmrec.evaluation.ranker import rank_dense_scores
+
+
+def test_target_ranks_are_zero_based_and_minus_one_for_a_miss():
+    rows = np.array([[3, 1, 2], [5, 6, -1], [7, 8, 9]])
+    assert target_ranks(rows, np.array([3, 6, 4])).tolist() == [0, 1, -1]
+
+
+def test_an_item_named_twice_is_an_error():
+    with pytest.raises(ValueError, match="more than once"):
+        target_ranks(np.array([[1, 1]]), np.array([1]))
+
+
+def test_padding_is_never_a_hit():
+    with pytest.raises(ValueError, match="item rows"):
+        target_ranks(np.array([[-1, -1]]), np.array([-1]))
+
+
+def test_metrics_by_hand():
+    ranks = np.array([0, 4, 9, -1])
+    assert hit_rate_at(ranks, 1) == 0.25
+    assert hit_rate_at(ranks, 5) == 0.5
+    assert hit_rate_at(ranks, 10) == 0.75
+    assert ndcg_at(ranks, 5) == pytest.approx((1 + 1 / math.log2(6)) / 4)
+    assert ndcg_at(ranks, 10) == pytest.approx((1 + 1 / math.log2(6) + 1 / math.log2(11)) / 4)
+    assert set(ranking_metrics(ranks)) == {"hit_rate@1", "hit_rate@5", "hit_rate@10", "ndcg@5", "ndcg@10", "num_users"}
+
+
+def test_no_users_give_zero_not_nan():
+    assert ranking_metrics(np.array([], dtype=int))["ndcg@10"] == 0.0
+
+
+def test_dense_scores_break_ties_by_item_order_and_honour_masks():
+    scores = np.array([[1.0, 2.0, 2.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
+    rows, values = rank_dense_scores(
+        scores, 3, exclude=[np.array([1]), np.array([], dtype=int)], allowed=np.array([0, 1, 2])
+    )
+    assert rows.tolist() == [[2, 0, -1], [0, 1, 2]]
+    assert values[0].tolist() == [2.0, 1.0, -np.inf]
+
+
+def test_more_results_than_items_are_padded():
+    rows, values = rank_dense_scores(np.array([[0.5, 0.7]]), 4)
+    assert rows.tolist() == [[1, 0, -1, -1]]
+    assert np.isneginf(values[0, 2:]).all()

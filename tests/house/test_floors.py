@@ -1,0 +1,89 @@
+"""The house plan holds: floors import downwards only, no cycles, remote-code files stand alone, files stay short."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "hf_llmrec"
+# Lowest floor last; a floor imports only floors below it.
+FLOORS = (
+    "cli",
+    "registration",
+    "hub",
+    "pipelines",
+    "rankers",
+    "trainers",
+    "prompts",
+    "indexing",
+    "models",
+    "generation",
+    "evaluation",
+    "losses",
+    "data",
+)
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def package_imports(path: Path) -> set[str]:
+    """Absolute names of the package's modules that a file imports."""
+    name = module_name(path)
+    here = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "hf_llmrec"}
+        elif isinstance(node, ast.ImportFrom):
+            base = here.split(".")[: len(here.split(".")) - (node.level - 1)] if node.level else []
+            target = ".".join([*base, *([node.module] if node.module else [])])
+            if target.split(".")[0] == "hf_llmrec":
+                found |= {f"{target}.{alias.name}" if not node.module else target for alias in node.names}
+    return found
+
+
+def floor(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else None
+
+
+def test_every_room_is_in_the_plan():
+    rooms = {floor(module_name(path)) for path in FILES} - {None}
+    assert rooms <= set(FLOORS), rooms - set(FLOORS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down(path):
+    mine = floor(module_name(path))
+    if mine is None:  # hf_llmrec/__init__.py stands above all floors
+        return
+    for target in package_imports(path):
+        other = floor(target)
+        assert other is not None, f"{path.name} imports the package itself"
+        assert FLOORS.index(other) >= FLOORS.index(mine), f"{module_name(path)} imports upwards: {target}"
+
+
+def test_no_two_files_import_each_other():
+    graph = {module_name(path): package_imports(path) for path in FILES}
+    for name, targets in graph.items():
+        for target in targets & set(graph):
+            assert target == name or name not in graph[target], f"{name} and {target} import each other"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if path.name.startswith(("configuration_", "modeling_"))],
+    ids=lambda path: path.name,
+)
+def test_remote_code_imports_only_its_siblings(path):
+    folder = module_name(path).rpartition(".")[0]
+    for target in package_imports(path):
+        assert target.rpartition(".")[0] == folder, f"{path.name} imports {target}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_stay_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from hf_llmrec.trainers.batch_sampler import LengthGroupedBatchSampler
+
+LENGTHS = np.random.default_rng(0).integers(1, 80, size=503)
+
+
+def sampler(**kwargs):
+    return LengthGroupedBatchSampler(lambda epoch: LENGTHS, **kwargs)
+
+
+@pytest.mark.parametrize("size", [{"batch_size": 16}, {"tokens_per_batch": 700}])
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_every_row_once_and_an_even_number_of_batches(size, processes):
+    batches = sampler(num_processes=processes, **size)
+    drawn = list(batches)
+    assert len(drawn) == len(batches) and len(drawn) % processes == 0
+    assert all(drawn)
+    assert sorted(row for batch in drawn for row in batch) == list(range(len(LENGTHS)))
+
+
+def test_token_batches_hold_about_the_tokens_asked_for():
+    tokens = [LENGTHS[batch].sum() for batch in sampler(tokens_per_batch=700)]
+    assert max(tokens) < 700 * 1.3 and min(tokens) > 700 * 0.7
+
+
+def test_rows_of_similar_length_meet():
+    spread = [LENGTHS[batch].max() - LENGTHS[batch].min() for batch in sampler(batch_size=16)]
+    assert np.mean(spread) < 6
+
+
+def test_epochs_differ_and_repeat_exactly():
+    first, again = sampler(batch_size=16), sampler(batch_size=16)
+    epoch0 = list(first)
+    first.set_epoch(1)
+    assert list(first) != epoch0
+    assert list(again) == epoch0
+    again.set_epoch(1)
+    assert list(first) == list(again)
+
+
+def test_the_epoch_is_announced():
+    heard = []
+    sampler(batch_size=16, on_epoch=heard.append).set_epoch(3)
+    assert heard == [3]
+
+
+def test_one_giant_row_leaves_no_batch_empty():
+    lengths = np.array([1, 1, 1, 1, 1000])
+    drawn = list(LengthGroupedBatchSampler(lambda epoch: lengths, tokens_per_batch=251))
+    assert len(drawn) == 4 and all(drawn)
+    assert sorted(row for batch in drawn for row in batch) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("size", [{}, {"batch_size": 2, "tokens_per_batch": 3}])
+def test_exactly_one_size(size):
+    with pytest.raises(ValueError, match="exactly one"):
+        sampler(**size)

@@ -42,11 +42,9 @@ def train_corpus_tokenizer(
     names = _STYLES[style]
     special = list(dict.fromkeys(names.values()))
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    if vocab_size < len(special) + len(alphabet):
-        raise ValueError(
-            f"vocab_size must be at least {len(special) + len(alphabet)} (all bytes and {len(special)} special tokens), "
-            f"got {vocab_size}"
-        )
+    least = len(special) + len(alphabet)
+    if vocab_size < least:
+        raise ValueError(f"vocab_size must be at least {least} (256 bytes and special tokens), got {vocab_size}")
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()

@@ -65,7 +65,7 @@ class LCRecTrainingConfig(SFTConfig):
     )
     eval_users: int = field(default=2000, metadata={"help": "validation users ranked at each evaluation (0: all)"})
     # Defaults of TRL's that fit neither small models nor machines without a GPU.
-    gradient_checkpointing: bool = field(default=False, metadata={"help": "trade compute for memory"})
+    activation_checkpointing: bool | None = field(default=False, metadata={"help": "trade compute for memory"})
     bf16: bool | None = field(default=None, metadata={"help": "bf16 autocast; default: where a GPU supports it"})
     logging_steps: float = field(default=50, metadata={"help": "log every so many optimizer steps"})
     save_total_limit: int | None = field(default=2, metadata={"help": "how many checkpoints are kept"})

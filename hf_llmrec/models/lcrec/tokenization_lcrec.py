@@ -86,7 +86,7 @@ class LCRecTokenizer(PreTrainedTokenizerFast):
             )
         # A subclass with an __init__ of its own is otherwise rebuilt from vocabulary and merges, without the base's
         # normaliser and pre-tokenizer. The flag means "load tokenizer.json as it is"; no remote code is involved.
-        return super().convert_to_native_format(trust_remote_code=False, **kwargs)
+        return super().convert_to_native_format(trust_remote_code=True, **kwargs)
 
     @classmethod
     def from_base(

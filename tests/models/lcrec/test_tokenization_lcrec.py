@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from tokenizers import AddedToken
-from transformers import BertTokenizerLegacy, LlamaConfig, PreTrainedTokenizerFast
+from transformers import BertTokenizerLegacy, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
 
 from hf_llmrec.data.item_index import ItemIndex
 from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
@@ -71,6 +71,14 @@ def test_whatever_is_no_item_gives_minus_one(tokenizer, index):
     assert tokenizer.tokens_to_items(np.array(bad)).tolist() == [-1] * 5
 
 
+def test_an_unknown_token_is_not_read_as_the_first_code(bases):
+    tokenizer = LCRecTokenizer.from_base(bases["gpt2"], ItemIndex(["x", "y"], [[0, 0], [1, 1]], (2, 2)))
+    (a, b), (c, d) = tokenizer.item_token_ids
+    wrong = [[5, 5], [a, 5], [5, b], [b, a], [a, a], [a, -1], [c, b], [a, d]]
+    assert tokenizer.tokens_to_items(wrong).tolist() == [-1] * 8
+    assert tokenizer.tokens_to_items([[a, b], [c, d]]).tolist() == [0, 1]
+
+
 def test_deep_indices_do_not_overflow(bases):
     rng = np.random.default_rng(1)
     codes = np.unique(rng.integers(0, 200, (500, 12)), axis=0)
@@ -119,6 +127,7 @@ def folders(tokenizers, tmp_path_factory):
         tokenizer.save_pretrained(root / style)
     # As in a recommender folder: a model's config beside the tokenizer.
     LlamaConfig().save_pretrained(root / "llama")
+    Qwen2Config().save_pretrained(root / "qwen")  # AutoTokenizer takes its own class for this type, whatever we saved
     return root
 
 
@@ -161,6 +170,8 @@ def test_the_stock_class_in_a_fresh_process_gives_the_same_ids(folders, tokenize
         "       for s in ('llama', 'qwen', 'gpt2', 'bert')}\n"
         "auto = AutoTokenizer.from_pretrained(f'{root}/llama')\n"
         "out['auto'] = auto(strings)['input_ids']\n"
+        "auto_qwen = AutoTokenizer.from_pretrained(f'{root}/qwen')\n"
+        "out['auto_qwen'] = [type(auto_qwen).__name__, auto_qwen(strings)['input_ids']]\n"
         "out['pad'] = [auto.padding_side, auto.pad_token_id, auto.model_input_names]\n"
         "assert not any(name.startswith('hf_llmrec') for name in sys.modules)\n"
         "print(json.dumps(out))\n"
@@ -174,6 +185,7 @@ def test_the_stock_class_in_a_fresh_process_gives_the_same_ids(folders, tokenize
         assert stock[style] == tokenizer(STRINGS)["input_ids"], style
     llama = tokenizers["llama"]
     assert stock["auto"] == llama(STRINGS)["input_ids"]
+    assert stock["auto_qwen"] == ["Qwen2Tokenizer", tokenizers["qwen"](STRINGS)["input_ids"]]
     assert stock["pad"] == ["left", llama.pad_token_id, llama.model_input_names]
 
 

@@ -1,0 +1,78 @@
+"""Fixtures that several folders share: a small dataset with structure, its index, a tiny trained-size model."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import numpy as np
+import pytest
+import torch
+
+from hf_llmrec.data.interactions import RecDataset
+from hf_llmrec.indexing.build import build_index
+from hf_llmrec.models.lcrec.backbones import build_backbone
+from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.models.lcrec.index_embeddings import initialize_index_embeddings
+from hf_llmrec.models.lcrec.tokenization_lcrec import LCRecTokenizer
+
+NUM_ITEMS = 24
+
+
+def cyclic_dataset(num_users: int = 60, length: int = 8) -> RecDataset:
+    """Users walk along a ring of items, so that the next item follows from the last one."""
+    rng = np.random.default_rng(0)
+    users, items, positions = [], [], []
+    for user in range(num_users):
+        start = int(rng.integers(NUM_ITEMS))
+        for position in range(length):
+            users.append(f"u{user}")
+            items.append(f"i{(start + position) % NUM_ITEMS}")
+            positions.append(position)
+    intentions = {
+        "user_id": users[::2],
+        "item_id": items[::2],
+        "text": [f"I would like number {item[1:]}" for item in items[::2]],
+    }
+    preferences = {"user_id": sorted(set(users)), "text": ["likes to walk in circles"] * num_users}
+    return RecDataset.from_datasets(
+        {"user_id": users, "item_id": items, "position": positions},
+        {
+            "item_id": [f"i{item}" for item in range(NUM_ITEMS)],
+            "title": [f"Ring piece {item} {'red' if item % 2 else 'blue'}" for item in range(NUM_ITEMS)],
+            "description": [f"Piece number {item} of a ring" if item % 3 else "" for item in range(NUM_ITEMS)],
+        },
+        intentions=intentions,
+        preferences=preferences,
+        name="ring",
+    )
+
+
+@pytest.fixture(scope="session")
+def dataset() -> RecDataset:
+    return cyclic_dataset()
+
+
+@pytest.fixture(scope="session")
+def index(dataset):
+    vectors = np.random.default_rng(0).standard_normal((dataset.num_items, 8)).astype(np.float32)
+    return build_index(vectors, dataset.item_ids, levels=3, codebook_size=4)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(dataset, index):
+    base = train_corpus_tokenizer([*dataset.titles, *dataset.descriptions], vocab_size=400)
+    return LCRecTokenizer.from_base(base, index, dataset.titles)
+
+
+@pytest.fixture
+def model(tokenizer):
+    torch.manual_seed(0)
+    model = build_backbone(
+        "tiny",
+        tokenizer,
+        max_length=128,
+        overrides={"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2},
+    )
+    initialize_index_embeddings(model, tokenizer)
+    return model

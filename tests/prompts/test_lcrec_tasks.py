@@ -1,0 +1,137 @@
+import logging
+
+import numpy as np
+import pytest
+
+from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
+from hf_llmrec.prompts.lcrec_tasks import LCRecTaskRows, SequenceTargetRows
+from hf_llmrec.prompts.templates import fill, load_templates, stable_hash
+from hf_llmrec.prompts.training_text import held_out_intentions, intention_rows, preference_rows
+
+ALL = {"seq": 1.0, "mut": 1.0, "asy": 1.0, "ite": 1.0, "per": 1.0}
+
+
+@pytest.fixture
+def split(dataset):
+    return dataset.split()
+
+
+def rows_of(dataset, split, tokenizer, weights, prompt=None, **kwargs):
+    return LCRecTaskRows(dataset, split, tokenizer, prompt or LCRecPrompt(), weights, **kwargs)
+
+
+def answer(row):
+    return [token for token, label in zip(row["input_ids"], row["labels"], strict=True) if label != -100]
+
+
+def test_every_direction_has_several_templates_of_its_own():
+    templates = load_templates()
+    texts = [template.prompt for group in templates.values() for template in group]
+    assert len(set(texts)) == len(texts)
+    assert all(len(group) >= 2 for group in templates.values())
+
+
+def test_hash_is_stable_across_versions():
+    # Changing this value changes every run that is resumed.
+    assert int(stable_hash(1, 2, 3)) == int(stable_hash(1, 2, np.array([3]))[0])
+    assert len({int(stable_hash(0, epoch, row)) for epoch in range(20) for row in range(20)}) == 400
+
+
+def test_all_tasks_give_rows_with_loss_on_the_answer_only(dataset, split, tokenizer):
+    rows = rows_of(dataset, split, tokenizer, ALL)
+    assert set(rows.rows_per_direction) == set(load_templates()) - {"seq"} | {"seq_packed"}
+    for slot in range(0, len(rows), 7):
+        row = rows.build(slot, epoch=0)
+        assert len(row["input_ids"]) == len(row["labels"])
+        assert row["labels"][0] == -100 and answer(row)
+        assert all(label in (-100, token) for token, label in zip(row["input_ids"], row["labels"], strict=True))
+
+
+def test_packed_rows_make_every_item_a_target(dataset, split, tokenizer):
+    rows = rows_of(dataset, split, tokenizer, {"seq": 1.0})
+    assert len(rows) == dataset.num_users
+    found = {tuple(tokenizer.tokens_to_items(np.array(answer(rows.build(s, 0))).reshape(-1, 3))) for s in range(len(rows))}
+    assert found == {tuple(split.train_sequence(user)) for user in range(dataset.num_users)}
+
+
+def test_prefix_rows_end_in_the_next_item(dataset, split, tokenizer):
+    prompt = LCRecPrompt("prefix", max_history=3)
+    rows = rows_of(dataset, split, tokenizer, {"seq": 1.0}, prompt)
+    assert len(rows) == dataset.num_users * 5
+    row = rows.build(0, 0)
+    assert len(answer(row)) == 3  # one item of three levels, no end-of-sequence token
+    items = {int(i) for i in np.concatenate(tokenizer.level_token_ids)}
+    assert sum(token in items for token in row["input_ids"]) <= 3 * (3 + 1)
+
+
+def test_held_out_interactions_reach_no_row(dataset, split, tokenizer):
+    """What a user does last appears in none of its rows: only training items are answers and history."""
+    rows = rows_of(dataset, split, tokenizer, {"seq": 1.0, "ite": 1.0, "per": 1.0})
+    for history, item, _ in intention_rows(dataset, split):
+        assert len(history) < 6 and item >= 0
+    texts = {text for _, _, text in intention_rows(dataset, split)}
+    assert texts and len(intention_rows(dataset, split)) == 60 * 3  # positions 0, 2, 4; 6 is the validation item
+    assert len(held_out_intentions(dataset, split, "validation")) == 60
+    assert held_out_intentions(dataset, split, "test") == []
+    assert all(len(history) == 6 for history, _ in preference_rows(dataset, split))
+    assert len(rows) == 60 + 2 * 180 + 60
+
+
+def test_epochs_differ_and_repeat(dataset, split, tokenizer):
+    rows, again = (rows_of(dataset, split, tokenizer, {"mut": 1.0}, seed=3) for _ in range(2))
+    first = [rows.build(slot, 0) for slot in range(len(rows))]
+    assert first == [again.build(slot, 0) for slot in range(len(again))]
+    assert first != [rows.build(slot, 1) for slot in range(len(rows))]
+
+
+def test_small_weights_walk_through_all_candidates(dataset, split, tokenizer):
+    rows = rows_of(dataset, split, tokenizer, {"mut": 0.25})
+    titles = [slot for slot in range(len(rows)) if rows._directions[rows._slot_direction[slot]] == "mut_title_to_item"]
+    seen = {tuple(answer(rows.build(slot, epoch))) for slot in titles for epoch in range(4)}
+    assert len(titles) == 6 and len(seen) == dataset.num_items
+
+
+def test_item_dropout_leaves_items_out(dataset, split, tokenizer):
+    rows = rows_of(dataset, split, tokenizer, {"seq": 1.0}, item_dropout=0.5)
+    lengths = [len(answer(rows.build(slot, 0))) // 3 for slot in range(len(rows))]
+    assert 2 <= min(lengths) and 2.5 < np.mean(lengths) < 4.5
+
+
+def test_rows_fit_the_length_and_keep_the_answer(dataset, split, tokenizer):
+    rows = rows_of(dataset, split, tokenizer, ALL, LCRecPrompt("prefix"), max_length=24)
+    for slot in range(0, len(rows), 5):
+        row = rows.build(slot, 0)
+        assert len(row["input_ids"]) <= 24 and answer(row)
+
+
+def test_lengths_are_close_for_packed_rows(dataset, split, tokenizer):
+    rows = rows_of(dataset, split, tokenizer, {"seq": 1.0})
+    assert rows.lengths(0).tolist() == [len(rows.build(slot, 0)["input_ids"]) for slot in range(len(rows))]
+
+
+def test_a_missing_table_turns_its_task_off_with_a_notice(dataset, split, tokenizer, caplog, monkeypatch):
+    monkeypatch.setattr(dataset, "intentions", None)
+    with caplog.at_level(logging.WARNING):
+        rows = rows_of(dataset, split, tokenizer, {"seq": 1.0, "ite": 1.0})
+    assert "intentions" in caplog.text and set(rows.rows_per_direction) == {"seq_packed"}
+
+
+@pytest.mark.parametrize(
+    "weights, message", [({"sec": 1.0}, "unknown tasks"), ({"seq": -1.0}, "negative"), ({"seq": 0.0}, "no training row")]
+)
+def test_bad_mixtures(dataset, split, tokenizer, weights, message):
+    with pytest.raises(ValueError, match=message):
+        rows_of(dataset, split, tokenizer, weights)
+
+
+def test_placeholders_in_texts_stay_text(tokenizer):
+    segments = fill('"{title}" is {item}', {"title": "{item} <a_1> {history}", "item": [3]})
+    ids = tokenizer.encode_segments(segments)
+    items = {int(i) for i in np.concatenate(tokenizer.level_token_ids)}
+    assert sum(token in items for token in ids) == 3
+
+
+def test_validation_rows_hold_prompt_and_target(dataset, split, tokenizer):
+    rows = SequenceTargetRows(tokenizer, LCRecPrompt(), split.validation)
+    row = rows.build(5)
+    assert tokenizer.tokens_to_items(np.array([answer(row)])).tolist() == [split.validation.targets[5]]

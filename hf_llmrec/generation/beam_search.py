@@ -203,7 +203,9 @@ def recommend_items(
     if obstacle is not None:
         if obstacle not in _told:
             _told.add(obstacle)
-            logger.warning("%s: %s; decoding with generate() instead of the tree of beams", type(model).__name__, obstacle)
+            logger.warning(
+                "%s: %s; decoding with generate() instead of the tree of beams", type(model).__name__, obstacle
+            )
         return recommend_by_generate(
             model, input_ids, attention_mask, trie, level_token_ids, num_beams, k, normalize, exclude
         )

@@ -50,7 +50,9 @@ def test_all_tasks_give_rows_with_loss_on_the_answer_only(dataset, split, tokeni
 def test_packed_rows_make_every_item_a_target(dataset, split, tokenizer):
     rows = rows_of(dataset, split, tokenizer, {"seq": 1.0})
     assert len(rows) == dataset.num_users
-    found = {tuple(tokenizer.tokens_to_items(np.array(answer(rows.build(s, 0))).reshape(-1, 3))) for s in range(len(rows))}
+    found = {
+        tuple(tokenizer.tokens_to_items(np.array(answer(rows.build(s, 0))).reshape(-1, 3))) for s in range(len(rows))
+    }
     assert found == {tuple(split.train_sequence(user)) for user in range(dataset.num_users)}
 
 
@@ -117,7 +119,8 @@ def test_a_missing_table_turns_its_task_off_with_a_notice(dataset, split, tokeni
 
 
 @pytest.mark.parametrize(
-    "weights, message", [({"sec": 1.0}, "unknown tasks"), ({"seq": -1.0}, "negative"), ({"seq": 0.0}, "no training row")]
+    "weights, message",
+    [({"sec": 1.0}, "unknown tasks"), ({"seq": -1.0}, "negative"), ({"seq": 0.0}, "no training row")],
 )
 def test_bad_mixtures(dataset, split, tokenizer, weights, message):
     with pytest.raises(ValueError, match=message):

@@ -1,42 +1,33 @@
-"""Decoding through plain `generate`, for models whose layers cannot take the tree's mask."""
+"""Decoding and scoring through the stock entry points, for models that cannot take the tree's mask."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
-from transformers import LogitsProcessorList, PreTrainedModel
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
 
-from .item_trie import ItemTrie, pad_result
+from .item_trie import ItemTrie, ranked_items
+from .level_head import LevelHead
 from .logits_process import ItemLogitsProcessor
 
-FULL_ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
-MASKED_KERNELS = {"eager", "sdpa"}
+# Sequences per forward pass of `score_by_forward`.
+CHUNK = 256
 
 
-def tree_obstacle(model: PreTrainedModel, length: int) -> str | None:
-    """Why the tree of beams is not valid for this model and this many tokens of context; ``None`` when it is."""
-    config = model.config.get_text_config()
-    kernel = config._attn_implementation
-    if kernel not in MASKED_KERNELS:
-        return f"attention kernel {kernel!r} takes no 4-D mask"
-    if config.is_encoder_decoder:
-        return "it is an encoder-decoder model"
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if kinds - FULL_ATTENTION:
-        return f"layers of type {sorted(kinds - FULL_ATTENTION)} keep a state, not a cache that beams can share"
-    windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
-    if getattr(config, "use_sliding_window", True) is False:
-        windows = windows[1:]
-    windows = [window for window in windows if window]
-    local = kinds != {"full_attention"} or not getattr(config, "layer_types", None)
-    if local and windows and min(windows) < length:
-        return f"its attention window ({min(windows)}) is shorter than prompt and index ({length})"
-    return None
+@contextmanager
+def plain_generation(model: PreTrainedModel):
+    """`generate` fills whatever a call leaves open from ``model.generation_config``: a checkpoint's penalties, end tokens
+    and suppressed tokens would change the ranking. Inside, it holds nothing."""
+    stored, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = stored
 
 
-@torch.no_grad()
 def recommend_by_generate(
     model: PreTrainedModel,
     input_ids: torch.Tensor,
@@ -48,33 +39,72 @@ def recommend_by_generate(
     normalize: str,
     exclude: Sequence[np.ndarray] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`recommend_items` by transformers' own beam search. Same arguments, same result."""
+    """`recommend_items` by transformers' own beam search. Same arguments, same result.
+
+    `generate` adds up scores in float32 whatever the model's dtype; float64 models get float64 numbers of that precision.
+    """
     processor = ItemLogitsProcessor(
         trie, level_token_ids, input_ids.shape[1], normalize, exclude=exclude, num_beams=num_beams
     )
-    generated = model.generate(
-        input_ids=input_ids,
-        attention_mask=attention_mask,
-        logits_processor=LogitsProcessorList([processor]),
-        num_beams=num_beams,
-        num_return_sequences=num_beams,
-        max_new_tokens=trie.depth,
-        min_new_tokens=None,
-        do_sample=False,
-        length_penalty=0.0,
-        eos_token_id=None,
-        pad_token_id=0,
-        return_dict_in_generate=True,
-        output_scores=True,
-        renormalize_logits=False,
-    )
+    with plain_generation(model):
+        generated = model.generate(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            logits_processor=LogitsProcessorList([processor]),
+            num_beams=num_beams,
+            num_return_sequences=num_beams,
+            max_new_tokens=trie.depth,
+            do_sample=False,
+            length_penalty=0.0,
+            pad_token_id=0,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+    if num_beams == 1:
+        # Greedy search reports no sequence scores: the processed scores of the chosen tokens are theirs.
+        chosen = generated.sequences[:, input_ids.shape[1] :]
+        steps = [step.gather(1, chosen[:, level : level + 1]) for level, step in enumerate(generated.scores)]
+        scores = torch.cat(steps, dim=1).sum(1)
+    else:
+        scores = generated.sequences_scores
     leaves, _ = processor.nodes(generated.sequences)
-    leaves, scores = leaves.view(-1, num_beams), generated.sequences_scores.view(-1, num_beams)
+    leaves, scores = leaves.view(-1, num_beams), scores.view(-1, num_beams)
     # Beams beyond the valid items are dead: core beam search gives them about -1e9, or lets them repeat.
     dead = (leaves < 0) | (scores < -1e6)
     earlier = (leaves.unsqueeze(1) == leaves.unsqueeze(2)) & ~dead.unsqueeze(1)
     dead = dead | torch.tril(earlier, diagonal=-1).any(-1)
-    scores = scores.masked_fill(dead, -torch.inf)
-    scores, order = scores.sort(dim=1, descending=True, stable=True)
-    leaves = leaves.masked_fill(dead, -1).gather(1, order)
-    return pad_result(trie, leaves, scores, k)
+    scores = scores.to(torch.float64 if model.dtype == torch.float64 else torch.float32)
+    return ranked_items(trie, leaves.masked_fill(dead, -1), scores, k)
+
+
+def score_by_forward(
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    level_token_ids: Sequence,
+    codes: torch.Tensor,
+    normalize: str,
+) -> list[torch.Tensor]:
+    """Step log-probabilities (logits with ``children``) of items, one whole sequence each.
+
+    Args:
+        codes: int64 (batch, m, levels). Others: see `recommend_items`.
+
+    Returns:
+        per level (batch, m, codes of the level), float32 or wider.
+    """
+    batch, count, depth = codes.shape
+    head = LevelHead(model, level_token_ids, normalize, True, input_ids.device)
+    tokens = torch.stack([head.ids[level][codes[..., level]] for level in range(depth - 1)], -1) if depth > 1 else None
+    owner = torch.arange(batch, device=input_ids.device).repeat_interleave(count)
+    parts: list[list[torch.Tensor]] = [[] for _ in range(depth)]
+    for rows in torch.arange(batch * count, device=input_ids.device).split(CHUNK):
+        ids, mask = input_ids[owner[rows]], attention_mask[owner[rows]]
+        if tokens is not None:
+            ids = torch.cat([ids, tokens.flatten(0, 1)[rows]], dim=1)
+            mask = torch.cat([mask, mask.new_ones(len(rows), depth - 1)], dim=1)
+        inputs = model.prepare_inputs_for_generation(ids, attention_mask=mask, use_cache=False, is_first_iteration=True)
+        logits = model(**{**inputs, "logits_to_keep": depth}).logits[:, -depth:]
+        for level in range(depth):
+            parts[level].append(head(logits[:, level], level))
+    return [torch.cat(part).view(batch, count, -1) for part in parts]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -16,52 +17,67 @@ class TrieLevel:
         first_child: int64 (nodes at depth l, + 1): children of node n are ``first_child[n]`` .. ``first_child[n + 1]``,
             which are also their node numbers at depth l + 1.
         codes: int64 (nodes at depth l + 1,), the code on the edge to each; increasing within a parent.
-        fan_out: the largest number of children of a node.
         leaves: int64 (nodes at depth l + 1,), how many items lie below each.
-        node_of_item: int64 (items,), each item's node at depth l + 1.
+        node_of_leaf: int64 (items,), the node at depth l + 1 above each leaf.
+        fan_out: the largest number of children of a node.
+        num_codes: one more than the largest code.
     """
 
     first_child: torch.Tensor
     codes: torch.Tensor
-    fan_out: int
     leaves: torch.Tensor
-    node_of_item: torch.Tensor
+    node_of_leaf: torch.Tensor
+    fan_out: int
+    num_codes: int
 
 
 class ItemTrie:
     """A prefix trie over the code strings of a catalogue.
 
-    Memory and building time are linear in the catalogue; a step's cost depends on the fan-out, not on the catalogue.
+    Nodes of a depth are numbered in the order of their code strings, the root being node 0 of depth 0. Memory is linear
+    in the catalogue, building is one sort; a step's cost depends on the fan-out, not on the catalogue.
 
     Args:
         levels: edges, see `TrieLevel`.
         item_rows: int64 (leaves,), the item row of each node at the last depth.
     """
 
-    def __init__(self, levels: list[TrieLevel], item_rows: torch.Tensor, codes: np.ndarray):
-        self.levels, self.item_rows, self._codes = levels, item_rows, codes
-        self._position = torch.full((int(item_rows.max()) + 1,), -1)
-        self._position[item_rows] = torch.arange(len(item_rows))
+    def __init__(self, levels: list[TrieLevel], item_rows: torch.Tensor):
+        self.levels, self.item_rows = levels, item_rows
+        self._leaf_of_row = torch.full((int(item_rows.max()) + 1,), -1, device=item_rows.device)
+        self._leaf_of_row[item_rows] = torch.arange(len(item_rows), device=item_rows.device)
 
     @classmethod
     def from_codes(cls, codes: np.ndarray, item_rows: np.ndarray | None = None) -> ItemTrie:
-        """Build from codes (n, levels); ``item_rows`` (n,) names the items, default 0..n-1.
+        """Build from codes (n, levels) of any integer type; ``item_rows`` (n,) names the items, default 0..n-1.
 
         Raises:
-            ValueError: no items, or items that share their code string.
+            ValueError: no items, a negative code, repeated item rows, or items that share their code string.
         """
-        codes = np.asarray(codes, dtype=np.int64)
-        if codes.ndim != 2 or not codes.size:
-            raise ValueError(f"codes must be (items, levels) with at least one item, got {codes.shape}")
-        order = np.lexsort(codes.T[::-1])
-        ordered = codes[order]
+        codes = np.asarray(codes)
+        if codes.ndim != 2 or not codes.size or not np.issubdtype(codes.dtype, np.integer):
+            raise ValueError(
+                f"codes must be integers (items, levels) with at least one item, got {codes.dtype} {codes.shape}"
+            )
+        if codes.min() < 0:
+            raise ValueError(f"codes must not be negative, item {int(codes.min(1).argmin())} has {int(codes.min())}")
+        codes = codes.astype(np.int64)
         rows = np.arange(len(codes)) if item_rows is None else np.asarray(item_rows, dtype=np.int64)
+        if rows.shape != (len(codes),) or rows.min() < 0 or len(np.unique(rows)) < len(rows):
+            raise ValueError(f"item_rows must be {len(codes)} different rows from 0 on, got shape {rows.shape}")
+        order = np.lexsort(codes.T[::-1])
+        return cls._from_sorted(codes[order], rows[order])
+
+    @classmethod
+    def _from_sorted(cls, codes: np.ndarray, item_rows: np.ndarray) -> ItemTrie:
         # new[i, l]: row i differs from row i - 1 in one of its first l + 1 codes.
         new = np.ones(codes.shape, dtype=bool)
-        new[1:] = np.logical_or.accumulate(ordered[1:] != ordered[:-1], axis=1)
-        if not new[:, -1].all():
-            count = int((~new[:, -1]).sum())
-            raise ValueError(f"{count} items share their index with another: a trie needs a collision-free index")
+        new[1:] = np.logical_or.accumulate(codes[1:] != codes[:-1], axis=1)
+        repeats = ~new[:, -1]
+        if repeats.any():
+            # Every member of a colliding group counts, as in `ItemIndex.collisions`.
+            count = int((repeats | np.append(repeats[1:], False)).sum())
+            raise ValueError(f"{count} items share their index with another item: a trie needs a collision-free index")
         levels = []
         parent = np.zeros(len(codes), dtype=np.int64)
         parents = 1
@@ -69,59 +85,56 @@ class ItemTrie:
             starts = np.flatnonzero(new[:, level])
             node = np.cumsum(new[:, level]) - 1
             children = np.bincount(parent[starts], minlength=parents)
-            node_of_item = np.empty(len(codes), dtype=np.int64)
-            node_of_item[order] = node
             levels.append(
                 TrieLevel(
-                    torch.from_numpy(np.concatenate([[0], np.cumsum(children)])),
-                    torch.from_numpy(ordered[starts, level]),
-                    int(children.max()),
-                    torch.from_numpy(np.bincount(node)),
-                    torch.from_numpy(node_of_item),
+                    first_child=torch.from_numpy(np.concatenate([[0], np.cumsum(children)])),
+                    codes=torch.from_numpy(codes[starts, level]),
+                    leaves=torch.from_numpy(np.bincount(node)),
+                    node_of_leaf=torch.from_numpy(node),
+                    fan_out=int(children.max()),
+                    num_codes=int(codes[:, level].max()) + 1,
                 )
             )
             parent, parents = node, len(starts)
-        return cls(levels, torch.from_numpy(rows[order]), codes)
+        return cls(levels, torch.from_numpy(item_rows))
 
     @property
     def depth(self) -> int:
+        """Codes per item."""
         return len(self.levels)
 
     @property
     def num_items(self) -> int:
+        """Leaves."""
         return len(self.item_rows)
 
     def to(self, device: torch.device | str) -> ItemTrie:
         """The trie with its tensors on ``device``; itself when they are there already."""
         if self.item_rows.device == torch.device(device):
             return self
-        moved = object.__new__(ItemTrie)
-        moved.levels = [
-            TrieLevel(
-                x.first_child.to(device), x.codes.to(device), x.fan_out, x.leaves.to(device), x.node_of_item.to(device)
-            )
-            for x in self.levels
-        ]
-        moved.item_rows, moved._codes = self.item_rows.to(device), self._codes
-        moved._position = self._position.to(device)
-        return moved
+        levels = []
+        for edges in self.levels:
+            values = {field.name: getattr(edges, field.name) for field in fields(edges)}
+            tensors = {name: value.to(device) for name, value in values.items() if isinstance(value, torch.Tensor)}
+            levels.append(replace(edges, **tensors))
+        return ItemTrie(levels, self.item_rows.to(device))
 
     def restrict(self, allowed: np.ndarray) -> ItemTrie:
-        """The trie of some of the items; item rows stay what they were.
+        """The trie of some of the items; item rows stay what they were. The leaves are sorted already: no new sort.
+
+        Args:
+            allowed: int (m,) item rows, repeats count once.
 
         Raises:
             ValueError: ``allowed`` is empty or names an unknown row.
         """
-        allowed = np.unique(np.asarray(allowed, dtype=np.int64))
-        known = self.item_rows.cpu().numpy()
-        unknown = np.setdiff1d(allowed, known)
-        if not len(allowed) or len(unknown):
-            raise ValueError(f"allowed must name items of the catalogue, got {unknown[:5].tolist() or 'none'}")
-        place = np.argsort(known)[np.searchsorted(np.sort(known), allowed)]
-        # `_codes` is in insertion order; node_of_item at the last depth tells which leaf each of its rows is.
-        leaf = self.levels[-1].node_of_item.cpu().numpy()
-        source = np.argsort(leaf)[place]
-        return ItemTrie.from_codes(self._codes[source], allowed).to(self.item_rows.device)
+        allowed = torch.as_tensor(np.asarray(allowed, dtype=np.int64), device=self.item_rows.device).flatten()
+        if not len(allowed):
+            raise ValueError("allowed names no item")
+        leaves = torch.unique(self._find_leaves(allowed))
+        return ItemTrie._from_sorted(self._leaf_codes(leaves).cpu().numpy(), self.item_rows[leaves].cpu().numpy()).to(
+            self.item_rows.device
+        )
 
     def children(self, level: int, nodes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Children of nodes at depth ``level``.
@@ -131,6 +144,7 @@ class ItemTrie:
 
         Returns:
             child nodes int64 (..., fan_out), their codes int64 (..., fan_out), and bool (..., fan_out), which are real.
+            Where a slot is not real, node and code are those of node 0.
         """
         edges = self.levels[level]
         live = nodes.clamp_min(0)
@@ -139,66 +153,84 @@ class ItemTrie:
         child = torch.where(real, child, 0)
         return child, edges.codes[child], real
 
-    def codes_of(self, item_rows: torch.Tensor) -> torch.Tensor:
-        """Codes of items, int64 (..., levels); ValueError when a row is not in the trie."""
-        inside = (item_rows >= 0) & (item_rows < len(self._position))
-        leaf = torch.where(inside, self._position[item_rows.clamp(0, len(self._position) - 1)], -1)
-        if (leaf < 0).any():
-            raise ValueError(f"item row {int(item_rows[leaf < 0][0])} is not in the trie")
-        inverse = torch.empty_like(self.item_rows)
-        inverse[self.levels[-1].node_of_item] = torch.arange(len(inverse), device=inverse.device)
-        insertion = inverse[leaf]
-        return torch.stack([edges.codes[edges.node_of_item[insertion]] for edges in self.levels], dim=-1)
-
     def step(self, level: int, nodes: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """The child of each node over the given code, -1 where there is none. int64 (...) each."""
         child, child_codes, real = self.children(level, nodes)
         match = (child_codes == codes.unsqueeze(-1)) & real
-        found = match.any(-1)
         picked = child.gather(-1, match.long().argmax(-1, keepdim=True)).squeeze(-1)
-        return torch.where(found, picked, -1)
+        return torch.where(match.any(-1), picked, -1)
 
-    def barred_nodes(self, exclude: list[np.ndarray]) -> list[torch.Tensor]:
-        """Nodes whose every item is excluded, per level int64 (batch, widest), padded with -1.
+    def codes_of(self, item_rows: torch.Tensor) -> torch.Tensor:
+        """Codes of items, int64 (..., levels).
+
+        Raises:
+            ValueError: a row is not in the trie.
+        """
+        return self._leaf_codes(self._find_leaves(item_rows))
+
+    def _leaf_codes(self, leaves: torch.Tensor) -> torch.Tensor:
+        return torch.stack([edges.codes[edges.node_of_leaf[leaves]] for edges in self.levels], dim=-1)
+
+    def _lookup(self, item_rows: torch.Tensor) -> torch.Tensor:
+        """Leaf of each row, -1 where the trie does not have it."""
+        last = len(self._leaf_of_row) - 1
+        inside = (item_rows >= 0) & (item_rows <= last)
+        return torch.where(inside, self._leaf_of_row[item_rows.clamp(0, last)], -1)
+
+    def _find_leaves(self, item_rows: torch.Tensor) -> torch.Tensor:
+        leaves = self._lookup(item_rows)
+        if (leaves < 0).any():
+            raise ValueError(f"item row {int(item_rows[leaves < 0][0])} is not in the trie")
+        return leaves
+
+    def bar(self, exclude: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """Nodes that lead to excluded items only, for `barred`.
 
         Args:
-            exclude: per batch row, item rows that must not be returned; rows outside the trie are ignored.
+            exclude: per batch row, int item rows that must not be returned; rows outside the trie are ignored.
+
+        Returns:
+            per level, int64 (any,) sorted keys ``batch row * nodes of the level + node``.
         """
         device = self.item_rows.device
-        owner = torch.repeat_interleave(
-            torch.arange(len(exclude), device=device), torch.tensor([len(np.unique(x)) for x in exclude], device=device)
-        )
-        flat = [np.unique(np.asarray(x, dtype=np.int64)) for x in exclude]
-        items = torch.from_numpy(np.concatenate(flat) if flat else np.empty(0, dtype=np.int64)).to(device)
-        inside = (items >= 0) & (items < len(self._position))
-        owner, items = owner[inside], items[inside]
-        leaf = self._position[items]
-        owner, leaf = owner[leaf >= 0], leaf[leaf >= 0]
-        inverse = torch.empty_like(self.levels[-1].node_of_item)
-        inverse[self.levels[-1].node_of_item] = torch.arange(len(inverse), device=device)
-        insertion = inverse[leaf]
+        owner = np.repeat(np.arange(len(exclude)), [len(items) for items in exclude])
+        items = np.concatenate([np.asarray(items, dtype=np.int64).ravel() for items in exclude])
+        leaf = self._lookup(torch.from_numpy(items).to(device))
+        owner = torch.from_numpy(owner).to(device)[leaf >= 0]
+        pairs = torch.unique(owner * self.num_items + leaf[leaf >= 0])
+        owner, leaf = pairs // self.num_items, pairs % self.num_items
         result = []
         for edges in self.levels:
-            nodes = edges.node_of_item[insertion]
-            key, counts = torch.unique(owner * len(edges.leaves) + nodes, return_counts=True)
-            row, node = key // len(edges.leaves), key % len(edges.leaves)
-            full = counts == edges.leaves[node]
-            row, node = row[full], node[full]
-            per_row = torch.bincount(row, minlength=len(exclude))
-            widest = int(per_row.max()) if len(per_row) else 0
-            table = torch.full((len(exclude), widest), -1, device=device)
-            slot = torch.arange(len(row), device=device) - (per_row.cumsum(0) - per_row)[row]
-            table[row, slot] = node
-            result.append(table)
+            key, counts = torch.unique(owner * len(edges.leaves) + edges.node_of_leaf[leaf], return_counts=True)
+            result.append(key[counts == edges.leaves[key % len(edges.leaves)]])
         return result
 
+    def barred(self, keys: list[torch.Tensor], level: int, child: torch.Tensor) -> torch.Tensor:
+        """Which nodes ``child`` int64 (batch, ...) at depth ``level`` + 1 are among ``keys`` of `bar`; bool."""
+        known = keys[level]
+        if not len(known):
+            return torch.zeros(child.shape, dtype=torch.bool, device=child.device)
+        owner = torch.arange(len(child), device=child.device).view(-1, *[1] * (child.dim() - 1))
+        wanted = owner * len(self.levels[level].leaves) + child
+        # A binary search keeps the cost independent of how many items are excluded.
+        place = torch.searchsorted(known, wanted).clamp_max(len(known) - 1)
+        return known[place] == wanted
 
-def pad_result(trie: ItemTrie, leaves: torch.Tensor, scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Leaves (batch, w), -1 dead, with their scores -> item rows and scores (batch, k)."""
-    width = min(k, leaves.shape[1])
+
+def ranked_items(
+    trie: ItemTrie, leaves: torch.Tensor, scores: torch.Tensor, k: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Best ``k`` of leaves int64 (batch, w), -1 dead, with scores (batch, w); equal scores in item order.
+
+    Returns:
+        item rows int64 (batch, k) padded with -1, scores (batch, k) padded with -inf.
+    """
+    dead = leaves < 0
+    found = trie.item_rows[leaves.clamp_min(0)].masked_fill(dead, torch.iinfo(torch.int64).max)
+    found, order = found.sort(dim=1)
+    scores, best = scores.masked_fill(dead, -torch.inf).gather(1, order).sort(dim=1, descending=True, stable=True)
+    found = found.gather(1, best).masked_fill(torch.isneginf(scores), -1)[:, :k]
     rows = torch.full((len(leaves), k), -1, dtype=torch.long, device=leaves.device)
     values = torch.full((len(leaves), k), -torch.inf, dtype=scores.dtype, device=leaves.device)
-    found = leaves[:, :width]
-    rows[:, :width] = torch.where(found >= 0, trie.item_rows[found.clamp_min(0)], -1)
-    values[:, :width] = torch.where(found >= 0, scores[:, :width], -torch.inf)
+    rows[:, : found.shape[1]], values[:, : found.shape[1]] = found, scores[:, :k]
     return rows, values

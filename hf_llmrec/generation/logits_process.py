@@ -9,6 +9,7 @@ import torch
 from transformers import LogitsProcessor
 
 from .item_trie import ItemTrie
+from .level_head import NORMALIZATIONS
 
 
 class ItemLogitsProcessor(LogitsProcessor):
@@ -18,10 +19,20 @@ class ItemLogitsProcessor(LogitsProcessor):
 
     Args:
         trie: the valid indices.
-        level_token_ids: per level int64 (codes,), vocabulary ids.
+        level_token_ids: per level int64 (codes,), the vocabulary id of each code.
         prompt_length: tokens before the index, padding included.
         normalize: ``vocab`` masks only; ``level`` and ``children`` renormalise the scores, see `recommend_items`.
-        exclude: per prompt, item rows that must not be generated. num_beams: rows per prompt, needed with ``exclude``.
+        exclude: per prompt, int item rows that must not be generated.
+        num_beams: rows per prompt (``num_beams`` or ``num_return_sequences`` of `generate`); needed with ``exclude``.
+
+    Raises:
+        ValueError: unknown ``normalize``; levels that do not match the trie's.
+
+    Example:
+        ```python
+        processor = ItemLogitsProcessor(trie, tokenizer.level_token_ids, prompt_length=input_ids.shape[1])
+        model.generate(input_ids, num_beams=20, max_new_tokens=trie.depth, logits_processor=[processor])
+        ```
     """
 
     def __init__(
@@ -34,27 +45,38 @@ class ItemLogitsProcessor(LogitsProcessor):
         exclude: Sequence[np.ndarray] | None = None,
         num_beams: int = 1,
     ):
+        if normalize not in NORMALIZATIONS:
+            raise ValueError(f"normalize must be one of {NORMALIZATIONS}, got {normalize!r}")
+        if len(level_token_ids) != trie.depth:
+            raise ValueError(f"level_token_ids has {len(level_token_ids)} levels, the trie {trie.depth}")
         self.trie, self.prompt_length, self.normalize, self.num_beams = trie, prompt_length, normalize, num_beams
-        device = trie.item_rows.device
-        self.ids = [torch.as_tensor(ids, dtype=torch.long, device=device) for ids in level_token_ids]
-        largest = max(int(ids.max()) for ids in self.ids)
-        self.code_of = torch.full((len(self.ids), largest + 1), -1, device=device)
+        self.ids = [torch.as_tensor(ids, dtype=torch.long) for ids in level_token_ids]
+        self.code_of = torch.full((len(self.ids), max(int(ids.max()) for ids in self.ids) + 1), -1)
         for level, ids in enumerate(self.ids):
-            self.code_of[level, ids] = torch.arange(len(ids), device=device)
-        self.barred = None if exclude is None else trie.barred_nodes(list(exclude))
+            self.code_of[level, ids.cpu()] = torch.arange(len(ids))
+        self.keys = None if exclude is None else trie.bar(exclude)
+        self._move(trie.item_rows.device)
+
+    def _move(self, device: torch.device) -> None:
+        """To where `generate` works; nothing happens after the first step."""
+        self.trie, self.code_of = self.trie.to(device), self.code_of.to(device)
+        self.ids = [ids.to(device) for ids in self.ids]
+        self.keys = None if self.keys is None else [keys.to(device) for keys in self.keys]
 
     def nodes(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, int]:
-        """Node of each row, -1 off the trie: int64 (rows,), and the depth reached."""
+        """Node of each sequence (rows, tokens), -1 off the trie: int64 (rows,); and how many levels it has."""
         tokens = input_ids[:, self.prompt_length :]
         node = torch.zeros(len(input_ids), dtype=torch.long, device=input_ids.device)
+        last = self.code_of.shape[1] - 1
         for level in range(min(tokens.shape[1], self.trie.depth)):
             token = tokens[:, level]
-            known = token < self.code_of.shape[1]
-            code = torch.where(known, self.code_of[level, token.clamp_max(self.code_of.shape[1] - 1)], -1)
+            code = torch.where(token <= last, self.code_of[level, token.clamp_max(last)], -1)
             node = torch.where(code >= 0, self.trie.step(level, node, code), -1)
         return node, tokens.shape[1]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """``scores`` (rows, vocabulary) -> the same with -inf everywhere but at the codes that can follow."""
+        self._move(scores.device)
         nodes, level = self.nodes(input_ids)
         if level >= self.trie.depth:
             return scores
@@ -65,11 +87,10 @@ class ItemLogitsProcessor(LogitsProcessor):
             values = values - scores[:, self.ids[level]].logsumexp(-1, keepdim=True)
         elif self.normalize == "children":
             values = values - values.masked_fill(~real, -torch.inf).logsumexp(-1, keepdim=True)
-        if self.barred is not None and self.barred[level].shape[1]:
-            barred = self.barred[level].repeat_interleave(self.num_beams, dim=0)
-            real = real & ~(child.unsqueeze(-1) == barred[:, None, :]).any(-1)
-        result = torch.full_like(scores, -torch.inf)
-        # Padding slots repeat child 0: write them to a spare column instead of over a real score.
-        spare = torch.cat([result, result[:, :1]], dim=1)
-        spare.scatter_(1, torch.where(real, tokens, scores.shape[1]), values)
-        return spare[:, :-1]
+        if self.keys is not None:
+            by_prompt = child.view(-1, self.num_beams * child.shape[-1])
+            real = real & ~self.trie.barred(self.keys, level, by_prompt).view(real.shape)
+        # Slots that are no child go to a spare column instead of over a real score.
+        result = scores.new_full((scores.shape[0], scores.shape[1] + 1), -torch.inf)
+        result.scatter_(1, torch.where(real, tokens, scores.shape[1]), values)
+        return result[:, :-1]

@@ -1,0 +1,128 @@
+"""The saved recommender folder: plain transformers in a fresh process, and the pipeline."""
+
+import json
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from transformers import pipeline
+
+from hf_llmrec.data.recommender_folder import ItemCatalog, load_settings, save_settings
+from hf_llmrec.evaluation.evaluator import evaluate_ranker
+from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
+from hf_llmrec.rankers.auto import load_ranker
+from hf_llmrec.rankers.lcrec import LCRecRanker
+
+
+@pytest.fixture
+def folder(model, tokenizer, dataset, tmp_path):
+    path = tmp_path / "recommender"
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(path)
+    settings = {"prompt": LCRecPrompt("packed", "Chosen: ", 6).to_dict(), "num_beams": 12, "normalize": "level"}
+    save_settings(path, "lcrec", settings)
+    return path
+
+
+def test_plain_transformers_loads_it_without_the_package(folder):
+    code = f"""
+import sys
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+model = AutoModelForCausalLM.from_pretrained({str(folder)!r})
+assert type(AutoModel.from_pretrained({str(folder)!r})).__name__ == "LlamaModel"
+tokenizer = AutoTokenizer.from_pretrained({str(folder)!r})
+assert "hf_llmrec" not in sys.modules
+import json
+print(json.dumps([tokenizer("<a_1><b_2><c_3>")["input_ids"], model.config.vocab_size, len(tokenizer)]))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    ids, vocabulary, length = json.loads(run.stdout)
+    assert len(ids) >= 3 and vocabulary == length
+
+
+def test_ranker_round_trip(folder, model, tokenizer, dataset):
+    split = dataset.split()
+    fresh = LCRecRanker(model, tokenizer, LCRecPrompt("packed", "Chosen: ", 6), num_beams=12)
+    loaded = load_ranker(folder)
+    histories = [split.test.histories[i] for i in range(10)]
+    rows, scores = fresh.rank(histories, 5)
+    again, values = loaded.rank(histories, 5)
+    assert np.array_equal(rows, again) and np.allclose(scores, values, atol=1e-6)
+    assert load_ranker(folder, num_beams=3).num_beams == 3
+
+
+def test_rankings_do_not_depend_on_the_batch(folder, dataset):
+    split = dataset.split()
+    histories = [split.test.histories[i][: 1 + i % 7] for i in range(20)] + [np.array([], dtype=np.int32)]
+    one, many = load_ranker(folder, batch_size=1), load_ranker(folder, batch_size=64)
+    assert np.array_equal(one.rank(histories, 6)[0], many.rank(histories, 6)[0])
+
+
+def test_metrics_map_a_catalogue_in_another_order(folder, dataset):
+    split = dataset.split()
+    ranker = load_ranker(folder)
+    plain = evaluate_ranker(ranker, split.test, dataset.item_ids)
+    order = np.random.default_rng(0).permutation(dataset.num_items)
+    moved = np.argsort(order)
+    cases = type(split.test)(
+        split.test.user_rows,
+        moved[split.test.targets],
+        [moved[split.test.histories[i]] for i in range(len(split.test))],
+    )
+    other = evaluate_ranker(ranker, cases, [dataset.item_ids[i] for i in order])
+    assert other.metrics == plain.metrics and np.array_equal(other.ranks, plain.ranks)
+    with pytest.raises(ValueError, match="does not match"):
+        evaluate_ranker(ranker, split.test, [*dataset.item_ids[:-1], "another"])
+
+
+def test_masked_items_are_not_recommended(folder, dataset):
+    split = dataset.split()
+    result = evaluate_ranker(load_ranker(folder), split.test, dataset.item_ids, mask_seen=True)
+    assert not any(set(row) & set(split.test.histories[i]) for i, row in enumerate(result.item_rows))
+
+
+def test_pipeline_answers(folder, dataset, caplog):
+    rec = pipeline("recommendation", model=str(folder))
+    answer = rec({"history": ["i1", "i2", "i3"]}, top_k=4)
+    assert len(answer) == 4 and set(answer[0]) == {"item_id", "title", "score"}
+    assert [x["score"] for x in answer] == sorted((x["score"] for x in answer), reverse=True)
+    titles = dict(zip(dataset.item_ids, dataset.titles, strict=True))
+    assert all(x["title"] == titles[x["item_id"]] for x in answer)
+    row = load_ranker(folder).rank([np.array([1, 2, 3])], 4)[0][0]
+    assert [x["item_id"] for x in answer] == [dataset.item_ids[i] for i in row]
+    both = rec([{"history": ["i1", "i2", "i3"]}, {"history": ["i5"], "query": "a red piece"}], top_k=4)
+    assert both[0] == answer and len(both[1]) == 4
+    limited = rec({"history": ["i1"]}, top_k=5, exclude=["i4"], allowed=["i4", "i7", "i8"])
+    assert sorted(x["item_id"] for x in limited) == ["i7", "i8"]
+    with caplog.at_level(logging.WARNING):
+        rec({"history": ["i1", "nothing"]})
+        rec({"history": []})
+    assert "nothing" in caplog.text and "empty history" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "request_, options, message",
+    [
+        ({"history": ["nothing"]}, {"strict": True}, "nothing"),
+        ({"history": "i1"}, {}, "list of item ids"),
+        ({"items": ["i1"]}, {}, "history"),
+        ({"history": ["i1"], "wish": "x"}, {}, "wish"),
+        ({"history": ["i1"]}, {"top_k": 0}, "top_k"),
+        ({"history": ["i1"]}, {"beams": 3}, "beams"),
+        ({"history": ["i1"]}, {"exclude": ["nothing"]}, "nothing"),
+    ],
+)
+def test_bad_requests(folder, request_, options, message):
+    rec = pipeline("recommendation", model=str(folder))
+    with pytest.raises(ValueError, match=message):
+        rec(request_, **options)
+
+
+def test_a_folder_that_is_no_recommender(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match="recommender.json"):
+        load_settings(tmp_path)

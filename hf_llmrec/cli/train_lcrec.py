@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -49,7 +50,7 @@ class LCRecArguments(DatasetArguments):
     index: str = field(default=None, metadata={"help": "folder or Hub id of an item index (build-index)"})
     backbone: str = field(default="tiny", metadata={"help": "`tiny` or `small`, without --model_name_or_path"})
     architecture: str = field(default="llama", metadata={"help": "of the backbone: `llama` or `qwen3`"})
-    backbone_overrides: dict[str, Any] | str = field(
+    backbone_overrides: dict[str, Any] | str | None = field(
         default_factory=dict, metadata={"help": "config fields of the backbone, as JSON"}
     )
     corpus_vocab_size: int = field(default=4000, metadata={"help": "text vocabulary trained with a backbone"})
@@ -62,8 +63,6 @@ class LCRecArguments(DatasetArguments):
         if self.train_index_rows not in ("rows", "all", "none"):
             raise ValueError(f"--train_index_rows must be rows, all or none, got {self.train_index_rows!r}")
         if isinstance(self.backbone_overrides, str):
-            import json
-
             self.backbone_overrides = json.loads(self.backbone_overrides)
 
 

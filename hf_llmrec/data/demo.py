@@ -1,4 +1,4 @@
-"""The bundled demo shop: a seeded synthetic data set whose structure is known, so that what a model learns can be checked.
+"""The bundled demo shop: a seeded synthetic data set of known structure, so that what a model learns can be checked.
 
 How a user chooses the next item, exactly:
 

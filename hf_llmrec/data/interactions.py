@@ -256,6 +256,6 @@ class RecDataset:
         )
         write_text(
             path / "README.md",
-            f"---\nconfigs:\n{configs}\ntags:\n- recommendation\n- hf_llmrec\n---\n\n# {self.name}\n\n{self.num_users} users, "
-            f"{self.num_items} items, {self.num_interactions} interactions.\n",
+            f"---\nconfigs:\n{configs}\ntags:\n- recommendation\n- hf_llmrec\n---\n\n# {self.name}\n\n"
+            f"{self.num_users} users, {self.num_items} items, {self.num_interactions} interactions.\n",
         )

@@ -22,7 +22,7 @@ def sinkhorn(distances, epsilon: float = 0.003, iterations: int = 50):
         iterations: alternating normalisations of columns and rows.
 
     Returns:
-        of the kind that was given, float64 (n, k): rows sum to 1, columns (nearly) to n / k. Computed in the log domain:
+        of the kind that was given, float64 (n, k): rows sum to 1, columns (nearly) to n / k. In the log domain, since
         ``exp(-d / 0.003)`` would underflow.
     """
     tensor = torch.as_tensor(distances)

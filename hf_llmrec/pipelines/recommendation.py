@@ -23,8 +23,8 @@ class RecommendationPipeline(Pipeline):
     A request is ``{"history": [item ids, oldest first]}``, for LC-Rec optionally with ``"query"``, a wish in free text.
     The answer is a list of ``{"item_id", "title", "score"}``, best first. A list of requests gives a list of answers.
 
-    Call options: ``top_k`` (default 10), ``exclude`` and ``allowed`` (item ids), ``strict`` (an unknown item is an error
-    instead of a warning).
+    Call options: ``top_k`` (default 10), ``exclude`` and ``allowed`` (item ids), ``strict`` (an unknown item is an
+    error instead of a warning).
 
     Example:
         ```python

@@ -1,7 +1,7 @@
 """The LM loss where there is a label, and nowhere else.
 
-TRL's fused head scores every position over the full vocabulary when there is no Triton. Here only labelled positions are
-projected, and an index token of level l may be scored against the codes of its level alone: its position says
+TRL's fused head scores every position over the full vocabulary when there is no Triton. Here only labelled positions
+are projected, and an index token of level l may be scored against the codes of its level alone: its position says
 which level comes, so the rest of the vocabulary carries no information, only cost.
 """
 

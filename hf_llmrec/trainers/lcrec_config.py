@@ -32,7 +32,7 @@ class LCRecTrainingConfig(SFTConfig):
     # Annotated by value, so that TrlParser parses JSON for it.
     _VALID_DICT_FIELDS = SFTConfig._VALID_DICT_FIELDS + ["task_weights"]
 
-    task_weights: dict[str, Any] | str = field(
+    task_weights: dict[str, Any] | str | None = field(
         default_factory=lambda: {"seq": 1.0, "mut": 1.0, "asy": 0.2, "ite": 1.0, "per": 1.0},
         metadata={"help": "rows of each task per epoch as a multiple of the rows it has; JSON on the command line"},
     )
@@ -79,6 +79,8 @@ class LCRecTrainingConfig(SFTConfig):
         # Rows come tokenized, with labels: TRL must not prepare them again.
         self.dataset_kwargs = {**(self.dataset_kwargs or {}), "skip_prepare_dataset": True}
         super().__post_init__()
+        if not isinstance(self.task_weights, dict):
+            raise ValueError(f"task_weights must be a JSON object of task and weight, got {self.task_weights!r}")
         if self.max_length is None:
             raise ValueError("max_length must be set: rows are cut to it, oldest items first")
         for name in ("item_dropout", "embedding_dropout", "residual_dropout"):

@@ -60,7 +60,11 @@ def replaced(columns, **changes):
         (replaced(LOG, user_id=None), ITEMS, r"interactions.parquet: missing column 'user_id'"),
         (replaced(LOG, timestamp=None), ITEMS, r"interactions.parquet: needs a column 'timestamp' or 'position'"),
         (replaced(LOG, item_id=["b", None, *"acdba"]), ITEMS, r"interactions.parquet: row 1: column 'item_id' is null"),
-        (replaced(LOG, item_id=[*"bazcdba"]), ITEMS, r"interactions.parquet: row 2: item 'z' is not in .*items.parquet"),
+        (
+            replaced(LOG, item_id=[*"bazcdba"]),
+            ITEMS,
+            r"interactions.parquet: row 2: item 'z' is not in .*items.parquet",
+        ),
         (replaced(LOG, user_id=list(range(7))), ITEMS, r"interactions.parquet: column 'user_id' must be string"),
         (replaced(LOG, timestamp=[0.5] * 7), ITEMS, r"column 'timestamp' must be integer"),
         (LOG, replaced(ITEMS, item_id=[*"aaab"]), r"items.parquet: column 'item_id': 'a' occurs in rows \[0, 1, 2\]"),

@@ -92,7 +92,7 @@ class _Kill(TrainerCallback):
 
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_killed_and_resumed_gives_the_same_losses(model, dataset, tokenizer, tmp_path, accumulation):
-    """Killed in the middle of an epoch: data order, augmentation, dropout and optimizer go on as if nothing happened."""
+    """Killed within an epoch: data order, augmentation, dropout and optimizer go on as if nothing happened."""
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     options = dict(
         embedding_dropout=0.1,

@@ -1,0 +1,115 @@
+"""The recipes, end to end on a small dataset folder; one process and two."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hf_llmrec.cli import build_index, evaluate, main, train_lcrec
+
+ROOT = Path(__file__).parents[2]
+TRAINING = [
+    *("--backbone_overrides", '{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}'),
+    *("--corpus_vocab_size", "400", "--max_steps", "150", "--learning_rate", "0.01", "--tokens_per_batch", "600"),
+    *("--task_weights", '{"seq": 1.0, "mut": 0.2}'),
+    *("--max_length", "96", "--eval_users", "20", "--report_to", "none", "--use_cpu", "True", "--seed", "3"),
+    *("--eval_strategy", "steps", "--eval_steps", "50", "--save_strategy", "steps", "--save_steps", "50"),
+    *("--load_best_model_at_end", "True", "--metric_for_best_model", "ndcg@10", "--disable_tqdm", "True"),
+]
+
+
+@pytest.fixture(scope="module")
+def folders(dataset, tmp_path_factory):
+    root = tmp_path_factory.mktemp("recipes")
+    dataset.save(root / "data")
+    build_index.main(["--dataset", str(root / "data"), "--output_dir", str(root / "index")])
+    options = ["--dataset", str(root / "data"), "--index", str(root / "index"), "--output_dir", str(root / "model")]
+    train_lcrec.main([*options, *TRAINING])
+    return root
+
+
+def test_what_the_recipes_leave_behind(folders):
+    assert {"item_index.json", "item_index.safetensors", "item_index.png"} <= {
+        p.name for p in (folders / "index").iterdir()
+    }
+    names = {path.name for path in (folders / "model").iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "item_catalog.json", "recommender.json"} <= names
+    report = json.loads((folders / "model" / "training_report.json").read_text())
+    assert report["validation"]["num_users"] == 20 and report["versions"]["transformers"]
+    assert not any(path.name.startswith(".") for path in (folders / "model").iterdir())
+
+
+def evaluated(folders, output, *options):
+    evaluate.main(
+        ["--model", str(folders / "model"), "--dataset", str(folders / "data"), "--output", str(output), *options]
+    )
+    return json.loads(Path(output).read_text())
+
+
+def test_a_trained_model_beats_popularity(folders, tmp_path, capsys):
+    model = evaluated(folders, tmp_path / "model.json")
+    options = ["--model", "popularity", "--dataset", str(folders / "data"), "--output", str(tmp_path / "p.json")]
+    evaluate.main(options)
+    popular = json.loads((tmp_path / "p.json").read_text())
+    assert model["num_users"] == popular["num_users"] == 60
+    assert model["ndcg@10"] > popular["ndcg@10"]
+    assert "hit_rate@10" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_two_processes_give_exactly_the_metrics_of_one(folders, tmp_path):
+    one = evaluated(folders, tmp_path / "one.json")
+    command = [sys.executable, "-m", "accelerate.commands.launch"]
+    command += [
+        "--config_file",
+        str(ROOT / "recipes/accelerate_configs/ddp_cpu.yaml"),
+        str(ROOT / "recipes/evaluate.py"),
+    ]
+    command += [
+        "--model",
+        str(folders / "model"),
+        "--dataset",
+        str(folders / "data"),
+        "--output",
+        str(tmp_path / "two.json"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    two = json.loads((tmp_path / "two.json").read_text())
+    for name in ("hit_rate@1", "hit_rate@5", "hit_rate@10", "ndcg@5", "ndcg@10", "num_users", "catalogue_coverage"):
+        assert two[name] == one[name]
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["--dataset", "demo"], "--index is required"),
+        (["--dataset", "demo", "--index", "x", "--train_index_rows", "some"], "--train_index_rows"),
+    ],
+)
+def test_train_names_the_option_that_is_wrong(argv, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        train_lcrec.main([*argv, "--output_dir", str(tmp_path)])
+
+
+def test_an_index_of_another_catalogue_is_refused(folders, tmp_path):
+    with pytest.raises(ValueError, match="another catalogue"):
+        train_lcrec.main(
+            [
+                "--dataset",
+                "demo",
+                "--index",
+                str(folders / "index"),
+                "--output_dir",
+                str(tmp_path),
+                "--report_to",
+                "none",
+            ]
+        )
+
+
+def test_unknown_commands_and_help(capsys):
+    assert main(["nothing"]) == 2 and "unknown command 'nothing'" in capsys.readouterr().err
+    assert main(["--help"]) == 0

@@ -16,6 +16,8 @@ from ..evaluation.evaluator import evaluate_ranker
 from ..evaluation.ranker import Ranker
 from ..rankers.auto import load_ranker
 from ..rankers.classical import PopularityRanker
+from ..rankers.lcrec import LCRecRanker
+from ..rankers.lcrec_task_report import TaskReport
 from .options import DatasetArguments, metric_table, run_facts, start_logging
 
 logger = logging.getLogger("hf_llmrec")
@@ -32,6 +34,7 @@ class EvaluateArguments(DatasetArguments):
         num_beams, normalize, max_history, batch_size: replace the model's stored settings.
         mask_seen: never recommend an item of the user's history.
         users: evaluate a fixed random sample of so many users (0: all).
+        tasks: also report whether LC-Rec's alignment tasks were learned, on at most 2,000 items or users each.
     """
 
     model: str = field(default=None, metadata={"help": "recommender folder or Hub id, or `popularity`"})
@@ -43,6 +46,8 @@ class EvaluateArguments(DatasetArguments):
     batch_size: int | None = field(default=None, metadata={"help": "prompts per forward pass"})
     mask_seen: bool = field(default=False, metadata={"help": "never recommend an item of the history"})
     users: int = field(default=0, metadata={"help": "evaluate a fixed random sample of so many users (0: all)"})
+
+    tasks: bool = field(default=False, metadata={"help": "also report whether LC-Rec's alignment tasks were learned"})
 
     def __post_init__(self):
         if not self.model:
@@ -94,6 +99,13 @@ def run(arguments: EvaluateArguments) -> dict:
         "duration_s": round(result.seconds, 2),
         **run_facts(),
     }
+    if arguments.tasks:
+        if not isinstance(ranker, LCRecRanker):
+            raise ValueError(f"--tasks is about LC-Rec models; {arguments.model} is none")
+        if PartialState().is_main_process:
+            report["tasks"] = TaskReport(ranker, dataset, split, arguments.split).run()
+            for name, value in report["tasks"].items():
+                print(f"{name:<34}{'no data' if value is None else f'{value:.4f}'}")
     if PartialState().is_main_process:
         print(metric_table({arguments.model: result.metrics}))
         if arguments.output:

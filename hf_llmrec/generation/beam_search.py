@@ -150,8 +150,8 @@ def recommend_items(
         k: items to return.
         normalize: over what a step's log-probabilities are normalised: ``vocab`` (the whole vocabulary, as `generate`
             does), ``level`` (the codes of the level) or ``children`` (the codes that can follow in the trie).
-        allowed: int (m,) the only item rows that may be returned, for the whole batch. The search runs on their trie, so
-            ``children`` normalises over them.
+        allowed: int (m,) the only item rows that may be returned, for the whole batch. The search runs on their trie,
+            so ``children`` normalises over them.
         exclude: per prompt, int item rows that must not be returned. A prefix leads nowhere once all its items are
             excluded, so min(num_beams, items left) items are found all the same. The normaliser does not change.
 
@@ -161,7 +161,8 @@ def recommend_items(
         order.
 
     Raises:
-        ValueError: arguments that do not fit each other, right-padded prompts, unknown rows in ``allowed``.
+        ValueError: arguments that do not fit each other, right-padded prompts, unknown rows in ``allowed``, a model whose
+            scores are not numbers.
 
     Where the model cannot take 4-D masks over the whole context, plain `generate` is used, and a log line says why.
     """
@@ -186,9 +187,7 @@ def recommend_items(
         scores = torch.zeros(nodes.shape, dtype=dtype, device=input_ids.device)
         for level in range(trie.depth):
             log_probs = head(state, level)
-            nodes, parents, codes, scores = expand(
-                trie, level, nodes, scores, log_probs, normalize, num_beams, keys
-            )
+            nodes, parents, codes, scores = expand(trie, level, nodes, scores, log_probs, normalize, num_beams, keys)
             if level + 1 < trie.depth:
                 state = tree.append(head.ids[level][codes], parents)
         return ranked_items(trie, nodes, scores, k)
@@ -232,7 +231,7 @@ def score_items(
             head = LevelHead(model, level_token_ids, normalize, project, input_ids.device)
             tree = BeamTree(model, input_ids, attention_mask, project)
         parts = [torch.empty(len(rows), 0, dtype=dtype, device=rows.device)]
-        for chunk in codes.split(ITEMS_AT_ONCE, dim=1):
+        for chunk in codes.split(ITEMS_AT_ONCE, dim=1) if rows.shape[1] else ():
             if fallback:
                 steps = score_by_forward(model, input_ids, attention_mask, level_token_ids, chunk, normalize)
             else:

@@ -16,8 +16,9 @@ logger = logging.getLogger(__name__)
 CACHED_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 MASKED_KERNELS = {"eager", "sdpa"}
 WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")
-# How far, relative to the largest logit, a tree may be from plain forwards by rounding alone.
-TOLERANCES = {torch.float64: 1e-8, torch.float32: 3e-3}
+# How far, relative to the largest logit, a tree may be from plain forwards by rounding alone. Norms, rotary embeddings
+# and softmax are float32 in float64 models, too.
+TOLERANCES = {torch.float64: 1e-4, torch.float32: 3e-3}
 
 
 class BeamTree:
@@ -41,7 +42,13 @@ class BeamTree:
         self.prompt_mask, self.lengths = attention_mask.bool(), attention_mask.sum(1)
         # Not made from the config: no layer may trim what later beams still look at.
         self.cache = DynamicCache()
-        mask = None if bool(self.prompt_mask.all()) else attention_mask
+        mask = None
+        if not bool(self.prompt_mask.all()):
+            # Padding sees itself: a row that sees nothing is no number in eager float64 attention.
+            length = input_ids.shape[1]
+            causal = torch.ones(length, length, dtype=torch.bool, device=input_ids.device).tril()
+            itself = torch.eye(length, dtype=torch.bool, device=input_ids.device)
+            mask = self._additive(causal & self.prompt_mask.unsqueeze(1) | itself)
         positions = (attention_mask.cumsum(1) - 1).clamp_min(0)
         self.last = self._forward(input_ids, mask, positions, 1)[:, -1:]
         self.rewind()
@@ -58,6 +65,13 @@ class BeamTree:
             return self.model(**inputs, logits_to_keep=logits_to_keep).logits
         return self.model.base_model(**inputs).last_hidden_state
 
+    def _additive(self, visible: torch.Tensor) -> torch.Tensor:
+        """Visible keys bool (batch, queries, keys) as the 4-D mask that eager attention adds and SDPA takes."""
+        mask = torch.zeros(visible.shape, dtype=self.model.dtype, device=visible.device)
+        # Eager attention takes its softmax in float32, where float64's smallest number is -inf.
+        lowest = max(torch.finfo(mask.dtype).min, torch.finfo(torch.float32).min)
+        return mask.masked_fill_(~visible, lowest).unsqueeze(1)
+
     def rewind(self) -> None:
         """Forget all beams; the prompts stay."""
         self.cache.crop(self.prompt_mask.shape[1] - self.cache.get_seq_length())
@@ -69,7 +83,7 @@ class BeamTree:
 
         Args:
             token_ids: int64 (batch, beams).
-            parents: int64 (batch, beams), the beam of the previous level that each one follows (0: the prompt, at first).
+            parents: int64 (batch, beams), the beam of the previous level that each one follows; at first 0, the prompt.
         """
         batch, beams = token_ids.shape
         depth = self.ancestors.shape[-1]
@@ -80,11 +94,8 @@ class BeamTree:
         visible = torch.zeros(batch, beams, self.appended, dtype=torch.bool, device=token_ids.device)
         visible.scatter_(-1, self.ancestors, True)
         visible = torch.cat([self.prompt_mask.unsqueeze(1).expand(-1, beams, -1), visible], dim=-1)
-        # Additive, since eager attention adds the mask; every row sees at least itself, so no row is all -inf.
-        mask = torch.zeros(visible.shape, dtype=self.model.dtype, device=visible.device)
-        mask.masked_fill_(~visible, torch.finfo(mask.dtype).min)
         positions = (self.lengths + depth).unsqueeze(1).expand(-1, beams)
-        return self._forward(token_ids, mask.unsqueeze(1), positions, 0)
+        return self._forward(token_ids, self._additive(visible), positions, 0)
 
 
 def tree_obstacle(model: PreTrainedModel, length: int) -> str | None:

@@ -224,7 +224,12 @@ def ranked_items(
 
     Returns:
         item rows int64 (batch, k) padded with -1, scores (batch, k) padded with -inf.
+
+    Raises:
+        ValueError: scores that are no numbers.
     """
+    if scores.isnan().any():
+        raise ValueError("the model's scores are not numbers (NaN)")
     dead = leaves < 0
     found = trie.item_rows[leaves.clamp_min(0)].masked_fill(dead, torch.iinfo(torch.int64).max)
     found, order = found.sort(dim=1)

@@ -26,7 +26,7 @@ class ItemLogitsProcessor(LogitsProcessor):
         num_beams: rows per prompt (``num_beams`` or ``num_return_sequences`` of `generate`); needed with ``exclude``.
 
     Raises:
-        ValueError: unknown ``normalize``; levels that do not match the trie's.
+        ValueError: unknown ``normalize``; levels that do not match the trie's; in use: logits that are no numbers.
 
     Example:
         ```python
@@ -77,6 +77,8 @@ class ItemLogitsProcessor(LogitsProcessor):
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """``scores`` (rows, vocabulary) -> the same with -inf everywhere but at the codes that can follow."""
         self._move(scores.device)
+        if scores.isnan().any():
+            raise ValueError("the model's logits are not numbers (NaN)")
         nodes, level = self.nodes(input_ids)
         if level >= self.trie.depth:
             return scores

@@ -58,6 +58,21 @@ def test_a_trained_model_beats_popularity(folders, tmp_path, capsys):
     assert "hit_rate@10" in capsys.readouterr().out
 
 
+def test_task_report_tells_what_was_learned(folders, tmp_path, capsys):
+    tasks = evaluated(folders, tmp_path / "t.json", "--split", "validation", "--tasks", "True")["tasks"]
+    assert set(tasks) >= {"mut_title_to_item_accuracy", "asy_titles_to_item_hit_rate@10", "probe_text"}
+    assert all(0 <= value <= 1 for name, value in tasks.items() if name != "per_loss")
+    assert tasks["per_loss"] > 0
+    # The ring's next item is learned, so it is scored above its neighbours in text and in baskets.
+    assert tasks["probe_text"] > 0.6 and tasks["probe_co_purchase"] > 0.6
+    assert "probe_text" in capsys.readouterr().out
+
+
+def test_task_report_is_for_lcrec(folders):
+    with pytest.raises(ValueError, match="--tasks"):
+        evaluate.main(["--model", "popularity", "--dataset", str(folders / "data"), "--tasks", "True"])
+
+
 @pytest.mark.slow
 def test_two_processes_give_exactly_the_metrics_of_one(folders, tmp_path):
     one = evaluated(folders, tmp_path / "one.json")

@@ -12,8 +12,6 @@ _EXPORTS = {
     "ItemIndex": "data.item_index",
     "make_demo_shop": "data.demo",
     "build_index": "indexing.build",
-    "RQVAEConfig": "models.rqvae",
-    "RQVAEModel": "models.rqvae",
     "LCRecTokenizer": "models.lcrec.tokenization_lcrec",
     "Items": "models.lcrec.segments",
     "Text": "models.lcrec.segments",

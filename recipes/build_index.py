@@ -1,6 +1,6 @@
 """Item texts or embeddings -> discrete item indices.
 
-accelerate launch recipes/build_index.py --dataset D --output_dir I [--indexer kmeans|rqvae]
+accelerate launch recipes/build_index.py --dataset D --output_dir I
 """
 
 import sys

@@ -24,7 +24,7 @@ class IndexArguments(DatasetArguments):
 
     Args:
         output_dir: folder for the index, its report and plots.
-        indexer: ``kmeans`` (residual k-means) or ``rqvae`` (the paper's RQ-VAE with uniform semantic mapping).
+        indexer: ``kmeans`` (residual k-means).
         text_embeddings: safetensors file with (items, d) embeddings in the dataset's item order.
         text_encoder: sentence-transformers model or causal LM that embeds the items' texts; without either, TF-IDF and
             truncated SVD.
@@ -34,7 +34,7 @@ class IndexArguments(DatasetArguments):
     """
 
     output_dir: str = field(default=None, metadata={"help": "folder for the index, its report and plots"})
-    indexer: str = field(default="kmeans", metadata={"help": "`kmeans` or `rqvae`"})
+    indexer: str = field(default="kmeans", metadata={"help": "`kmeans`"})
     text_embeddings: str | None = field(default=None, metadata={"help": "safetensors with (items, d) embeddings"})
     text_encoder: str | None = field(
         default=None, metadata={"help": "sentence-transformers model or causal LM (default: TF-IDF + SVD)"}

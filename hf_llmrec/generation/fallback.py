@@ -35,7 +35,7 @@ def plain_generation(model: PreTrainedModel):
 def prompt_groups(model: PreTrainedModel, attention_mask: torch.Tensor) -> Iterator[tuple[torch.Tensor, int]]:
     """Prompts that can share a batch: their rows int64 (m,), and the column where their tokens may start.
 
-    All of them, as a rule. But transformers' eager attention gives NaN for padding in float64 (its mask's smallest number
+    All of them, as a rule. But transformers' eager attention gives NaN for padding in float64 (its mask's least number
     is -inf in the float32 softmax): such prompts are grouped by length, without padding.
     """
     padding = attention_mask.shape[1] - attention_mask.sum(1)

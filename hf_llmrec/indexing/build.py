@@ -15,7 +15,7 @@ from .kmeans import Quantization, residual_kmeans
 
 logger = logging.getLogger(__name__)
 
-INDEXERS = ("kmeans", "rqvae")
+INDEXERS = ("kmeans",)
 
 
 def default_codebook_size(num_items: int, levels: int) -> int:
@@ -70,10 +70,10 @@ def build_index(
 
     Args:
         embeddings: float (n, d), one row per item. item_ids: n ids.
-        indexer: ``kmeans`` (residual k-means) or ``rqvae`` (RQ-VAE with uniform semantic mapping).
+        indexer: ``kmeans`` (residual k-means).
         codebook_size: codes per level; default from the number of items.
         seed: fixes initialisation and order.
-        options: of the indexer, see `residual_kmeans` and `train_rqvae`.
+        options: of the indexer, see `residual_kmeans`.
 
     Returns:
         an `ItemIndex` whose ``metadata["build"]`` holds: ``collisions_before``, ``items_moved`` (share), ``spilled``,
@@ -95,14 +95,8 @@ def build_index(
     if size**levels < len(vectors):
         raise ValueError(f"{len(vectors)} items do not fit into {levels} levels of {size} codes")
     began = time.perf_counter()
-    if indexer == "kmeans":
-        quantization = residual_kmeans(vectors, levels, size, seed=seed, **options)
-        reconstruction = quantization.reconstruction()
-        unexplained = variance_unexplained(quantization.inputs, reconstruction)
-    else:
-        from .rqvae_training import quantize_with_rqvae
-
-        quantization, unexplained = quantize_with_rqvae(vectors, levels, size, seed=seed, **options)
+    quantization = residual_kmeans(vectors, levels, size, seed=seed, **options)
+    unexplained = variance_unexplained(quantization.inputs, quantization.reconstruction())
     assignment = assign_quantization(quantization)
     build = {
         "indexer": indexer,

@@ -89,7 +89,7 @@ class TaskReport:
         return hit_rate_at(target_ranks(rows, np.asarray(targets)), k)
 
     def title_to_item(self) -> float | None:
-        """MUT: share of items whose title alone leads to them, first. Items of equal title can not all be told apart."""
+        """MUT: share of items whose title alone leads to them. Items of equal title can not all be told apart."""
         rows = np.arange(self.dataset.num_items)
         if self.limit and len(rows) > self.limit:
             rows = np.sort(np.random.default_rng(0).choice(rows, self.limit, replace=False))

@@ -162,8 +162,7 @@ def recommend_items(
 
     Raises:
         ValueError: arguments that do not fit each other, right-padded prompts, unknown rows in ``allowed``, a model
-            whose
-            scores are not numbers.
+            whose scores are not numbers.
 
     Where the model cannot take 4-D masks over the whole context, plain `generate` is used, and a log line says why.
     """

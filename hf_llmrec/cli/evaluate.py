@@ -18,7 +18,7 @@ from ..rankers.auto import load_ranker
 from ..rankers.classical import PopularityRanker
 from ..rankers.lcrec import LCRecRanker
 from ..rankers.lcrec_task_report import TaskReport
-from .options import DatasetArguments, metric_table, run_facts, start_logging
+from .options import DatasetArguments, end_processes, metric_table, run_facts, start_logging
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -117,4 +117,5 @@ def main(argv: list[str] | None = None) -> int:
     (arguments,) = TrlParser((EvaluateArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
     start_logging()
     run(arguments)
+    end_processes()
     return 0

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
@@ -49,6 +50,12 @@ def start_logging() -> None:
     """Log the package's notices to the terminal."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("hf_llmrec").setLevel(logging.INFO)
+
+
+def end_processes() -> None:
+    """Wait for all processes, then leave the process group: a rank that just exits can abort the others."""
+    PartialState().wait_for_everyone()
+    PartialState().destroy_process_group()
 
 
 def run_facts() -> dict[str, Any]:

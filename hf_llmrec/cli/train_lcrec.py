@@ -27,7 +27,7 @@ from ..prompts.training_text import corpus_texts
 from ..rankers.lcrec import LCRecRanker
 from ..trainers.lcrec_config import LCRecTrainingConfig
 from ..trainers.lcrec_trainer import LCRecTrainer
-from .options import DatasetArguments, run_facts, start_logging
+from .options import DatasetArguments, end_processes, run_facts, start_logging
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -191,4 +191,5 @@ def main(argv: list[str] | None = None) -> int:
     arguments, training, model_config = parser.parse_args_and_config(sys.argv[1:] if argv is None else argv)
     start_logging()
     run(arguments, training, model_config)
+    end_processes()
     return 0

@@ -78,6 +78,8 @@ class LCRecTrainingConfig(SFTConfig):
             )
         # Rows come tokenized, with labels: TRL must not prepare them again.
         self.dataset_kwargs = {**(self.dataset_kwargs or {}), "skip_prepare_dataset": True}
+        if self.ddp_find_unused_parameters is None:
+            self.ddp_find_unused_parameters = False  # the loss touches every parameter, see `IndexLoss`
         super().__post_init__()
         if not isinstance(self.task_weights, dict):
             raise ValueError(f"task_weights must be a JSON object of task and weight, got {self.task_weights!r}")
@@ -86,5 +88,3 @@ class LCRecTrainingConfig(SFTConfig):
         for name in ("item_dropout", "embedding_dropout", "residual_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        # Batches differ in their number of rows, and their number is a multiple of the processes by construction.
-        self.accelerator_config.even_batches = False

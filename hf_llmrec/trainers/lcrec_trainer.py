@@ -180,7 +180,14 @@ class LCRecTrainer(SFTTrainer):
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory and torch.cuda.is_available(),
         )
-        return self.accelerator.prepare(loader)
+        # Training batches differ in size, and their number is even by construction. Evaluation keeps accelerate's way
+        # of evening batches out: processes with different numbers of batches would wait for each other for ever.
+        settings = self.accelerator.dataloader_config
+        even_batches, settings.even_batches = settings.even_batches, False
+        try:
+            return self.accelerator.prepare(loader)
+        finally:
+            settings.even_batches = even_batches
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Mean cross-entropy per labelled token of the whole (accumulated, distributed) batch."""

@@ -12,6 +12,8 @@ _EXPORTS = {
     "ItemIndex": "data.item_index",
     "make_demo_shop": "data.demo",
     "build_index": "indexing.build",
+    "RQVAEConfig": "models.rqvae.configuration_rqvae",
+    "RQVAEModel": "models.rqvae.modeling_rqvae",
     "LCRecTokenizer": "models.lcrec.tokenization_lcrec",
     "Items": "models.lcrec.segments",
     "Text": "models.lcrec.segments",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 from trl import TrlParser
@@ -13,7 +16,7 @@ from ..indexing.build import build_index
 from ..indexing.plots import save_plots
 from ..indexing.report import format_report
 from ..indexing.text_embeddings import embed_items, item_texts, load_item_embeddings
-from .options import DatasetArguments, start_logging
+from .options import DatasetArguments, start_run
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -24,28 +27,35 @@ class IndexArguments(DatasetArguments):
 
     Args:
         output_dir: folder for the index, its report and plots.
-        indexer: ``kmeans`` (residual k-means).
+        indexer: ``kmeans`` (residual k-means) or ``rqvae`` (the paper's, trained here and saved beside the index).
         text_embeddings: safetensors file with (items, d) embeddings in the dataset's item order.
         text_encoder: sentence-transformers model or causal LM that embeds the items' texts; without either, TF-IDF and
             truncated SVD.
         levels: codes per item.
         codebook_size: codes per level (default: from the number of items, at most 256).
+        indexer_options: further options of the indexer: ``iterations`` of k-means; ``steps``, ``batch_size`` and
+            ``learning_rate`` of the RQ-VAE.
         seed: fixes initialisation and order.
     """
 
     output_dir: str = field(default=None, metadata={"help": "folder for the index, its report and plots"})
-    indexer: str = field(default="kmeans", metadata={"help": "`kmeans`"})
+    indexer: str = field(default="kmeans", metadata={"help": "`kmeans` (residual k-means) or `rqvae`"})
     text_embeddings: str | None = field(default=None, metadata={"help": "safetensors with (items, d) embeddings"})
     text_encoder: str | None = field(
         default=None, metadata={"help": "sentence-transformers model or causal LM (default: TF-IDF + SVD)"}
     )
     levels: int = field(default=4, metadata={"help": "codes per item"})
     codebook_size: int | None = field(default=None, metadata={"help": "codes per level (default: from the catalogue)"})
+    indexer_options: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "JSON or mapping: `iterations` (kmeans); `steps`, `batch_size`... (rqvae)"}
+    )
     seed: int = field(default=0, metadata={"help": "fixes initialisation and order"})
 
     def __post_init__(self):
         if not self.output_dir:
             raise ValueError("--output_dir is required")
+        if isinstance(self.indexer_options, str):
+            self.indexer_options = json.loads(self.indexer_options)
         if self.text_embeddings and self.text_encoder:
             raise ValueError("give --text_embeddings or --text_encoder, not both")
 
@@ -64,6 +74,8 @@ def run(arguments: IndexArguments) -> None:
         levels=arguments.levels,
         codebook_size=arguments.codebook_size,
         seed=arguments.seed,
+        model_dir=Path(arguments.output_dir) / "rqvae",
+        **(arguments.indexer_options or {}),
     )
     index.save_pretrained(arguments.output_dir)
     save_plots(index, arguments.output_dir)
@@ -72,7 +84,7 @@ def run(arguments: IndexArguments) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     (arguments,) = TrlParser((IndexArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
-    start_logging()
+    start_run(arguments)
     # One process builds: the work is sequential, and the files must not be written twice.
     if PartialState().is_main_process:
         run(arguments)

@@ -18,7 +18,7 @@ from ..rankers.auto import load_ranker
 from ..rankers.classical import PopularityRanker
 from ..rankers.lcrec import LCRecRanker
 from ..rankers.lcrec_task_report import TaskReport
-from .options import DatasetArguments, end_processes, metric_table, run_facts, start_logging
+from .options import DatasetArguments, end_processes, metric_table, run_facts, start_run
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -115,7 +115,7 @@ def run(arguments: EvaluateArguments) -> dict:
 
 def main(argv: list[str] | None = None) -> int:
     (arguments,) = TrlParser((EvaluateArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
-    start_logging()
+    start_run(arguments)
     run(arguments)
     end_processes()
     return 0

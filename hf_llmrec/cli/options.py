@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import sys
 from dataclasses import dataclass, field
@@ -26,11 +27,13 @@ class DatasetArguments:
         dataset: folder or Hub id in the package's layout, or ``demo`` for the bundled synthetic shop.
         k_core: keep users and items with at least so many interactions (0: all).
         protocol: ``leave_one_out`` or ``temporal``.
+        cpu_threads: threads of a run on the CPU; default: all cores, shared among the machine's processes.
     """
 
     dataset: str = field(metadata={"help": "folder or Hub id, or `demo` for the bundled synthetic shop"})
     k_core: int = field(default=0, metadata={"help": "keep users and items with at least so many interactions"})
     protocol: str = field(default="leave_one_out", metadata={"help": "`leave_one_out` or `temporal`"})
+    cpu_threads: int | None = field(default=None, metadata={"help": "threads of a run on the CPU (default: all cores)"})
 
     def load(self) -> tuple[RecDataset, RecSplit]:
         """The dataset and its split."""
@@ -50,6 +53,30 @@ def start_logging() -> None:
     """Log the package's notices to the terminal."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("hf_llmrec").setLevel(logging.INFO)
+
+
+def start_run(arguments: DatasetArguments) -> None:
+    """Log to the terminal, and use the machine's cores."""
+    start_logging()
+    set_cpu_threads(arguments.cpu_threads)
+
+
+def set_cpu_threads(wanted: int | None = None) -> int:
+    """Let PyTorch use ``wanted`` threads, by default this process's share of the cores; returns the number.
+
+    ``accelerate launch`` and torchrun set OMP_NUM_THREADS=1 unless told otherwise, which on a laptop means one core of
+    many. A larger number in OMP_NUM_THREADS is somebody's choice and stays; outside ``accelerate launch`` any is.
+    """
+    if wanted is None:
+        launched = "ACCELERATE_USE_CPU" in os.environ or "LOCAL_WORLD_SIZE" in os.environ
+        chosen = int(os.environ.get("OMP_NUM_THREADS") or 0)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        share = max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), 1)
+        wanted = chosen if chosen > 1 or (chosen == 1 and not launched) else share
+    if wanted < 1:
+        raise ValueError(f"--cpu_threads must be at least 1, got {wanted}")
+    torch.set_num_threads(wanted)
+    return wanted
 
 
 def end_processes() -> None:

@@ -27,7 +27,7 @@ from ..prompts.training_text import corpus_texts
 from ..rankers.lcrec import LCRecRanker
 from ..trainers.lcrec_config import LCRecTrainingConfig
 from ..trainers.lcrec_trainer import LCRecTrainer
-from .options import DatasetArguments, end_processes, run_facts, start_logging
+from .options import DatasetArguments, end_processes, run_facts, start_run
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -189,7 +189,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
 def main(argv: list[str] | None = None) -> int:
     parser = TrlParser((LCRecArguments, LCRecTrainingConfig, ModelConfig))
     arguments, training, model_config = parser.parse_args_and_config(sys.argv[1:] if argv is None else argv)
-    start_logging()
+    start_run(arguments)
     run(arguments, training, model_config)
     end_processes()
     return 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import os
 import time
 from collections.abc import Sequence
 
@@ -11,11 +13,19 @@ from sklearn.neighbors import NearestNeighbors
 
 from ..data.item_index import ItemIndex
 from .assignment import assign_unique, squared_distances
-from .kmeans import Quantization, residual_kmeans
+from .kmeans import residual_kmeans
+from .quantization import Quantization
+from .rqvae_training import train_rqvae_quantization
 
 logger = logging.getLogger(__name__)
 
-INDEXERS = ("kmeans",)
+INDEXERS = {"kmeans": residual_kmeans, "rqvae": train_rqvae_quantization}
+
+
+def indexer_options(indexer: str) -> tuple[str, ...]:
+    """Names of the options that an indexer has beside levels, codebook size and seed."""
+    common = ("embeddings", "levels", "codebook_size", "seed")
+    return tuple(name for name in inspect.signature(INDEXERS[indexer]).parameters if name not in common)
 
 
 def default_codebook_size(num_items: int, levels: int) -> int:
@@ -29,13 +39,6 @@ def default_codebook_size(num_items: int, levels: int) -> int:
     while size**levels < num_items:
         size *= 2
     return size
-
-
-def variance_unexplained(inputs: np.ndarray, reconstruction: np.ndarray) -> float:
-    """``sum |x - reconstruction|^2 / sum |x - mean|^2``: 0 is perfect, 1 is no better than the mean."""
-    inputs = np.asarray(inputs, dtype=np.float64)
-    total = ((inputs - inputs.mean(axis=0)) ** 2).sum()
-    return float(((inputs - reconstruction) ** 2).sum() / total) if total > 0 else 0.0
 
 
 def neighbour_preservation(vectors: np.ndarray, codes: np.ndarray, neighbours: int = 10, sample: int = 2000) -> float:
@@ -56,6 +59,60 @@ def neighbour_preservation(vectors: np.ndarray, codes: np.ndarray, neighbours: i
     return float((same & ~own).sum() / (~own).sum())
 
 
+def quantize(
+    embeddings: np.ndarray,
+    *,
+    indexer: str = "kmeans",
+    levels: int = 4,
+    codebook_size: int | None = None,
+    seed: int = 0,
+    **options,
+) -> Quantization:
+    """Codes for a catalogue, not yet unique; arguments and errors as of `build_index`."""
+    if indexer not in INDEXERS:
+        raise ValueError(f"--indexer must be one of {tuple(INDEXERS)}, got {indexer!r}")
+    unknown = set(options) - set(indexer_options(indexer))
+    if unknown:
+        raise ValueError(f"unknown {sorted(unknown)}: the options of {indexer} are {indexer_options(indexer)}")
+    vectors = np.asarray(embeddings, dtype=np.float32)
+    if vectors.ndim != 2 or not vectors.size:
+        raise ValueError(f"embeddings must be (items, d) with at least one item, got {vectors.shape}")
+    if not np.isfinite(vectors).all():
+        raise ValueError("embeddings hold values that are not finite")
+    if levels < 2:
+        raise ValueError(f"--levels must be at least 2, got {levels}")
+    size = codebook_size or default_codebook_size(len(vectors), levels)
+    if size**levels < len(vectors):
+        raise ValueError(f"{len(vectors)} items do not fit into {levels} levels of {size} codes")
+    return INDEXERS[indexer](vectors, levels, size, seed=seed, **options)
+
+
+def index_from_quantization(
+    quantization: Quantization, item_ids: Sequence[str], embeddings: np.ndarray, metadata: dict | None = None
+) -> ItemIndex:
+    """Make codes unique and count what that took.
+
+    Args:
+        quantization: of the same items. embeddings: float (n, d), for the neighbour statistic.
+        metadata: further JSON values to keep; ``metadata["build"]`` is completed here.
+    """
+    assignment = assign_quantization(quantization)
+    if assignment.spilled:
+        logger.warning("%d items moved to another prefix: theirs had more items than codes", assignment.spilled)
+    metadata = dict(metadata or {})
+    metadata["build"] = {
+        **metadata.get("build", {}),
+        "collisions_before": assignment.collisions_before,
+        "items_moved": assignment.moved / len(item_ids),
+        "spilled": assignment.spilled,
+        "codes_used_before": [int(len(np.unique(column))) for column in quantization.codes.T],
+        "variance_unexplained": quantization.variance_unexplained,
+        "neighbour_preservation": neighbour_preservation(np.asarray(embeddings, np.float32), assignment.codes),
+    }
+    sizes = tuple(len(book) for book in quantization.codebooks)
+    return ItemIndex(list(item_ids), assignment.codes, sizes, quantization.codebooks, metadata)
+
+
 def build_index(
     embeddings: np.ndarray,
     item_ids: Sequence[str],
@@ -64,16 +121,18 @@ def build_index(
     levels: int = 4,
     codebook_size: int | None = None,
     seed: int = 0,
+    model_dir: str | os.PathLike | None = None,
     **options,
 ) -> ItemIndex:
     """Index a catalogue (arXiv 2311.09049, section 3.2): every item gets ``levels`` codes, no two items the same.
 
     Args:
         embeddings: float (n, d), one row per item. item_ids: n ids.
-        indexer: ``kmeans`` (residual k-means).
+        indexer: ``kmeans`` (residual k-means) or ``rqvae`` (the paper's; trained here).
         codebook_size: codes per level; default from the number of items.
         seed: fixes initialisation and order.
-        options: of the indexer, see `residual_kmeans`.
+        model_dir: with ``rqvae``, folder to save the trained `RQVAEModel` in.
+        options: of the indexer, see `residual_kmeans` and `train_rqvae`.
 
     Returns:
         an `ItemIndex` whose ``metadata["build"]`` holds: ``collisions_before``, ``items_moved`` (share), ``spilled``,
@@ -82,36 +141,18 @@ def build_index(
     Raises:
         ValueError: unknown indexer, wrong shapes, values that are not finite, or a catalogue that does not fit.
     """
-    if indexer not in INDEXERS:
-        raise ValueError(f"--indexer must be one of {INDEXERS}, got {indexer!r}")
-    vectors = np.asarray(embeddings, dtype=np.float32)
-    if vectors.ndim != 2 or len(vectors) != len(item_ids) or not len(vectors):
-        raise ValueError(f"embeddings must be ({len(item_ids)} items, d) with at least one item, got {vectors.shape}")
-    if not np.isfinite(vectors).all():
-        raise ValueError("embeddings hold values that are not finite")
-    if levels < 2:
-        raise ValueError(f"--levels must be at least 2, got {levels}")
-    size = codebook_size or default_codebook_size(len(vectors), levels)
-    if size**levels < len(vectors):
-        raise ValueError(f"{len(vectors)} items do not fit into {levels} levels of {size} codes")
+    if np.shape(embeddings)[:1] != (len(item_ids),):
+        raise ValueError(f"embeddings must be ({len(item_ids)} items, d), got {np.shape(embeddings)}")
     began = time.perf_counter()
-    quantization = residual_kmeans(vectors, levels, size, seed=seed, **options)
-    unexplained = variance_unexplained(quantization.inputs, quantization.reconstruction())
-    assignment = assign_quantization(quantization)
-    build = {
-        "indexer": indexer,
-        "collisions_before": assignment.collisions_before,
-        "items_moved": assignment.moved / len(vectors),
-        "spilled": assignment.spilled,
-        "codes_used_before": [int(len(np.unique(column))) for column in quantization.codes.T],
-        "variance_unexplained": unexplained,
-        "neighbour_preservation": neighbour_preservation(vectors, assignment.codes),
-        "seconds": round(time.perf_counter() - began, 1),
-    }
-    if assignment.spilled:
-        logger.warning("%d items moved to another prefix: theirs had more items than codes", assignment.spilled)
-    metadata = {"seed": seed, "dim": int(vectors.shape[1]), "build": build}
-    return ItemIndex(list(item_ids), assignment.codes, (size,) * levels, quantization.codebooks, metadata)
+    quantization = quantize(
+        embeddings, indexer=indexer, levels=levels, codebook_size=codebook_size, seed=seed, **options
+    )
+    metadata = {"seed": seed, "dim": int(np.shape(embeddings)[1]), "build": {"indexer": indexer}}
+    index = index_from_quantization(quantization, item_ids, embeddings, metadata)
+    index.metadata["build"]["seconds"] = round(time.perf_counter() - began, 1)
+    if model_dir is not None and quantization.model is not None:
+        quantization.model.save_pretrained(model_dir)
+    return index
 
 
 def assign_quantization(quantization: Quantization):

@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-
-@dataclass
-class Quantization:
-    """Codes before the collision-free assignment, and what they were made from.
-
-    Attributes:
-        codes: int32 (n, levels).
-        codebooks: per level float32 (size, dim).
-        residuals: float32 (n, dim), what is left before the last level; the last level's codewords quantise it.
-        inputs: float32 (n, dim), the centred vectors that were quantised.
-    """
-
-    codes: np.ndarray
-    codebooks: list[np.ndarray]
-    residuals: np.ndarray
-    inputs: np.ndarray
-
-    def reconstruction(self) -> np.ndarray:
-        """float32 (n, dim): the sum of the codewords."""
-        return sum(book[self.codes[:, level]] for level, book in enumerate(self.codebooks))
+from .quantization import Quantization, variance_unexplained
 
 
 def residual_kmeans(
@@ -42,13 +21,15 @@ def residual_kmeans(
             cluster's place, so that a codebook always has its full size.
         seed: fixes the initialisation.
         iterations: of Lloyd's algorithm, at most, per level.
+
+    Returns:
+        a `Quantization` in the space of the centred embeddings: the codewords of an item sum up to it.
     """
     inputs = np.asarray(embeddings, dtype=np.float32)
     inputs = inputs - inputs.mean(axis=0)
     residuals = inputs.copy()
-    codes, books, before_last = [], [], residuals
+    codes, books = [], []
     for level in range(levels):
-        before_last = residuals
         clusters = min(codebook_size, len(np.unique(residuals, axis=0)))
         # One thread gives the same sums in the same order, whatever the machine.
         with threadpool_limits(limits=1):
@@ -60,4 +41,4 @@ def residual_kmeans(
         codes.append(label)
         books.append(book)
         residuals = residuals - book[label]
-    return Quantization(np.stack(codes, axis=1), books, before_last, inputs)
+    return Quantization(np.stack(codes, axis=1), books, inputs, variance_unexplained(inputs, inputs - residuals))

@@ -4,13 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 
 from hf_llmrec.indexing.assignment import colliding, sinkhorn_repair
 from hf_llmrec.indexing.build import build_index, default_codebook_size
 from hf_llmrec.indexing.kmeans import residual_kmeans
 from hf_llmrec.indexing.report import format_report
-from hf_llmrec.indexing.sinkhorn import sinkhorn
 from hf_llmrec.indexing.text_embeddings import embed_items
 
 
@@ -86,19 +84,6 @@ def test_the_report_counts_what_happened():
     assert report["items_moved"] >= 0.5 and 0 <= report["variance_unexplained"] < 0.3
     assert report["prefixes"][-1] == 100 and len(report["entropy_bits"]) == 4
     assert "100 items" in format_report(report)
-
-
-@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
-def test_sinkhorn_spreads_points_evenly(kind):
-    distances = kind(np.random.default_rng(0).random((64, 8)))
-    plan = sinkhorn(distances, epsilon=0.05, iterations=200)
-    assert type(plan) is type(distances)
-    assert np.allclose(np.asarray(plan.sum(1)), 1, atol=1e-9) and np.allclose(np.asarray(plan.sum(0)), 8, atol=1e-3)
-
-
-def test_sinkhorn_does_not_underflow_at_the_papers_epsilon():
-    plan = sinkhorn(np.random.default_rng(0).random((100, 256)) * 1e4, 0.003, 50)
-    assert np.isfinite(plan).all() and np.allclose(plan.sum(1), 1)
 
 
 def test_the_papers_repair_lowers_collisions():

@@ -1,0 +1,176 @@
+"""RQ-VAE: an autoencoder whose latent is the sum of one codeword per level (arXiv 2311.09049, section 3.2.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel, initialization
+from transformers.utils import ModelOutput
+
+from .configuration_rqvae import RQVAEConfig
+from .sinkhorn import sinkhorn
+
+
+@dataclass
+class RQVAEOutput(ModelOutput):
+    """Output of [`RQVAEModel`].
+
+    Args:
+        loss: float (), ``reconstruction_loss + quantization_weight * quantization_loss``.
+        reconstruction: float (batch, input_dim), in the space of the inputs.
+        codes: int64 (batch, levels).
+        latents: float (batch, codebook_dim), the encoder's output.
+        quantized: float (batch, codebook_dim), the sum of the codewords.
+        reconstruction_loss: float (), mean squared error in units of the inputs' variance.
+        quantization_loss: float (), codebook and commitment terms, summed over the levels.
+    """
+
+    loss: torch.FloatTensor | None = None
+    reconstruction: torch.FloatTensor | None = None
+    codes: torch.LongTensor | None = None
+    latents: torch.FloatTensor | None = None
+    quantized: torch.FloatTensor | None = None
+    reconstruction_loss: torch.FloatTensor | None = None
+    quantization_loss: torch.FloatTensor | None = None
+
+
+def _mlp(widths: list[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width, following in zip(widths, widths[1:], strict=False):
+        layers += [nn.Linear(width, following), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+class RQVAEPreTrainedModel(PreTrainedModel):
+    config_class = RQVAEConfig
+    base_model_prefix = "rqvae"
+    main_input_name = "embeddings"
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        if isinstance(module, nn.Linear):
+            # He: twelve ReLU layers at transformers' 0.02 would let nothing through.
+            initialization.kaiming_normal_(module.weight, nonlinearity="relu")
+            initialization.zeros_(module.bias)
+        elif isinstance(module, RQVAEModel):
+            for codebook in module.codebooks:
+                initialization.normal_(codebook, std=self.config.codebook_dim**-0.5)
+            initialization.zeros_(module.input_mean)
+            initialization.ones_(module.input_scale)
+
+
+class RQVAEModel(RQVAEPreTrainedModel):
+    """Item embeddings -> codes, and back.
+
+    In training mode levels with a Sinkhorn epsilon assign the batch evenly to their codes (uniform semantic mapping,
+    section 3.2.2); in evaluation mode every level takes the nearest codeword. The codes of different items may be the
+    same: `hf_llmrec.build_index` makes them unique.
+
+    Example:
+
+    ```python
+    >>> model = RQVAEModel(RQVAEConfig(input_dim=384))
+    >>> codes = model.encode(embeddings)    # int64 (batch, 4)
+    >>> vectors = model.decode(codes)       # float (batch, 384)
+    ```
+    """
+
+    def __init__(self, config: RQVAEConfig):
+        super().__init__(config)
+        widths = [config.input_dim, *config.hidden_sizes, config.codebook_dim]
+        self.encoder = _mlp(widths)
+        self.decoder = _mlp(widths[::-1])
+        self.codebooks = nn.ParameterList(
+            nn.Parameter(torch.empty(size, config.codebook_dim)) for size in config.codebook_sizes
+        )
+        # The inputs' mean and spread: embeddings go in and come out in their own units.
+        self.register_buffer("input_mean", torch.zeros(config.input_dim))
+        self.register_buffer("input_scale", torch.ones(()))
+        self.post_init()
+
+    @torch.no_grad()
+    def set_input_statistics(self, embeddings: torch.Tensor) -> None:
+        """Remember mean (per dimension) and spread (one number) of embeddings float (n, input_dim)."""
+        self.input_mean.copy_(embeddings.mean(dim=0))
+        spread = (embeddings - self.input_mean.to(embeddings)).pow(2).mean().sqrt()
+        self.input_scale.copy_(spread if spread > 0 else torch.ones_like(spread))
+
+    def _standardize(self, embeddings: torch.Tensor) -> torch.Tensor:
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.config.input_dim:
+            raise ValueError(f"embeddings must be (batch, {self.config.input_dim}), got {tuple(embeddings.shape)}")
+        return (embeddings.to(self.input_mean.dtype) - self.input_mean) / self.input_scale
+
+    def latents(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Encoder output float (batch, codebook_dim), before quantisation."""
+        return self.encoder(self._standardize(embeddings))
+
+    def quantize(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Residual quantisation of latents float (batch, codebook_dim).
+
+        Returns:
+            quantized float (batch, codebook_dim); codes int64 (batch, levels); quantisation loss float ().
+        """
+        residual, quantized, loss, codes = latents, torch.zeros_like(latents), latents.new_zeros(()), []
+        for codebook, epsilon in zip(self.codebooks, self.config.sinkhorn_epsilons, strict=True):
+            with torch.no_grad():
+                distances = torch.cdist(residual, codebook).square()
+                if self.training and epsilon > 0:
+                    level_codes = sinkhorn(distances, epsilon, self.config.sinkhorn_iterations).argmax(dim=1)
+                else:
+                    level_codes = distances.argmin(dim=1)
+            codewords = F.embedding(level_codes, codebook)
+            loss = loss + F.mse_loss(codewords, residual.detach())
+            loss = loss + self.config.commitment_weight * F.mse_loss(residual, codewords.detach())
+            quantized = quantized + codewords
+            residual = residual - codewords.detach()
+            codes.append(level_codes)
+        return quantized, torch.stack(codes, dim=1), loss
+
+    @torch.no_grad()
+    def encode(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Nearest codes int64 (batch, levels) of embeddings float (batch, input_dim)."""
+        return self.quantize(self.latents(embeddings))[1]
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """Embeddings float (batch, input_dim) that codes int64 (batch, levels) stand for."""
+        quantized = sum(F.embedding(codes[:, level], book) for level, book in enumerate(self.codebooks))
+        return self.decoder(quantized) * self.input_scale + self.input_mean
+
+    def forward(
+        self, embeddings: torch.Tensor, quantize: bool = True, return_dict: bool | None = None, **kwargs
+    ) -> RQVAEOutput | tuple:
+        """Reconstruct a batch; the output carries the training loss.
+
+        Args:
+            embeddings: float (batch, input_dim).
+            quantize: False leaves the codebooks out (a plain autoencoder, to warm up encoder and decoder); the codes of
+                the output are then ``None``.
+        """
+        inputs = self._standardize(embeddings)
+        latents = self.encoder(inputs)
+        if quantize:
+            quantized, codes, quantization_loss = self.quantize(latents)
+        else:
+            quantized, codes, quantization_loss = latents, None, latents.new_zeros(())
+        # Straight-through: the decoder sees the codewords, the encoder gets the decoder's gradient.
+        reconstruction = self.decoder(latents + (quantized - latents).detach())
+        reconstruction_loss = F.mse_loss(reconstruction, inputs)
+        output = RQVAEOutput(
+            loss=reconstruction_loss + self.config.quantization_weight * quantization_loss,
+            reconstruction=reconstruction * self.input_scale + self.input_mean,
+            codes=codes,
+            latents=latents,
+            quantized=quantized,
+            reconstruction_loss=reconstruction_loss.detach(),
+            quantization_loss=quantization_loss.detach(),
+        )
+        return output if return_dict in (None, True) else output.to_tuple()
+
+
+RQVAEConfig.register_for_auto_class()
+RQVAEModel.register_for_auto_class("AutoModel")
+
+__all__ = ["RQVAEModel", "RQVAEOutput", "RQVAEPreTrainedModel"]

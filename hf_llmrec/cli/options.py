@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import platform
@@ -82,6 +83,9 @@ def set_cpu_threads(wanted: int | None = None) -> int:
 def end_processes() -> None:
     """Wait for all processes, then leave the process group: a rank that just exits can abort the others."""
     PartialState().wait_for_everyone()
+    # Trainers are reference cycles, and a DDP model in one keeps the group's threads alive into interpreter shutdown,
+    # where C++ aborts on threads that nobody joined.
+    gc.collect()
     PartialState().destroy_process_group()
 
 

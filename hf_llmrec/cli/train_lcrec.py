@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 from trl import ModelConfig, TrlParser, get_peft_config
 
@@ -128,6 +128,7 @@ def save_recommender(trainer: LCRecTrainer, tokenizer, dataset, prompt: LCRecPro
 def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: ModelConfig) -> dict[str, float]:
     """Train and save; returns the validation metrics of the saved model."""
     began = time.perf_counter()
+    set_seed(training.seed)  # before the backbone and the adapters are drawn; the trainer seeds only what follows it
     dataset, split = arguments.load()
     index = ItemIndex.from_pretrained(arguments.index)
     if index.fingerprint != dataset.catalog_fingerprint:

@@ -1,0 +1,83 @@
+"""Runs `recipes/train_lcrec.py` in processes of its own, as users do."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hf_llmrec.indexing.build import build_index
+from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "recipes/accelerate_configs"
+TINY = [
+    *("--backbone_overrides", '{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}'),
+    *("--corpus_vocab_size", "400", "--learning_rate", "0.01", "--tokens_per_batch", "300", "--max_length", "96"),
+    *("--task_weights", '{"seq": 1.0, "mut": 0.2}', "--eval_users", "10", "--report_to", "none"),
+    *("--use_cpu", "True", "--disable_tqdm", "True", "--logging_steps", "1", "--seed", "3"),
+]
+LORA = ["--use_peft", "True", "--lora_r", "4", "--lora_dropout", "0.0", "--lora_target_modules", "q_proj", "v_proj"]
+MODES = {"full": [], "lora": [*LORA, "--train_index_rows", "none"], "lora_rows": LORA}
+
+
+@dataclass
+class Recipe:
+    """`train_lcrec.py` on one small dataset."""
+
+    folder: Path
+
+    def command(self, output: Path, options: list[str], accelerate_config: Path | None) -> list[str]:
+        launch = ["-m", "accelerate.commands.launch", "--config_file", str(accelerate_config)]
+        return [
+            sys.executable,
+            *(launch if accelerate_config else []),
+            str(ROOT / "recipes/train_lcrec.py"),
+            *("--dataset", str(self.folder / "data"), "--index", str(self.folder / "index")),
+            *("--output_dir", str(output), *TINY, *options),
+        ]
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "HF_HUB_OFFLINE": "1"}
+
+    def losses(self, output: Path, options: list[str], accelerate_config: Path | None = None) -> dict[int, float]:
+        """Train to the end; the loss of every optimizer step."""
+        done = subprocess.run(
+            self.command(output, options, accelerate_config),
+            capture_output=True,
+            text=True,
+            env=self.environment(),
+            timeout=540,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+        log = json.loads((output / "training_report.json").read_text())["log"]
+        return {entry["step"]: entry["loss"] for entry in log if "loss" in entry}
+
+
+@pytest.fixture(scope="session")
+def recipe(dataset, tmp_path_factory) -> Recipe:
+    folder = tmp_path_factory.mktemp("distributed")
+    dataset.save(folder / "data")
+    index = build_index(embed_items(item_texts(dataset)), dataset.item_ids, levels=3, codebook_size=8)
+    index.save_pretrained(folder / "index")
+    return Recipe(folder)
+
+
+@pytest.fixture(scope="session")
+def ddp() -> Path:
+    return CONFIGS / "ddp_cpu.yaml"
+
+
+@pytest.fixture(scope="session")
+def zero2(tmp_path_factory) -> Path:
+    """`zero2.yaml` as published, on two CPU processes in float32."""
+    config = yaml.safe_load((CONFIGS / "zero2.yaml").read_text())
+    config.update(use_cpu=True, num_processes=2, mixed_precision="no")
+    config["deepspeed_config"]["zero_force_ds_cpu_optimizer"] = False
+    path = tmp_path_factory.mktemp("zero2") / "zero2_cpu.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path

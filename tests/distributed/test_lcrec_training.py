@@ -1,0 +1,68 @@
+"""LC-Rec training in two processes, and killed with SIGKILL: the losses of one process that nobody disturbed."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from .conftest import MODES
+
+pytestmark = pytest.mark.slow
+STEPS = ["--max_steps", "8", "--save_strategy", "no"]
+
+
+@pytest.fixture(scope="module")
+def one_process(recipe, tmp_path_factory):
+    """Losses of one process that accumulates two batches: what two processes see in one step."""
+    folder, found = tmp_path_factory.mktemp("one"), {}
+
+    def losses(mode: str) -> dict[int, float]:
+        if mode not in found:
+            options = [*STEPS, *MODES[mode], "--gradient_accumulation_steps", "2"]
+            found[mode] = recipe.losses(folder / mode, options)
+        return found[mode]
+
+    return losses
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("launcher", ["ddp", "zero2"])
+def test_two_processes_give_the_losses_of_one(recipe, one_process, tmp_path, request, launcher, mode):
+    two = recipe.losses(tmp_path / "two", [*STEPS, *MODES[mode]], request.getfixturevalue(launcher))
+    assert len(two) == 8
+    assert two == pytest.approx(one_process(mode), rel=1e-4)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "two")
+    assert model.config.model_type == "llama"
+
+
+def run_and_kill(recipe, output, options, accelerate_config, after: str) -> None:
+    """Start training and SIGKILL all its processes once a checkpoint is complete."""
+    process = subprocess.Popen(
+        recipe.command(output, options, accelerate_config),
+        env=recipe.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    while not (output / after / "trainer_state.json").exists():
+        assert process.poll() is None and time.monotonic() < deadline, "training ended before it could be killed"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (output / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("launcher", [None, "ddp", "zero2"])
+def test_killed_for_good_and_resumed_gives_the_same_losses(recipe, tmp_path, request, launcher):
+    config = request.getfixturevalue(launcher) if launcher else None
+    options = ["--max_steps", "60", "--save_steps", "6", "--save_total_limit", "1", "--item_dropout", "0.2"]
+    options += ["--embedding_dropout", "0.1"]
+    whole = recipe.losses(tmp_path / "whole", options, config)
+    run_and_kill(recipe, tmp_path / "killed", options, config, "checkpoint-12")
+    resumed = recipe.losses(tmp_path / "killed", [*options, "--resume", "True"], config)
+    assert len(resumed) == len(whole) == 60
+    assert resumed == pytest.approx(whole, rel=1e-5)

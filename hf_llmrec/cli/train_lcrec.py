@@ -112,12 +112,7 @@ def build_model(
 def save_recommender(trainer: LCRecTrainer, tokenizer, dataset, prompt: LCRecPrompt) -> None:
     """The whole recommender folder: weights (adapters merged), tokenizer, catalogue, settings."""
     args = trainer.args
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if trainer._is_peft():
-        if trainer.args.should_save:
-            model.merge_and_unload().save_pretrained(args.output_dir)
-    else:
-        trainer.save_model(args.output_dir)
+    trainer.save_whole_model(args.output_dir)
     if args.should_save:
         tokenizer.save_pretrained(args.output_dir)
         ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(args.output_dir)
@@ -170,8 +165,8 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
     )
     checkpoint = get_last_checkpoint(training.output_dir) if arguments.resume else None
     result = trainer.train(resume_from_checkpoint=checkpoint)
+    metrics = trainer.rank()
     save_recommender(trainer, tokenizer, dataset, prompt)
-    metrics = ranking_metrics(trainer.accelerator.unwrap_model(trainer.model))
     if training.should_save:
         report = {
             "validation": metrics,

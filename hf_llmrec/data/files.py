@@ -17,6 +17,9 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
+        # Temporary files are the owner's alone; a served model folder is read by others, as `open` would have it.
+        os.umask(umask := os.umask(0))
+        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -11,7 +12,9 @@ from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, TrainerCallback
+from transformers.trainer import TRAINING_ARGS_NAME
 from trl import SFTTrainer
+from trl.models import unwrap_model_for_generation
 
 from .batch_sampler import LengthGroupedBatchSampler
 from .index_loss import IndexLoss, add_index_loss
@@ -115,7 +118,7 @@ class LCRecTrainer(SFTTrainer):
         rows: training rows, `LCRecTaskRows` or anything with its ``build`` and ``lengths``.
         eval_rows: rows of the validation loss.
         level_token_ids: per level, int64 (codes,) token ids; ``tokenizer.level_token_ids``.
-        ranking_metrics: called without arguments at every evaluation, on all processes; its dictionary is added to the
+        ranking_metrics: called with the model at every evaluation, on all processes; its dictionary is added to the
             evaluation's metrics (``ndcg@10`` becomes ``eval_ndcg@10``).
         others: as in `trl.SFTTrainer`.
     """
@@ -219,7 +222,29 @@ class LCRecTrainer(SFTTrainer):
 
     def evaluation_loop(self, *args, metric_key_prefix: str = "eval", **kwargs):
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        if self._ranking_metrics is not None:
-            found = self._ranking_metrics(self.accelerator.unwrap_model(self.model))
-            output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in found.items()})
+        found = self.rank()
+        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in found.items()})
         return output
+
+    def rank(self) -> dict[str, float]:
+        """``ranking_metrics`` of the model as it stands, on all processes; ZeRO-3's shards are gathered for it."""
+        if self._ranking_metrics is None:
+            return {}
+        # Before the first step there is no wrapped model yet.
+        with unwrap_model_for_generation(self.model_wrapped, self.accelerator) as model:
+            return self._ranking_metrics(model)
+
+    def save_whole_model(self, folder: str) -> None:
+        """Save a checkpoint that stock classes load: adapters merged, shards gathered, no pickled arguments.
+
+        Called on all processes, at the end: adapters are gone from the model afterwards.
+        """
+        if self._is_peft():
+            with unwrap_model_for_generation(self.model_wrapped, self.accelerator) as model:
+                if self.args.should_save:
+                    model.merge_and_unload().save_pretrained(folder)
+        else:
+            self.save_model(folder)
+        if self.args.should_save:
+            # Trainer pickles its arguments beside every model; a published folder holds safetensors and JSON only.
+            (Path(folder) / TRAINING_ARGS_NAME).unlink(missing_ok=True)

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
+from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "recipes/accelerate_configs"
 TINY = [
-    *("--backbone_overrides", '{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}'),
-    *("--corpus_vocab_size", "400", "--learning_rate", "0.01", "--tokens_per_batch", "300", "--max_length", "96"),
+    *("--learning_rate", "0.01", "--tokens_per_batch", "300", "--max_length", "96"),
     *("--task_weights", '{"seq": 1.0, "mut": 0.2}', "--eval_users", "10", "--report_to", "none"),
     *("--use_cpu", "True", "--disable_tqdm", "True", "--logging_steps", "1", "--seed", "3"),
 ]
@@ -38,7 +40,7 @@ class Recipe:
             *(launch if accelerate_config else []),
             str(ROOT / "recipes/train_lcrec.py"),
             *("--dataset", str(self.folder / "data"), "--index", str(self.folder / "index")),
-            *("--output_dir", str(output), *TINY, *options),
+            *("--model_name_or_path", str(self.folder / "base"), "--output_dir", str(output), *TINY, *options),
         ]
 
     def environment(self) -> dict[str, str]:
@@ -64,6 +66,14 @@ def recipe(dataset, tmp_path_factory) -> Recipe:
     dataset.save(folder / "data")
     index = build_index(embed_items(item_texts(dataset)), dataset.item_ids, levels=3, codebook_size=8)
     index.save_pretrained(folder / "index")
+    # A checkpoint to start from: under ZeRO-3 random weights are drawn shard by shard, so that runs from a
+    # configuration start elsewhere than in one process.
+    base = train_corpus_tokenizer([*dataset.titles, *dataset.descriptions], vocab_size=400)
+    base.save_pretrained(folder / "base")
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    torch.manual_seed(0)
+    backbone = LlamaForCausalLM(LlamaConfig(vocab_size=len(base), tie_word_embeddings=True, **sizes))
+    backbone.save_pretrained(folder / "base")
     return Recipe(folder)
 
 
@@ -72,12 +82,21 @@ def ddp() -> Path:
     return CONFIGS / "ddp_cpu.yaml"
 
 
-@pytest.fixture(scope="session")
-def zero2(tmp_path_factory) -> Path:
-    """`zero2.yaml` as published, on two CPU processes in float32."""
-    config = yaml.safe_load((CONFIGS / "zero2.yaml").read_text())
+def on_two_cpus(folder: Path, name: str) -> Path:
+    """A published DeepSpeed configuration on two CPU processes in float32."""
+    config = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
     config.update(use_cpu=True, num_processes=2, mixed_precision="no")
     config["deepspeed_config"]["zero_force_ds_cpu_optimizer"] = False
-    path = tmp_path_factory.mktemp("zero2") / "zero2_cpu.yaml"
+    path = folder / f"{name}_cpu.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
+
+
+@pytest.fixture(scope="session")
+def zero2(tmp_path_factory) -> Path:
+    return on_two_cpus(tmp_path_factory.mktemp("zero2"), "zero2")
+
+
+@pytest.fixture(scope="session")
+def zero3(tmp_path_factory) -> Path:
+    return on_two_cpus(tmp_path_factory.mktemp("zero3"), "zero3")

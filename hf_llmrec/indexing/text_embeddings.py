@@ -65,7 +65,11 @@ def embed_items(
         )
         return np.asarray(vectors, dtype=np.float32)
     tokenizer = AutoTokenizer.from_pretrained(source)
-    return pooled_embeddings(AutoModel.from_pretrained(source), tokenizer, texts, max_tokens, batch_size)
+    # The checkpoint's own precision (large models come in bf16), on the accelerator where there is one.
+    model = AutoModel.from_pretrained(source, dtype="auto")
+    if torch.accelerator.is_available():
+        model.to(torch.accelerator.current_accelerator())
+    return pooled_embeddings(model, tokenizer, texts, max_tokens, batch_size)
 
 
 def _tfidf(texts: Sequence[str], dimensions: int, seed: int) -> np.ndarray:

@@ -1,0 +1,115 @@
+"""Item texts -> vectors: TF-IDF, a causal LM with masked mean pooling, a sentence-transformers model, a file."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
+
+from hf_llmrec.indexing.text_embeddings import embed_items, item_texts, load_item_embeddings, save_item_embeddings
+from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+
+TEXTS = ["red cup", "a blue cup for very strong coffee in the morning", "tea", "red cup", "pot of tea " * 60]
+
+
+@pytest.fixture(scope="module")
+def causal_lm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("causal_lm")
+    tokenizer = train_corpus_tokenizer(TEXTS, vocab_size=300)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=128, **sizes)).save_pretrained(
+        folder
+    )
+    return folder
+
+
+def test_a_texts_parts_are_joined_once_each(dataset):
+    texts = item_texts(dataset)
+    assert texts[1] == "Ring piece 1 red. Piece number 1 of a ring" and texts[0] == "Ring piece 0 blue"
+
+
+def test_tfidf_embeds_any_script_and_a_single_text():
+    vectors = embed_items(["red cup", "blue cup", "紅茶", "?", "red cup"])
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert np.allclose(vectors[0], vectors[4], atol=1e-5)
+    assert embed_items(["one"]).shape[0] == 1
+
+
+def test_a_causal_lm_gives_the_mean_of_its_real_tokens(causal_lm):
+    from transformers import AutoTokenizer
+
+    found = embed_items(TEXTS, str(causal_lm), max_tokens=40, batch_size=3)
+    model = LlamaForCausalLM.from_pretrained(causal_lm).eval()
+    tokenizer = AutoTokenizer.from_pretrained(causal_lm)
+    for text, vector in zip(TEXTS, found, strict=True):
+        ids = tokenizer(text, truncation=True, max_length=40, return_tensors="pt").input_ids
+        with torch.no_grad():
+            hidden = model.model(input_ids=ids).last_hidden_state[0]  # alone: nothing is padded
+        expected = hidden.mean(0) / hidden.mean(0).norm()
+        np.testing.assert_allclose(vector, expected.numpy(), atol=1e-5)
+    assert found.dtype == np.float32 and found.shape == (5, 32)
+
+
+def test_long_texts_are_truncated_and_empty_ones_have_a_vector(causal_lm):
+    vectors = embed_items([TEXTS[4], TEXTS[4] + " more", "", "tea"], str(causal_lm), max_tokens=20)
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
+    assert np.isfinite(vectors).all()
+
+
+def test_files_round_trip_and_are_checked(dataset, tmp_path):
+    vectors = np.random.default_rng(0).standard_normal((dataset.num_items, 4)).astype(np.float32)
+    save_item_embeddings(tmp_path / "v.safetensors", vectors, dataset)
+    np.testing.assert_array_equal(load_item_embeddings(tmp_path / "v.safetensors", dataset), vectors)
+    bad = vectors.copy()
+    bad[3, 1] = np.inf
+    cases = {
+        "no tensor 'item_embeddings'": ({"other": vectors}, None),
+        "the dataset has": ({"item_embeddings": vectors[:-1]}, None),
+        "row 3 holds": ({"item_embeddings": bad}, None),
+        "another dataset": ({"item_embeddings": vectors}, {"fingerprint": "0" * 64}),
+    }
+    for message, (tensors, metadata) in cases.items():
+        save_file(tensors, tmp_path / "bad.safetensors", metadata=metadata)
+        with pytest.raises(ValueError, match=message) as error:
+            load_item_embeddings(tmp_path / "bad.safetensors", dataset)
+        assert "bad.safetensors" in str(error.value)
+
+
+@pytest.mark.slow
+def test_a_sentence_transformers_model(tmp_path):
+    """Its own pooling and normalisation are used; a random BERT stands for a pretrained one."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertTokenizerFast
+
+    words = BertWordPieceTokenizer()
+    words.train_from_iterator(TEXTS, vocab_size=200, min_frequency=1)
+    BertTokenizerFast(tokenizer_object=words._tokenizer).save_pretrained(tmp_path / "bert")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    BertModel(BertConfig(vocab_size=200, max_position_embeddings=128, **sizes)).save_pretrained(tmp_path / "bert")
+    transformer = Transformer(str(tmp_path / "bert"), max_seq_length=32)
+    model = SentenceTransformer(modules=[transformer, Pooling(32, pooling_mode="cls")])
+    model.save(str(tmp_path / "model"))
+    found = embed_items(TEXTS, str(tmp_path / "model"))
+    expected = model.encode(TEXTS, normalize_embeddings=True, convert_to_numpy=True)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_without_the_extra_the_error_names_it(tmp_path, monkeypatch):
+    import builtins
+
+    (tmp_path / "modules.json").write_text("[]")
+    real_import = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name.startswith("sentence_transformers"):
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(ImportError, match=r"hf_llmrec\[text\]"):
+        embed_items(TEXTS, str(tmp_path))

@@ -18,7 +18,8 @@ from ..rankers.auto import load_ranker
 from ..rankers.classical import PopularityRanker
 from ..rankers.lcrec import LCRecRanker
 from ..rankers.lcrec_task_report import TaskReport
-from .options import DatasetArguments, end_processes, metric_table, run_facts, start_run
+from .options import DatasetArguments, end_processes, metric_table, start_run
+from .results import result_record, run_facts
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -31,6 +32,7 @@ class EvaluateArguments(DatasetArguments):
         model: recommender folder or Hub id, or ``popularity``.
         split: ``test`` or ``validation``.
         output: JSON file for the metrics.
+        result: JSON file for the metrics together with how the model was trained, to be committed or compared.
         num_beams, normalize, max_history, batch_size: replace the model's stored settings.
         mask_seen: never recommend an item of the user's history.
         users: evaluate a fixed random sample of so many users (0: all).
@@ -40,6 +42,7 @@ class EvaluateArguments(DatasetArguments):
     model: str = field(default=None, metadata={"help": "recommender folder or Hub id, or `popularity`"})
     split: str = field(default="test", metadata={"help": "`test` or `validation`"})
     output: str | None = field(default=None, metadata={"help": "JSON file for the metrics"})
+    result: str | None = field(default=None, metadata={"help": "JSON file for metrics and training configuration"})
     num_beams: int | None = field(default=None, metadata={"help": "beams (default: the model's setting)"})
     normalize: str | None = field(default=None, metadata={"help": "`vocab`, `level` or `children`"})
     max_history: int | None = field(default=None, metadata={"help": "latest items read (default: the model's)"})
@@ -110,6 +113,8 @@ def run(arguments: EvaluateArguments) -> dict:
         print(metric_table({arguments.model: result.metrics}))
         if arguments.output:
             write_json(arguments.output, report)
+        if arguments.result:
+            write_json(arguments.result, result_record(report, arguments.model))
     return report
 
 

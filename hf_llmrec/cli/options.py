@@ -5,17 +5,15 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import platform
 import sys
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from typing import Any
 
 import torch
 from accelerate import PartialState
 
 from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
+from ..evaluation.metrics import METRIC_NAMES
 
 SPLITS = ("leave_one_out", "temporal")
 
@@ -89,22 +87,11 @@ def end_processes() -> None:
     PartialState().destroy_process_group()
 
 
-def run_facts() -> dict[str, Any]:
-    """Versions and hardware, for result files."""
-    packages = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "hf_llmrec")
-    hardware = {"machine": platform.machine(), "torch_threads": torch.get_num_threads()}
-    if torch.cuda.is_available():
-        hardware["gpu"] = torch.cuda.get_device_name()
-    versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
-    return {"versions": versions, "hardware": hardware}
-
-
 def metric_table(results: dict[str, dict[str, float]]) -> str:
     """Models as rows, metrics as columns, aligned for a terminal."""
-    columns = ["hit_rate@1", "hit_rate@5", "hit_rate@10", "ndcg@5", "ndcg@10"]
     width = max(len(name) for name in results) + 2
-    lines = ["".ljust(width) + "".join(column.rjust(13) for column in columns) + "users".rjust(9)]
+    lines = ["".ljust(width) + "".join(column.rjust(13) for column in METRIC_NAMES) + "users".rjust(9)]
     for name, metrics in results.items():
-        cells = "".join(f"{metrics[column]:13.4f}" for column in columns)
+        cells = "".join(f"{metrics[column]:13.4f}" for column in METRIC_NAMES)
         lines.append(name.ljust(width) + cells + f"{metrics['num_users']:9d}")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
@@ -27,7 +28,8 @@ from ..prompts.training_text import corpus_texts
 from ..rankers.lcrec import LCRecRanker
 from ..trainers.lcrec_config import LCRecTrainingConfig
 from ..trainers.lcrec_trainer import LCRecTrainer
-from .options import DatasetArguments, end_processes, run_facts, start_run
+from .options import DatasetArguments, end_processes, start_run
+from .results import TRAINING_REPORT, changed_options, run_facts
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -171,13 +173,18 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         report = {
             "validation": metrics,
             "train": result.metrics,
+            "config": {
+                **changed_options(arguments, LCRecArguments(dataset="", index=" ")),
+                **changed_options(training, LCRecTrainingConfig(output_dir=training.output_dir)),
+                **changed_options(model_config, ModelConfig()),
+            },
             "seed": training.seed,
             "duration_s": round(time.perf_counter() - began, 1),
             "task_rows": rows.rows_per_direction,
             "log": trainer.state.log_history,
             **run_facts(),
         }
-        write_json(f"{training.output_dir}/training_report.json", report)
+        write_json(Path(training.output_dir) / TRAINING_REPORT, report)
         logger.info("saved %s; validation NDCG@10 %.4f", training.output_dir, metrics["ndcg@10"])
     return metrics
 

@@ -12,6 +12,7 @@ import numpy as np
 
 HIT_RATE_CUTOFFS = (1, 5, 10)
 NDCG_CUTOFFS = (5, 10)
+METRIC_NAMES = (*(f"hit_rate@{k}" for k in HIT_RATE_CUTOFFS), *(f"ndcg@{k}" for k in NDCG_CUTOFFS))
 
 
 def target_ranks(item_rows: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -58,6 +58,26 @@ def test_a_trained_model_beats_popularity(folders, tmp_path, capsys):
     assert "hit_rate@10" in capsys.readouterr().out
 
 
+def test_a_result_file_says_how_the_model_was_trained(folders, tmp_path):
+    evaluated(folders, tmp_path / "metrics.json", "--result", str(tmp_path / "results" / "lcrec.json"))
+    record = json.loads((tmp_path / "results" / "lcrec.json").read_text())
+    assert record["metrics"]["ndcg@10"] == json.loads((tmp_path / "metrics.json").read_text())["ndcg@10"]
+    assert record["config"]["learning_rate"] == 0.01 and record["config"]["tokens_per_batch"] == 600
+    assert record["config"]["task_weights"] == {"seq": 1.0, "mut": 0.2} and record["seed"] == 3
+    assert record["validation"]["num_users"] == 20 and record["evaluation"]["split"] == "test"
+    assert record["duration_s"] > 0 and {"versions", "hardware"} <= set(record)
+    # Options that nobody set are not in it, and no path of this machine is.
+    assert not {"weight_decay", "lora_r", "fp16", "bf16"} & set(record["config"])
+    assert str(folders) not in json.dumps(record)
+
+
+def test_a_result_file_of_a_model_without_training(folders, tmp_path):
+    options = ["--model", "popularity", "--dataset", str(folders / "data"), "--result", str(tmp_path / "p.json")]
+    evaluate.main(options)
+    record = json.loads((tmp_path / "p.json").read_text())
+    assert record["metrics"]["num_users"] == 60 and record["config"] == {} and record["seed"] is None
+
+
 def test_task_report_tells_what_was_learned(folders, tmp_path, capsys):
     tasks = evaluated(folders, tmp_path / "t.json", "--split", "validation", "--tasks", "True")["tasks"]
     assert set(tasks) >= {"mut_title_to_item_accuracy", "asy_titles_to_item_hit_rate@10", "probe_text"}

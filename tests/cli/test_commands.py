@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from hf_llmrec.cli import build_index, evaluate, main, train_lcrec
+from hf_llmrec.data.interactions import RecDataset
+from hf_llmrec.evaluation.evaluator import evaluate_ranker
+from hf_llmrec.rankers.auto import load_ranker
 
 ROOT = Path(__file__).parents[2]
 TRAINING = [
@@ -86,6 +89,21 @@ def test_task_report_tells_what_was_learned(folders, tmp_path, capsys):
     # The ring's next item is learned, so it is scored above its neighbours in text and in baskets.
     assert tasks["probe_text"] > 0.6 and tasks["probe_co_purchase"] > 0.6
     assert "probe_text" in capsys.readouterr().out
+
+
+def test_qwen3_in_the_papers_prefix_form_with_lora(folders, tmp_path):
+    """The other architecture and the other prompt form, from the command line to a saved, merged model."""
+    options = ["--dataset", str(folders / "data"), "--index", str(folders / "index"), *TRAINING]
+    options += ["--output_dir", str(tmp_path), "--architecture", "qwen3", "--seq_form", "prefix", "--max_steps", "20"]
+    train_lcrec.main([*options, "--use_peft", "True", "--lora_target_modules", "q_proj", "v_proj"])
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "qwen3"
+    assert json.loads((tmp_path / "recommender.json").read_text())["prompt"]["form"] == "prefix"
+    ranker = load_ranker(tmp_path)
+    assert not (tmp_path / "adapter_config.json").exists() and ranker.prompt.form == "prefix"
+    report = json.loads((tmp_path / "training_report.json").read_text())
+    assert report["task_rows"]["seq"] == 60 * 5  # one row per prefix of six training items
+    cases = RecDataset.load(folders / "data").split().validation.sample(20, seed=0)
+    assert evaluate_ranker(ranker, cases, ranker.item_ids).metrics == pytest.approx(report["validation"])
 
 
 def test_task_report_is_for_lcrec(folders):

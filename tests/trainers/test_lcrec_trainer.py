@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig
-from transformers import TrainerCallback
+from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
+from hf_llmrec.models.lcrec.index_embeddings import initialize_index_embeddings
 from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
 from hf_llmrec.prompts.lcrec_tasks import LCRecTaskRows, SequenceTargetRows
 from hf_llmrec.trainers.lcrec_config import LCRecTrainingConfig
@@ -163,3 +164,25 @@ def test_dropout_acts_in_training_only(model):
 def test_bad_options(tmp_path, option):
     with pytest.raises(ValueError, match=next(iter(option))):
         config(tmp_path, **option)
+
+
+def test_index_rows_of_untied_matrices_train_on_both_sides(dataset, tokenizer, tmp_path):
+    """Most large models have an output matrix of their own: its index rows must learn too, and merge."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), tie_word_embeddings=False, **sizes))
+    initialize_index_embeddings(model, tokenizer)
+    indices = sorted(int(i) for ids in tokenizer.level_token_ids for i in ids)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    lora.trainable_token_indices = {"embed_tokens": indices, "lm_head": indices}
+    trainer = trainer_for(model, dataset, tokenizer, config(tmp_path, max_steps=20), peft_config=lora)
+    trainer.train()
+    adapted = trainer.evaluate()["eval_loss"]
+    merged = trainer.model.merge_and_unload()
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        moved = (merged.state_dict()[name] != before[name]).any(dim=1).nonzero().flatten().tolist()
+        assert moved == indices, name
+    again = trainer_for(merged, dataset, tokenizer, config(tmp_path / "again"))
+    assert again.evaluate()["eval_loss"] == pytest.approx(adapted, rel=1e-5)
+    assert losses(trainer)[-1] < losses(trainer)[0]

@@ -8,7 +8,6 @@ do not. Prints seconds per batch (median of interleaved repeats) and their ratio
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -141,15 +140,16 @@ def main() -> None:
     if same < 0.99:  # neighbours in rank may swap where float32 scores are equal to rounding
         raise SystemExit(f"the two searches differ: {same:.1%} of the places hold the same item")
     seconds: dict[str, list[float]] = {name: [] for name in methods}
-    for _ in range(arguments.repeats):
+    for repeat in range(arguments.repeats + 1):
         for name, method in methods.items():
             began = time.perf_counter()
             method()
-            seconds[name].append(time.perf_counter() - began)
+            if repeat:  # the first round warms up
+                seconds[name].append(time.perf_counter() - began)
     median = {name: statistics.median(values) for name, values in seconds.items()}
     base = median["generate(prefix_allowed_tokens_fn)"]
     report = {
-        "arguments": vars(arguments),
+        "arguments": {name: value for name, value in vars(arguments).items() if name != "output"},
         "threads": torch.get_num_threads(),
         "same_items": float(same),
         "seconds_per_batch": median,
@@ -158,8 +158,7 @@ def main() -> None:
     for name, value in median.items():
         print(f"{name:<38}{value:8.3f} s  {base / value:6.1f} x")
     if arguments.output:
-        report["arguments"].pop("output")
-        write_json(arguments.output, json.loads(json.dumps(report)))
+        write_json(arguments.output, report)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..models.lcrec.segments import Items, Text
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
-from .templates import fill, load_templates
+from .fitting import fit_prompt
+from .templates import load_templates
 
 SEQ_FORMS = ("packed", "prefix")
 
@@ -24,17 +25,28 @@ class LCRecPrompt:
             an instruction around the history, one target per example; arXiv 2311.09049, section 3.3.1).
         packed_prefix: text before the history in the packed form; empty for index-only models.
         max_history: how many of the latest items are read.
+        max_length: tokens of a prompt and its answer together, those that the model was trained with (``None``: any).
     """
 
     form: str = "packed"
     packed_prefix: str = ""
     max_history: int = 20
+    max_length: int | None = None
 
     def __post_init__(self):
         if self.form not in SEQ_FORMS:
             raise ValueError(f"seq_form must be one of {SEQ_FORMS}, got {self.form!r}")
         if self.max_history < 1:
             raise ValueError(f"max_history must be at least 1, got {self.max_history}")
+
+    @property
+    def num_templates(self) -> int:
+        """How many wordings of the sequential prompt there are: one in the packed form."""
+        return 1 if self.form == "packed" else len(load_templates()["seq"])
+
+    def room(self, tokenizer: LCRecTokenizer) -> int | None:
+        """Tokens that a prompt may have, leaving space for an item."""
+        return None if self.max_length is None else self.max_length - tokenizer.item_index.levels
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,20 +60,37 @@ class LCRecPrompt:
 
         Args:
             tokenizer: has the index vocabulary.
-            history: item rows, oldest first; only the latest ``max_history`` are read. May be empty.
+            history: item rows, oldest first; only the latest ``max_history`` that fit are read. May be empty.
             template: which of the ``seq`` templates, in the prefix form.
         """
         recent = np.asarray(history)[-self.max_history :]
-        if self.form == "packed":
-            segments = [Text(self.packed_prefix)] if self.packed_prefix else []
-            segments += [Items(recent)] if len(recent) else []
-        else:
-            segments = fill(load_templates()["seq"][template].prompt, {"history": recent})
-        return tokenizer.encode_segments(segments, add_bos=True)
+        room = self.room(tokenizer)
+        if self.form == "prefix":
+            return fit_prompt(tokenizer, load_templates()["seq"][template].prompt, {"history": recent}, room)
+        prefix = self.encode_packed_prefix(tokenizer)
+        if room is not None:
+            recent = recent[max(len(recent) - (room - len(prefix)) // tokenizer.item_index.levels, 0) :]
+        return prefix + (tokenizer.encode_segments([Items(recent)]) if len(recent) else [])
+
+    def encode_packed_prefix(self, tokenizer: LCRecTokenizer) -> list[int]:
+        """Token ids before the items of the packed form.
+
+        Raises:
+            ValueError: they leave no room for an item within ``max_length``.
+        """
+        segments = [Text(self.packed_prefix)] if self.packed_prefix else []
+        prefix = tokenizer.encode_segments(segments, add_bos=True)
+        levels = tokenizer.item_index.levels
+        if self.max_length is not None and len(prefix) + 2 * levels > self.max_length:
+            raise ValueError(
+                f"max_length {self.max_length} has no room for two items of {levels} tokens after packed_prefix "
+                f"({len(prefix)} tokens)"
+            )
+        return prefix
 
     def encode_query(self, tokenizer: LCRecTokenizer, history: Sequence[int], query: str) -> list[int]:
         """Token ids for a free-text wish, with or without a history (the ITE task's prompt)."""
         recent = np.asarray(history)[-self.max_history :]
         direction = "ite_history_intention_to_item" if len(recent) else "ite_intention_to_item"
         values = {"history": recent, "intention": query}
-        return tokenizer.encode_segments(fill(load_templates()[direction][0].prompt, values), add_bos=True)
+        return fit_prompt(tokenizer, load_templates()[direction][0].prompt, values, self.room(tokenizer))

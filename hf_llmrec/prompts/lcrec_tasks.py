@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
-from ..models.lcrec.segments import Items, Text
+from ..models.lcrec.segments import Items
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
+from .fitting import bare_length, fit_prompt
 from .lcrec_prompt import LCRecPrompt
-from .templates import Template, fill, load_templates, stable_hash
+from .templates import Template, fill, load_templates, placeholders, stable_hash
 from .training_text import intention_rows, preference_rows
 
 logger = logging.getLogger(__name__)
@@ -64,6 +66,8 @@ class LCRecTaskRows:
             raise ValueError(f"item_dropout must lie in [0, 1), got {item_dropout}")
         self.dataset, self.split, self.tokenizer, self.prompt = dataset, split, tokenizer, prompt
         self.seed, self.max_length, self.item_dropout = seed, max_length, item_dropout
+        self.packed_prefix = replace(prompt, max_length=max_length).encode_packed_prefix(tokenizer)
+        self._bare_lengths: dict[Template, int] = {}
         self.levels = tokenizer.item_index.levels
         self.templates = load_templates()
         self.text_limit = max(16, max_length) * 2  # characters: long texts are cut, never blanked
@@ -80,6 +84,13 @@ class LCRecTaskRows:
         if sum(counts) == 0:
             raise ValueError(f"task_weights {dict(task_weights)} give no training row on dataset {dataset.name!r}")
         self.rows_per_direction = dict(zip(self._directions, counts, strict=True))
+        for direction in self._directions:
+            for template in self.templates.get(direction, ()):
+                if self._bare_length(template) + max(self.levels, 8) > max_length:
+                    raise ValueError(
+                        f"max_length {max_length} is too short: the {direction} prompt {template.prompt!r} alone has "
+                        f"{self._bare_length(template)} tokens"
+                    )
         self._slot_direction = np.repeat(np.arange(len(counts)), counts)
         self._slot_local = np.concatenate([np.arange(count) for count in counts])
         self._counts = np.array(counts)
@@ -185,10 +196,17 @@ class LCRecTaskRows:
             draws = stable_hash(self.seed, epoch, user, np.arange(2, 2 + len(items)))
             kept = items[(draws >> np.uint64(11)) * 2.0**-53 >= self.item_dropout]
             items = kept if len(kept) >= 2 else items
-        head = [Text(self.prompt.packed_prefix)] if self.prompt.packed_prefix else []
-        prefix = self.tokenizer.encode_segments(head, add_bos=True)
-        answer = self.tokenizer.encode_segments([Items(items)])[: self.max_length - len(prefix)]
+        prefix = self.packed_prefix
+        fitting = (self.max_length - len(prefix)) // self.levels
+        answer = self.tokenizer.encode_segments([Items(items[-fitting:])])
         return {"input_ids": prefix + answer, "labels": [IGNORE] * len(prefix) + answer}
+
+    def _bare_length(self, template: Template) -> int:
+        """Tokens of a template's own words, and of the item that some ask about."""
+        if template not in self._bare_lengths:
+            items = self.levels * ("item" in placeholders(template.prompt))
+            self._bare_lengths[template] = bare_length(self.tokenizer, template.prompt) + items
+        return self._bare_lengths[template]
 
     def _values(self, direction: str, first: int, second: int) -> dict[str, object]:
         titles, descriptions = self.dataset.titles, self.dataset.descriptions
@@ -218,15 +236,9 @@ class LCRecTaskRows:
     def _from_template(self, template: Template, values: dict[str, object]) -> dict[str, list[int]]:
         encode = self.tokenizer.encode_segments
         answer = encode(fill(template.answer, values), add_eos=not template.answer_is_item)
-        answer = answer[: self.max_length // 2]
-        room = self.max_length - len(answer)
-        prompt = encode(fill(template.prompt, values), add_bos=True)
-        while len(prompt) > room and "history" in template.fields() and len(values["history"]) > 1:
-            over = -(-(len(prompt) - room) // self.levels)
-            values = {**values, "history": values["history"][over:] if over < len(values["history"]) else []}
-            prompt = encode(fill(template.prompt, values), add_bos=True)
-        # A prompt of text that is still too long loses its beginning: the words next to the answer ask the question.
-        prompt = prompt if len(prompt) <= room else prompt[:1] + prompt[len(prompt) - room + 1 :]
+        # Half the row for the answer, unless the template's own words need more.
+        room = max(self.max_length - len(answer), self.max_length // 2, self._bare_length(template))
+        prompt, answer = fit_prompt(self.tokenizer, template.prompt, values, room), answer[: self.max_length - room]
         return {"input_ids": prompt + answer, "labels": [IGNORE] * len(prompt) + answer}
 
 

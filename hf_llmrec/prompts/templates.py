@@ -31,11 +31,16 @@ class Template:
 
     def fields(self) -> set[str]:
         """Names of the placeholders in use."""
-        return set(_PLACEHOLDER.findall(self.prompt + self.answer))
+        return placeholders(self.prompt + self.answer)
 
     @property
     def answer_is_item(self) -> bool:
         return self.answer == "{item}"
+
+
+def placeholders(pattern: str) -> set[str]:
+    """Names of the ``{field}`` placeholders in a pattern."""
+    return set(_PLACEHOLDER.findall(pattern))
 
 
 def fill(pattern: str, values: Mapping[str, object]) -> list[Text | Items]:

@@ -20,18 +20,32 @@ def held_out_items(split: RecSplit) -> dict[int, set[int]]:
     return held
 
 
+def last_training_times(dataset: RecDataset, split: RecSplit) -> np.ndarray | None:
+    """int64 (num_users,): when each user's last training interaction took place; ``None`` without timestamps."""
+    if dataset.timestamps is None:
+        return None
+    lengths = np.diff(split.train_indptr)
+    last = dataset.indptr[:-1] + np.maximum(lengths, 1) - 1  # training interactions are a user's earliest
+    return np.where(lengths > 0, dataset.timestamps[last], np.iinfo(np.int64).min)
+
+
 def intention_rows(dataset: RecDataset, split: RecSplit) -> list[IntentionRow]:
     """Intentions about training interactions, with what the user had chosen before.
 
-    An item that a user has both in training and as a held-out target is left out: the text could be about either.
+    An item that a user has both in training and as a held-out target is left out: the text could be about either. So is
+    a text that is dated after the user's last training interaction.
     """
     if dataset.intentions is None:
         return []
-    held = held_out_items(split)
+    held, latest = held_out_items(split), last_training_times(dataset, split)
     rows: list[IntentionRow] = []
-    columns = (dataset.intentions.column(name).to_pylist() for name in ("user_id", "item_id", "text"))
-    for user_id, item_id, text in zip(*columns, strict=True):
+    columns = [dataset.intentions.column(name).to_pylist() for name in ("user_id", "item_id", "text")]
+    dated = latest is not None and "timestamp" in dataset.intentions.column_names
+    columns.append(dataset.intentions.column("timestamp").to_pylist() if dated else [None] * len(columns[0]))
+    for user_id, item_id, text, when in zip(*columns, strict=True):
         user, item = dataset.user_row[user_id], dataset.item_row[item_id]
+        if when is not None and when > latest[user]:
+            continue
         sequence = split.train_sequence(user)
         places = np.flatnonzero(sequence == item)
         if text and len(places) and item not in held.get(user, ()):
@@ -55,8 +69,12 @@ def held_out_intentions(dataset: RecDataset, split: RecSplit, which: str = "test
 
 
 def preference_rows(dataset: RecDataset, split: RecSplit) -> list[PreferenceRow]:
-    """Preferences with the training history they sum up. The table must be built from training interactions."""
-    if dataset.preferences is None:
+    """Preferences with the training history they sum up.
+
+    The table sums up all but each user's last two interactions, the training part of the leave-one-out split. Other
+    splits do not read it: part of what it tells may lie after their split point.
+    """
+    if dataset.preferences is None or split.strategy != "leave_one_out":
         return []
     users, texts = (dataset.preferences.column(name).to_pylist() for name in ("user_id", "text"))
     found = ((split.train_sequence(dataset.user_row[user]), text) for user, text in zip(users, texts, strict=True))

@@ -28,6 +28,9 @@ class LCRecRanker(Ranker):
         num_beams: live hypotheses per level; at least k items are asked for, so a larger k widens the search.
         normalize: over what each step's log-probabilities are normalised, ``vocab``, ``level`` or ``children``.
         batch_size: prompts per forward pass.
+
+    Attributes:
+        template: which wording of the sequential prompt is used (prefix form); the first, unless it is changed.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class LCRecRanker(Ranker):
     ):
         self.model, self.tokenizer, self.prompt = model, tokenizer, prompt
         self.num_beams, self.normalize, self.batch_size = num_beams, normalize, batch_size
+        self.template = 0
         self.item_ids = list(tokenizer.item_index.item_ids)
         self.max_history = prompt.max_history
         self.trie = ItemTrie.from_codes(tokenizer.item_index.codes)
@@ -62,7 +66,7 @@ class LCRecRanker(Ranker):
         return cls(model, LCRecTokenizer.from_pretrained(path_or_hub_id), prompt, **values)
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
-        prompts = [self.prompt.encode_history(self.tokenizer, history) for history in histories]
+        prompts = [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]
         return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed)
 
     def rank_queries(self, histories, queries: Sequence[str], k: int, *, exclude=None, allowed=None):

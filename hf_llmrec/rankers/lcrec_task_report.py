@@ -15,6 +15,7 @@ from ..data.interactions import RecDataset
 from ..data.splits import EvalCases, RecSplit
 from ..evaluation.metrics import hit_rate_at, target_ranks
 from ..generation.beam_search import score_items
+from ..prompts.fitting import bare_length, fit_prompt
 from ..prompts.templates import fill, load_templates
 from ..prompts.training_text import held_out_intentions, preference_rows
 from .lcrec import LCRecRanker
@@ -83,8 +84,9 @@ class TaskReport:
         if not len(targets):
             return None
         template = load_templates()[direction][0]
-        encode = self.ranker.tokenizer.encode_segments
-        prompts = [encode(fill(template.prompt, value), add_bos=True) for value in values]
+        tokenizer = self.ranker.tokenizer
+        room = self.ranker.prompt.room(tokenizer)
+        prompts = [fit_prompt(tokenizer, template.prompt, value, room) for value in values]
         rows, _ = self.ranker.rank_prompts(prompts, k)
         return hit_rate_at(target_ranks(rows, np.asarray(targets)), k)
 
@@ -121,8 +123,14 @@ class TaskReport:
         total, count = 0.0, 0
         for history, text in rows:
             values = {"history": history[-self.ranker.prompt.max_history :], "preference": text}
-            prompt = encode(fill(template.prompt, values), add_bos=True)
             answer = encode(fill(template.answer, values), add_eos=True)
+            room = None
+            if self.ranker.prompt.max_length is not None:  # as in training
+                longest = self.ranker.prompt.max_length
+                bare = bare_length(self.ranker.tokenizer, template.prompt)
+                room = max(longest - len(answer), longest // 2, bare)
+                answer = answer[: longest - room]
+            prompt = fit_prompt(self.ranker.tokenizer, template.prompt, values, room)
             ids = torch.tensor([prompt + answer], device=self.ranker.model.device)
             logits = self.ranker.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
             total += float(F.cross_entropy(logits, ids[0, len(prompt) :], reduction="sum"))

@@ -1,6 +1,9 @@
+import copy
 import logging
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
@@ -68,15 +71,23 @@ def test_prefix_rows_end_in_the_next_item(dataset, split, tokenizer):
 
 def test_held_out_interactions_reach_no_row(dataset, split, tokenizer):
     """What a user does last appears in none of its rows: only training items are answers and history."""
-    rows = rows_of(dataset, split, tokenizer, {"seq": 1.0, "ite": 1.0, "per": 1.0})
-    for history, item, _ in intention_rows(dataset, split):
-        assert len(history) < 6 and item >= 0
-    texts = {text for _, _, text in intention_rows(dataset, split)}
-    assert texts and len(intention_rows(dataset, split)) == 60 * 3  # positions 0, 2, 4; 6 is the validation item
+    weights = {"seq": 1.0, "asy": 1.0, "ite": 1.0}
+    level_tokens = {int(i) for i in np.concatenate(tokenizer.level_token_ids)}
+    # On the ring every pair of neighbours is somebody's training pair, so users are told apart by their own walk: an
+    # item of a row lies in the training part of a user whose whole shown history is a part of that walk.
+    walks = [split.train_sequence(user).tolist() for user in range(dataset.num_users)]
+    whole = ["-".join(map(str, walk)) for walk in walks]
+    for form in ("packed", "prefix"):
+        rows = rows_of(dataset, split, tokenizer, weights, LCRecPrompt(form))
+        for slot in range(len(rows)):
+            shown = np.array([t for t in rows.build(slot, 0)["input_ids"] if t in level_tokens]).reshape(-1, 3)
+            items = "-".join(map(str, tokenizer.tokens_to_items(shown).tolist()))
+            assert any(items in walk for walk in whole), items
+            assert len(shown) <= 6  # eight interactions, of which two are held out
+    assert len(intention_rows(dataset, split)) == 60 * 3  # positions 0, 2, 4; 6 is the validation item
     assert len(held_out_intentions(dataset, split, "validation")) == 60
     assert held_out_intentions(dataset, split, "test") == []
     assert all(len(history) == 6 for history, _ in preference_rows(dataset, split))
-    assert len(rows) == 60 + 2 * 180 + 60
 
 
 def test_epochs_differ_and_repeat(dataset, split, tokenizer):
@@ -99,11 +110,55 @@ def test_item_dropout_leaves_items_out(dataset, split, tokenizer):
     assert 2 <= min(lengths) and 2.5 < np.mean(lengths) < 4.5
 
 
-def test_rows_fit_the_length_and_keep_the_answer(dataset, split, tokenizer):
-    rows = rows_of(dataset, split, tokenizer, ALL, LCRecPrompt("prefix"), max_length=24)
+@pytest.mark.parametrize("form", ["prefix", "packed"])
+def test_rows_fit_the_length_and_keep_the_answer(dataset, split, tokenizer, form):
+    rows = rows_of(dataset, split, tokenizer, ALL, LCRecPrompt(form), max_length=84)
     for slot in range(0, len(rows), 5):
         row = rows.build(slot, 0)
-        assert len(row["input_ids"]) <= 24 and answer(row)
+        assert len(row["input_ids"]) <= 84 and answer(row)
+
+
+def test_packed_rows_lose_whole_items_oldest_first(dataset, split, tokenizer):
+    rows = rows_of(dataset, split, tokenizer, {"seq": 1.0}, max_length=11)  # bos and three items of three tokens
+    for slot in range(len(rows)):
+        user = rows._candidate(slot, 0)[1]
+        kept = tokenizer.tokens_to_items(np.array(answer(rows.build(slot, 0))).reshape(-1, 3)).tolist()
+        assert kept == split.train_sequence(user)[-3:].tolist()
+
+
+def test_a_length_without_room_for_the_words_is_refused(dataset, split, tokenizer):
+    with pytest.raises(ValueError, match="max_length 24 is too short.*prompt"):
+        rows_of(dataset, split, tokenizer, {"mut": 1.0}, max_length=24)
+    with pytest.raises(ValueError, match="no room for two items"):
+        rows_of(dataset, split, tokenizer, {"seq": 1.0}, LCRecPrompt(packed_prefix="Chosen: "), max_length=9)
+
+
+def test_prompts_of_ranking_fit_the_length_of_training(dataset, split, tokenizer):
+    history = list(range(20))
+    items = {int(i) for i in np.concatenate(tokenizer.level_token_ids)}
+    for form in ("packed", "prefix"):
+        whole = LCRecPrompt(form).encode_history(tokenizer, history)
+        longest = len(whole) + 3 - 7  # with the answer; two of three items too long
+        ids = LCRecPrompt(form, max_length=longest).encode_history(tokenizer, history)
+        assert len(ids) + 3 <= longest and sum(token in items for token in ids) == 3 * 17
+        shown = [token for token in ids if token in items]
+        assert tokenizer.tokens_to_items(np.array(shown).reshape(-1, 3)).tolist() == history[3:]
+    query = LCRecPrompt(max_length=120).encode_query(tokenizer, history, "something red " * 200)
+    assert len(query) <= 117 and "something red" in tokenizer.decode(query)
+
+
+def test_texts_dated_after_a_users_training_are_left_out(dataset, split):
+    """A later text about an item of training could speak of the future: its date decides."""
+    shifted = copy.copy(dataset)
+    shifted.timestamps = np.arange(dataset.num_interactions, dtype=np.int64)
+    rows = intention_rows(dataset, split)
+    times = [10**9 if number % 3 == 0 else 0 for number in range(len(dataset.intentions))]
+    shifted.intentions = dataset.intentions.append_column("timestamp", pa.array(times))
+    kept = {text for _, _, text in intention_rows(shifted, split)}
+    late = {text for text, when in zip(dataset.intentions["text"].to_pylist(), times, strict=True) if when}
+    early = {text for text, when in zip(dataset.intentions["text"].to_pylist(), times, strict=True) if not when}
+    assert kept and kept <= early and {text for _, _, text in rows} - kept <= late
+    assert preference_rows(dataset, replace(split, strategy="temporal")) == []
 
 
 def test_lengths_are_close_for_packed_rows(dataset, split, tokenizer):

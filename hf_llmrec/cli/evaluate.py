@@ -7,12 +7,14 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from trl import TrlParser
 
 from ..data.files import write_json
-from ..evaluation.evaluator import evaluate_ranker
+from ..data.recommender_folder import load_settings
+from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.ranker import Ranker
 from ..rankers.auto import load_ranker
 from ..rankers.classical import PopularityRanker
@@ -36,6 +38,9 @@ class EvaluateArguments(DatasetArguments):
         num_beams, normalize, max_history, batch_size: replace the model's stored settings.
         mask_seen: never recommend an item of the user's history.
         users: evaluate a fixed random sample of so many users (0: all).
+        templates: ``first``, or ``all`` to average the metrics over all wordings of the prompt (prefix form).
+        other_data: evaluate although the model was trained on other data or another split, which may contain what is
+            asked for here.
         tasks: also report whether LC-Rec's alignment tasks were learned, on at most 2,000 items or users each.
     """
 
@@ -50,6 +55,10 @@ class EvaluateArguments(DatasetArguments):
     mask_seen: bool = field(default=False, metadata={"help": "never recommend an item of the history"})
     users: int = field(default=0, metadata={"help": "evaluate a fixed random sample of so many users (0: all)"})
 
+    templates: str = field(default="first", metadata={"help": "`first`, or `all`: metrics averaged over all wordings"})
+    other_data: bool = field(
+        default=False, metadata={"help": "evaluate although the model was trained on other data or another split"}
+    )
     tasks: bool = field(default=False, metadata={"help": "also report whether LC-Rec's alignment tasks were learned"})
 
     def __post_init__(self):
@@ -57,6 +66,30 @@ class EvaluateArguments(DatasetArguments):
             raise ValueError("--model is required: a recommender folder, a Hub id, or `popularity`")
         if self.split not in ("test", "validation"):
             raise ValueError(f"--split must be test or validation, got {self.split!r}")
+        if self.templates not in ("first", "all"):
+            raise ValueError(f"--templates must be first or all, got {self.templates!r}")
+        if self.users < 0:
+            raise ValueError(f"--users must not be negative, got {self.users}")
+        for name in ("num_beams", "max_history", "batch_size"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
+
+    def check_training_data(self, dataset) -> None:
+        """Refuse a model that may have been trained on what it is asked for.
+
+        Raises:
+            ValueError: says in what its training data differ.
+        """
+        if self.model == "popularity" or self.other_data:
+            return
+        trained = load_settings(self.model).get("data", {})
+        here = self.data_facts(dataset)
+        for name, value in trained.items():
+            if here.get(name) != value:
+                raise ValueError(
+                    f"--model {self.model} was trained with {name} {value}, this is {here.get(name)}: what is held out "
+                    "here may have been in its training (--other_data True evaluates all the same)"
+                )
 
     def load_ranker(self, dataset, split) -> Ranker:
         if self.model == "popularity":
@@ -74,6 +107,7 @@ def run(arguments: EvaluateArguments) -> dict:
     cases = getattr(split, arguments.split)
     if arguments.users:
         cases = cases.sample(arguments.users, seed=0)
+    arguments.check_training_data(dataset)
     ranker = arguments.load_ranker(dataset, split)
     began = time.perf_counter()
 
@@ -82,16 +116,30 @@ def run(arguments: EvaluateArguments) -> dict:
             rate = done / max(time.perf_counter() - began, 1e-9)
             print(f"\r{done}/{total} users, {rate:.0f} users/s", end="\n" if done == total else "", file=sys.stderr)
 
-    result = evaluate_ranker(
-        ranker,
-        cases,
-        dataset.item_ids,
-        user_ids=dataset.user_ids,
-        mask_seen=arguments.mask_seen,
-        on_progress=progress,
-    )
+    def evaluate() -> EvaluationResult:
+        return evaluate_ranker(
+            ranker,
+            cases,
+            dataset.item_ids,
+            user_ids=dataset.user_ids,
+            mask_seen=arguments.mask_seen,
+            on_progress=progress,
+        )
+
+    result = evaluate()
+    metrics = result.metrics
+    if arguments.templates == "all":
+        if not isinstance(ranker, LCRecRanker) or ranker.prompt.num_templates == 1:
+            raise ValueError(f"--templates all: the prompt of {arguments.model} has one wording only")
+        found = [metrics]
+        for template in range(1, ranker.prompt.num_templates):
+            ranker.template = template
+            found.append(evaluate().metrics)
+        metrics = {name: type(value)(np.mean([each[name] for each in found])) for name, value in metrics.items()}
+        ranker.template = 0
     report = {
-        **result.metrics,
+        **metrics,
+        "templates": arguments.templates,
         "split": arguments.split,
         "protocol": arguments.protocol,
         "mask_seen": arguments.mask_seen,
@@ -110,7 +158,7 @@ def run(arguments: EvaluateArguments) -> dict:
             for name, value in report["tasks"].items():
                 print(f"{name:<34}{'no data' if value is None else f'{value:.4f}'}")
     if PartialState().is_main_process:
-        print(metric_table({arguments.model: result.metrics}))
+        print(metric_table({arguments.model: metrics}))
         if arguments.output:
             write_json(arguments.output, report)
         if arguments.result:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -15,6 +16,7 @@ from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
 from ..evaluation.metrics import METRIC_NAMES
 
+logger = logging.getLogger("hf_llmrec")
 SPLITS = ("leave_one_out", "temporal")
 
 
@@ -45,7 +47,19 @@ class DatasetArguments:
             dataset = dataset.k_core(self.k_core) if self.k_core else dataset
         else:
             dataset = RecDataset.load(self.dataset, k_core=self.k_core)
+        for note, count in dataset.notes.items():
+            if count:
+                logger.info("%s: %s: %d", self.dataset, note.replace("_", " "), count)
         return dataset, dataset.split(self.protocol)
+
+    def data_facts(self, dataset: RecDataset) -> dict[str, Any]:
+        """What a model must be evaluated on: the same data, split in the same way."""
+        return {
+            "protocol": self.protocol,
+            "k_core": self.k_core,
+            "dataset_fingerprint": dataset.fingerprint,
+            "num_interactions": dataset.num_interactions,
+        }
 
 
 def start_logging() -> None:

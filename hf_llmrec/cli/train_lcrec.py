@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+from accelerate import PartialState
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
-from transformers.trainer_utils import get_last_checkpoint
-from trl import ModelConfig, TrlParser, get_peft_config
+from transformers.integrations import is_deepspeed_zero3_enabled
+from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
 from ..data.files import write_json
 from ..data.item_index import ItemIndex
 from ..data.recommender_folder import ItemCatalog, save_settings
 from ..evaluation.evaluator import evaluate_ranker
+from ..hub.export import push_folder
 from ..models.lcrec.backbones import build_backbone
 from ..models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from ..models.lcrec.index_embeddings import initialize_index_embeddings
@@ -26,6 +29,7 @@ from ..prompts.lcrec_prompt import LCRecPrompt
 from ..prompts.lcrec_tasks import LCRecTaskRows, SequenceTargetRows
 from ..prompts.training_text import corpus_texts
 from ..rankers.lcrec import LCRecRanker
+from ..trainers.checkpoints import last_complete_checkpoint
 from ..trainers.lcrec_config import LCRecTrainingConfig
 from ..trainers.lcrec_trainer import LCRecTrainer
 from .options import DatasetArguments, end_processes, start_run
@@ -73,16 +77,40 @@ def peft_config(arguments: LCRecArguments, model_config: ModelConfig, tokenizer:
     config = get_peft_config(model_config)
     if config is None or arguments.train_index_rows == "none":
         return config
+    tied = model.config.get_text_config().tie_word_embeddings
+    name_of = {module: name.rpartition(".")[2] for name, module in model.named_modules()}
+    matrices = [name_of[model.get_input_embeddings()]]
+    if not tied:
+        matrices.append(name_of[model.get_output_embeddings()])
+    config.ensure_weight_tying = tied
     if arguments.train_index_rows == "all":
-        config.modules_to_save = [*(config.modules_to_save or []), "embed_tokens", "lm_head"]
-        return config
-    rows = sorted(int(i) for ids in tokenizer.level_token_ids for i in ids)
-    names = {"embed_tokens": rows}
-    if not model.config.get_text_config().tie_word_embeddings:
-        names["lm_head"] = rows
-    config.trainable_token_indices = names
-    config.ensure_weight_tying = model.config.get_text_config().tie_word_embeddings
+        config.modules_to_save = [*(config.modules_to_save or []), *matrices]
+    else:
+        rows = sorted(int(i) for ids in tokenizer.level_token_ids for i in ids)
+        config.trainable_token_indices = dict.fromkeys(matrices, rows)
     return config
+
+
+def check_backbone(model, name: str, max_length: int) -> None:
+    """Refuse what cannot be trained: a model that sees the future, or rows longer than its positions.
+
+    Raises:
+        ValueError: names the model, and the option to change.
+    """
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None and max_length > positions:
+        raise ValueError(f"--max_length {max_length} is longer than the {positions} positions of {name}")
+    if is_deepspeed_zero3_enabled():  # its weights are spread over the processes: no forward pass yet
+        return
+    first, second = torch.tensor([[1, 2, 3], [1, 2, 4]], device=model.device)
+    model.eval()
+    with torch.no_grad():
+        states = [model.base_model(input_ids=ids.unsqueeze(0)).last_hidden_state[0, :2] for ids in (first, second)]
+    if not torch.allclose(*states, atol=1e-3):
+        raise ValueError(
+            f"{name} is no causal language model: what a token reads depends on tokens after it, so it would see the "
+            "answers it is trained to give (BERT-like models: set is_decoder in their config)"
+        )
 
 
 def build_model(
@@ -90,13 +118,20 @@ def build_model(
 ):
     """(model, tokenizer) with the index vocabulary in place."""
     if model_config.model_name_or_path:
-        base = AutoTokenizer.from_pretrained(model_config.model_name_or_path)
-        tokenizer = LCRecTokenizer.from_base(base, index, titles)
+        name = model_config.model_name_or_path
+        source = {"revision": model_config.model_revision, "trust_remote_code": training.trust_remote_code}
+        tokenizer = LCRecTokenizer.from_base(AutoTokenizer.from_pretrained(name, **source), index, titles)
+        quantization = get_quantization_config(model_config)
+        if quantization is not None:
+            # Quantised weights cannot be moved afterwards: each process loads onto its own device.
+            source |= {"quantization_config": quantization, "device_map": {"": PartialState().device}}
         model = AutoModelForCausalLM.from_pretrained(
-            model_config.model_name_or_path,
+            name,
             dtype=model_config.dtype or "auto",
             attn_implementation=model_config.attn_implementation,
+            **source,
         )
+        check_backbone(model, name, training.max_length)
     else:
         base = train_corpus_tokenizer(texts, vocab_size=arguments.corpus_vocab_size)
         tokenizer = LCRecTokenizer.from_base(base, index, titles)
@@ -111,14 +146,14 @@ def build_model(
     return model, tokenizer
 
 
-def save_recommender(trainer: LCRecTrainer, tokenizer, dataset, prompt: LCRecPrompt) -> None:
-    """The whole recommender folder: weights (adapters merged), tokenizer, catalogue, settings."""
+def save_recommender(trainer: LCRecTrainer, tokenizer, dataset, prompt: LCRecPrompt, data: dict[str, Any]) -> None:
+    """The whole recommender folder: weights (adapters merged), tokenizer, catalogue, settings, what it learned from."""
     args = trainer.args
     trainer.save_whole_model(args.output_dir)
     if args.should_save:
         tokenizer.save_pretrained(args.output_dir)
         ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(args.output_dir)
-        settings = {"prompt": prompt.to_dict(), "num_beams": args.num_beams, "normalize": args.normalize}
+        settings = {"prompt": prompt.to_dict(), "num_beams": args.num_beams, "normalize": args.normalize, "data": data}
         save_settings(args.output_dir, "lcrec", settings)
 
 
@@ -128,12 +163,19 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
     set_seed(training.seed)  # before the backbone and the adapters are drawn; the trainer seeds only what follows it
     dataset, split = arguments.load()
     index = ItemIndex.from_pretrained(arguments.index)
+    if not index.is_unique:
+        raise ValueError(
+            f"--index {arguments.index}: {index.collisions()} items share their codes with another, so that generating "
+            "codes does not name an item: build it with build-index"
+        )
     if index.fingerprint != dataset.catalog_fingerprint:
         raise ValueError(
             f"--index {arguments.index} was built for another catalogue ({index.num_items} items) than --dataset "
             f"{arguments.dataset} ({dataset.num_items} items): build it again with build-index"
         )
-    prompt = LCRecPrompt(training.seq_form, training.packed_prefix, training.max_history)
+    prompt = LCRecPrompt(training.seq_form, training.packed_prefix, training.max_history, training.max_length)
+    # Trainer's own push would upload checkpoints and half of the folder: the whole goes up once, at the end.
+    push, training.push_to_hub = training.push_to_hub, False
     texts = corpus_texts(dataset, split)
     model, tokenizer = build_model(arguments, model_config, training, texts, index, dataset.titles)
     rows = LCRecTaskRows(
@@ -165,10 +207,10 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         ranking_metrics=ranking_metrics,
         peft_config=peft_config(arguments, model_config, tokenizer, model),
     )
-    checkpoint = get_last_checkpoint(training.output_dir) if arguments.resume else None
+    checkpoint = last_complete_checkpoint(training.output_dir, training.world_size) if arguments.resume else None
     result = trainer.train(resume_from_checkpoint=checkpoint)
     metrics = trainer.rank()
-    save_recommender(trainer, tokenizer, dataset, prompt)
+    save_recommender(trainer, tokenizer, dataset, prompt, arguments.data_facts(dataset))
     if training.should_save:
         report = {
             "validation": metrics,
@@ -186,6 +228,15 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         }
         write_json(Path(training.output_dir) / TRAINING_REPORT, report)
         logger.info("saved %s; validation NDCG@10 %.4f", training.output_dir, metrics["ndcg@10"])
+        if push:
+            address = push_folder(
+                training.output_dir,
+                training.hub_model_id,
+                token=training.hub_token,
+                private=training.hub_private_repo,
+                revision=training.hub_revision,
+            )
+            logger.info("pushed to %s", address)
     return metrics
 
 

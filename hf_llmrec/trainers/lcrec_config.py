@@ -19,6 +19,8 @@ class LCRecTrainingConfig(SFTConfig):
         packed_prefix: text before the history in the packed form.
         max_history: how many of the latest items of a history are read.
         tokens_per_batch: tokens per batch and process; replaces ``per_device_train_batch_size`` when set.
+        learning_rate, num_train_epochs: default: from the size of the model and of the data, see `fill_budget`; so is
+            ``tokens_per_batch`` of small models.
         index_loss: normalise index tokens over their ``level``'s codes or over the whole ``vocab``.
         item_dropout: probability with which an item of a packed sequence is left out in an epoch.
         embedding_dropout: dropout on the input embeddings during training.
@@ -64,6 +66,12 @@ class LCRecTrainingConfig(SFTConfig):
         default="level", metadata={"help": "normalisation of decoding scores: `vocab`, `level` or `children`"}
     )
     eval_users: int = field(default=2000, metadata={"help": "validation users ranked at each evaluation (0: all)"})
+    learning_rate: float | None = field(
+        default=None, metadata={"help": "peak learning rate (default: from the model's size, see `fill_budget`)"}
+    )
+    num_train_epochs: float | None = field(
+        default=None, metadata={"help": "epochs (default: from the model's and the data's size)"}
+    )
     # Defaults of TRL's that fit neither small models nor machines without a GPU.
     activation_checkpointing: bool | None = field(default=False, metadata={"help": "trade compute for memory"})
     bf16: bool | None = field(default=None, metadata={"help": "bf16 autocast; default: where a GPU supports it"})
@@ -85,6 +93,25 @@ class LCRecTrainingConfig(SFTConfig):
             raise ValueError(f"task_weights must be a JSON object of task and weight, got {self.task_weights!r}")
         if self.max_length is None:
             raise ValueError("max_length must be set: rows are cut to it, oldest items first")
+        choices = {
+            "seq_form": ("packed", "prefix"),
+            "index_loss": ("level", "vocab"),
+            "index_init": ("codebook", "mean_noise"),
+            "normalize": ("vocab", "level", "children"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
+        for name in ("num_beams", "max_history", "tokens_per_batch", "max_length"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.num_beams < 10:
+            raise ValueError(f"num_beams must be at least 10, the longest list that is evaluated; got {self.num_beams}")
+        if self.eval_users < 0:
+            raise ValueError(f"eval_users must not be negative, got {self.eval_users}")
+        for name in ("packing", "padding_free", "label_smoothing_factor", "assistant_only_loss"):
+            if getattr(self, name):
+                raise ValueError(f"{name} has no effect on rows of item indices: leave it out")
         for name in ("item_dropout", "embedding_dropout", "residual_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")

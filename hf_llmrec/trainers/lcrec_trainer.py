@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from datasets import Dataset
 from torch import nn
@@ -17,6 +18,7 @@ from trl import SFTTrainer
 from trl.models import unwrap_model_for_generation
 
 from .batch_sampler import LengthGroupedBatchSampler
+from .budget import fill_budget
 from .index_loss import IndexLoss, add_index_loss
 from .lcrec_config import LCRecTrainingConfig
 
@@ -27,6 +29,8 @@ class Rows(Protocol):
     def __len__(self) -> int: ...
 
     def build(self, slot: int, epoch: int) -> dict[str, list[int]]: ...
+
+    def lengths(self, epoch: int) -> np.ndarray: ...
 
 
 class _EpochRows:
@@ -138,6 +142,9 @@ class LCRecTrainer(SFTTrainer):
         callbacks: list[TrainerCallback] | None = None,
         **kwargs,
     ):
+        # Under ZeRO-3 a parameter's own numel is that of this process's share.
+        size = sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
+        fill_budget(args, rows.lengths(0), size, kwargs.get("peft_config") is not None)
         self._train_rows = rows
         self._train_transform = _EpochRows(rows)
         self._sampler: LengthGroupedBatchSampler | None = None
@@ -233,6 +240,9 @@ class LCRecTrainer(SFTTrainer):
         # Before the first step there is no wrapped model yet.
         with unwrap_model_for_generation(self.model_wrapped, self.accelerator) as model:
             return self._ranking_metrics(model)
+
+    def create_model_card(self, *args, **kwargs) -> None:
+        """None: TRL's card describes a chat model. A recommender's card is written when it is published."""
 
     def save_whole_model(self, folder: str) -> None:
         """Save a checkpoint that stock classes load: adapters merged, shards gathered, no pickled arguments.

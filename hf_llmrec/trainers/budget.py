@@ -1,0 +1,45 @@
+"""Learning rate, epochs and batch size that nobody chose: from the size of the model and of the data."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+
+from .lcrec_config import LCRecTrainingConfig
+
+logger = logging.getLogger(__name__)
+
+# Models below are taken to be trained from scratch: there is no smaller pretrained LLM.
+SMALL_MODEL = 50_000_000
+
+
+def fill_budget(args: LCRecTrainingConfig, lengths: np.ndarray, num_parameters: int, adapters: bool) -> None:
+    """Set the options of ``args`` that are ``None``, in place, and log them.
+
+    A small model learns from nothing: 30 epochs, or as many as 1,500 optimizer steps need, at 2e-3, in batches that
+    give about 120 steps an epoch. A pretrained one is tuned for 4 epochs (the paper's; arXiv 2311.09049, section
+    4.1.4) at 5e-5, or at 2e-4 where adapters are trained, with ``per_device_train_batch_size``.
+
+    Args:
+        lengths: int (rows,), tokens of an epoch's rows.
+        num_parameters: of the model. adapters: whether LoRA-like adapters are trained.
+    """
+    small = num_parameters < SMALL_MODEL
+    tokens = int(lengths.sum())
+    chosen: dict[str, float] = {}
+    if args.learning_rate is None:
+        chosen["learning_rate"] = 2e-3 if small else 2e-4 if adapters else 5e-5
+    # Eight rows per device is transformers' default, which nobody chose either.
+    if small and args.tokens_per_batch is None and args.per_device_train_batch_size == 8:
+        chosen["tokens_per_batch"] = int(min(max(tokens // (120 * args.world_size), 512), 8192))
+    if args.num_train_epochs is None:
+        per_batch = chosen.get("tokens_per_batch", args.tokens_per_batch)
+        batches = tokens / per_batch if per_batch else len(lengths) / args.per_device_train_batch_size
+        steps = max(batches / (args.world_size * args.gradient_accumulation_steps), 1.0)
+        chosen["num_train_epochs"] = float(min(max(30, math.ceil(1500 / steps)), 400)) if small else 4.0
+    for name, value in chosen.items():
+        setattr(args, name, value)
+    if chosen:
+        logger.info("from the model's and the data's size: %s", ", ".join(f"{n} {v:g}" for n, v in chosen.items()))

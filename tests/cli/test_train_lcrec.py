@@ -1,0 +1,163 @@
+"""`train-lcrec` with bases of other kinds, and what it refuses before it starts."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    BertConfig,
+    BertLMHeadModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+)
+
+from hf_llmrec.cli import build_index, evaluate, train_lcrec
+from hf_llmrec.data.item_index import ItemIndex
+from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+
+QUICK = ["--max_steps", "6", "--learning_rate", "0.01", "--tokens_per_batch", "600", "--max_length", "96"]
+QUICK += ["--eval_users", "10", "--report_to", "none", "--use_cpu", "True", "--disable_tqdm", "True"]
+SMALL = ["--backbone_overrides", '{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}']
+SEQ = ["--task_weights", '{"seq": 1.0}']
+
+
+@pytest.fixture(scope="module")
+def folders(dataset, tmp_path_factory):
+    root = tmp_path_factory.mktemp("bases")
+    dataset.save(root / "data")
+    build_index.main(["--dataset", str(root / "data"), "--output_dir", str(root / "index")])
+    base = train_corpus_tokenizer([*dataset.titles, *dataset.descriptions], vocab_size=400)
+    torch.manual_seed(0)
+    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=len(base), n_positions=128, n_embd=32, n_layer=2, n_head=4))
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    for name, model in (("gpt2", gpt2), ("bert", BertLMHeadModel(BertConfig(vocab_size=len(base), **sizes)))):
+        model.save_pretrained(root / name)
+        base.save_pretrained(root / name)
+    return root
+
+
+def train(folders, output, *options, index="index"):
+    places = ["--dataset", str(folders / "data"), "--index", str(folders / index), "--output_dir", str(output)]
+    train_lcrec.main([*places, *QUICK, *options])
+
+
+@pytest.mark.parametrize("rows", ["rows", "all"])
+def test_lora_finds_the_matrices_of_other_architectures(folders, tmp_path, rows):
+    before = AutoModelForCausalLM.from_pretrained(folders / "gpt2").get_input_embeddings().weight
+    options = ["--model_name_or_path", str(folders / "gpt2"), "--use_peft", "True", "--train_index_rows", rows]
+    train(folders, tmp_path, *options, "--task_weights", '{"seq": 1.0, "mut": 0.5}')
+    after = AutoModelForCausalLM.from_pretrained(tmp_path).get_input_embeddings().weight
+    text_moved = (after[: len(before)] != before).any(dim=1)
+    assert len(after) > len(before) and bool(text_moved.any()) == (rows == "all")
+    settings = json.loads((tmp_path / "recommender.json").read_text())
+    assert settings["prompt"]["max_length"] == 96 and settings["data"]["protocol"] == "leave_one_out"
+    names = {path.suffix for path in tmp_path.iterdir() if path.is_file()}
+    assert names <= {".json", ".safetensors"} and not (tmp_path / "README.md").exists()
+
+
+def test_a_model_that_sees_the_future_is_refused(folders, tmp_path):
+    with pytest.raises(ValueError, match="no causal language model"):
+        train(folders, tmp_path, "--model_name_or_path", str(folders / "bert"), *SEQ)
+
+
+def test_rows_longer_than_the_positions_are_refused(folders, tmp_path):
+    options = ["--model_name_or_path", str(folders / "gpt2"), *SEQ, "--max_length", "129"]
+    with pytest.raises(ValueError, match="--max_length 129 is longer than the 128 positions"):
+        train(folders, tmp_path, *options)
+
+
+def test_an_index_with_shared_codes_is_refused(folders, tmp_path):
+    index = ItemIndex.from_pretrained(folders / "index")
+    codes = index.codes.copy()
+    codes[1] = codes[0]
+    ItemIndex(index.item_ids, codes, index.codebook_sizes, index.codebooks).save_pretrained(folders / "colliding")
+    with pytest.raises(ValueError, match="2 items share their codes"):
+        train(folders, tmp_path, *SMALL, *SEQ, index="colliding")
+
+
+@pytest.mark.parametrize(
+    "option, value", [("normalize", "foo"), ("num_beams", "3"), ("tokens_per_batch", "-5"), ("packing", "True")]
+)
+def test_wrong_options_are_refused_before_training(folders, tmp_path, option, value):
+    with pytest.raises(ValueError, match=option):
+        train(folders, tmp_path, *SMALL, *SEQ, f"--{option}", value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_defaults_learn_the_data_without_any_option(folders, tmp_path):
+    """No rate, epochs or batch size given: on the ring the next item follows from the last one."""
+    places = ["--dataset", str(folders / "data"), "--index", str(folders / "index"), "--output_dir", str(tmp_path)]
+    quiet = ["--report_to", "none", "--use_cpu", "True", "--disable_tqdm", "True", "--max_length", "96"]
+    train_lcrec.main([*places, *SMALL, *SEQ, *quiet])
+    report = json.loads((tmp_path / "training_report.json").read_text())
+    assert report["validation"]["hit_rate@1"] > 0.8
+    assert report["config"]["learning_rate"] == 2e-3
+
+
+@pytest.fixture(scope="module")
+def trained(folders, tmp_path_factory):
+    output = tmp_path_factory.mktemp("trained")
+    train(folders, output, *SMALL, *SEQ, "--seq_form", "prefix")
+    return output
+
+
+def metrics_of(folders, trained, tmp_path, *options):
+    places = ["--model", str(trained), "--dataset", str(folders / "data"), "--output", str(tmp_path / "m.json")]
+    evaluate.main([*places, *options])
+    return json.loads((tmp_path / "m.json").read_text())
+
+
+def test_a_model_is_not_scored_on_what_it_was_trained_on(folders, trained, tmp_path):
+    with pytest.raises(ValueError, match="k_core 0, this is 3.*--other_data"):
+        metrics_of(folders, trained, tmp_path, "--k_core", "3")
+    assert metrics_of(folders, trained, tmp_path, "--k_core", "3", "--other_data", "True")["num_users"] == 60
+
+
+def test_all_templates_are_averaged(folders, trained, tmp_path):
+    from hf_llmrec.data.interactions import RecDataset
+    from hf_llmrec.evaluation.evaluator import evaluate_ranker
+    from hf_llmrec.rankers.auto import load_ranker
+
+    found = metrics_of(folders, trained, tmp_path, "--templates", "all")
+    dataset, ranker = RecDataset.load(folders / "data"), load_ranker(trained)
+    each = []
+    for template in range(ranker.prompt.num_templates):
+        ranker.template = template
+        each.append(evaluate_ranker(ranker, dataset.split().test, dataset.item_ids).metrics["ndcg@10"])
+    assert len(each) >= 2 and found["ndcg@10"] == pytest.approx(np.mean(each))
+    assert found["templates"] == "all" and found["num_users"] == 60
+
+
+@pytest.mark.parametrize("option, value", [("batch_size", "-1"), ("users", "-5"), ("num_beams", "0"), ("split", "x")])
+def test_evaluate_names_the_option_that_is_wrong(folders, trained, tmp_path, option, value):
+    with pytest.raises(ValueError, match=f"--{option}"):
+        metrics_of(folders, trained, tmp_path, f"--{option}", value)
+
+
+def test_pushing_uploads_the_whole_folder_once(folders, tmp_path, monkeypatch):
+    """Against a stand-in for the Hub's client: which files would go up, under which name."""
+    uploads = []
+
+    class Client:
+        def __init__(self, token=None):
+            assert token == "secret"
+
+        def create_repo(self, name, private=None, exist_ok=False):
+            return type("Repo", (), {"repo_id": f"me/{name}"})()
+
+        def upload_folder(self, *, folder_path, repo_id, ignore_patterns, **kwargs):
+            from huggingface_hub.utils import filter_repo_objects
+
+            files = [str(p.relative_to(folder_path)) for p in tmp_path.rglob("*") if p.is_file()]
+            uploads.append((repo_id, sorted(filter_repo_objects(files, ignore_patterns=ignore_patterns))))
+            return "https://hub/commit"
+
+    monkeypatch.setattr("hf_llmrec.hub.export.HfApi", Client)
+    push = ["--push_to_hub", "True", "--hub_model_id", "lcrec-ring", "--hub_token", "secret", "--save_steps", "3"]
+    train(folders, tmp_path, *SMALL, *SEQ, *push)
+    ((repo, files),) = uploads
+    assert repo == "me/lcrec-ring"
+    assert {"model.safetensors", "item_catalog.json", "recommender.json", "tokenizer.json"} <= set(files)
+    assert all(name.endswith((".json", ".safetensors")) for name in files)

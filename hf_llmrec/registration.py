@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .models.lcrec.tokenization_lcrec import LCRecTokenizer
 from .models.rqvae.configuration_rqvae import RQVAEConfig
 from .models.rqvae.modeling_rqvae import RQVAEModel
+from .pipelines.model_source import RecommenderModel
 from .pipelines.recommendation import RecommendationPipeline
 
 TASK = "recommendation"
+
+
+class LCRecTokenizerKey(PreTrainedConfig):
+    """No model's configuration: `AutoTokenizer.register` files a class under one, and LC-Rec's models are stock."""
+
+    model_type = "lcrec_tokenizer"
 
 
 def register() -> None:
     """Make the package's models and ``pipeline("recommendation", ...)`` known. Calling it again changes nothing."""
     AutoConfig.register(RQVAEConfig.model_type, RQVAEConfig, exist_ok=True)
     AutoModel.register(RQVAEConfig, RQVAEModel, exist_ok=True)
+    # A folder that names LCRecTokenizer in its tokenizer_config.json is then read as one by AutoTokenizer.
+    AutoTokenizer.register(LCRecTokenizerKey, tokenizer_class=LCRecTokenizer, exist_ok=True)
     if TASK not in PIPELINE_REGISTRY.get_supported_tasks():
-        PIPELINE_REGISTRY.register_pipeline(
-            TASK, pipeline_class=RecommendationPipeline, pt_model=(AutoModelForCausalLM, AutoModel)
-        )
+        PIPELINE_REGISTRY.register_pipeline(TASK, pipeline_class=RecommendationPipeline, pt_model=(RecommenderModel,))

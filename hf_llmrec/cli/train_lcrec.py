@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 import time
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
-from ..data.files import write_json
+from ..data.files import move_files, write_json
 from ..data.item_index import ItemIndex
 from ..data.recommender_folder import ItemCatalog, save_settings
 from ..evaluation.evaluator import evaluate_ranker
@@ -149,12 +150,16 @@ def build_model(
 def save_recommender(trainer: LCRecTrainer, tokenizer, dataset, prompt: LCRecPrompt, data: dict[str, Any]) -> None:
     """The whole recommender folder: weights (adapters merged), tokenizer, catalogue, settings, what it learned from."""
     args = trainer.args
-    trainer.save_whole_model(args.output_dir)
+    # All processes name the same folder; only one of them writes. Nobody finds a model without its tokenizer.
+    staging = Path(args.output_dir) / ".staging-recommender"
+    trainer.save_whole_model(str(staging))
     if args.should_save:
-        tokenizer.save_pretrained(args.output_dir)
-        ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(args.output_dir)
+        tokenizer.save_pretrained(staging)
+        ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(staging)
         settings = {"prompt": prompt.to_dict(), "num_beams": args.num_beams, "normalize": args.normalize, "data": data}
-        save_settings(args.output_dir, "lcrec", settings)
+        save_settings(staging, "lcrec", settings)
+        move_files(staging, Path(args.output_dir))
+        shutil.rmtree(staging)
 
 
 def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: ModelConfig) -> dict[str, float]:

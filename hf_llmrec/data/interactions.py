@@ -14,18 +14,17 @@ import pyarrow.parquet as pq
 
 from .files import write_text
 from .item_index import catalog_fingerprint
-from .loading import TABLES, arrow_table, read_tables
+from .loading import TABLES, TableSource, arrow_table, read_tables
 from .splits import RecSplit, leave_one_out, temporal
 
 ITEM_TEXTS = ("title", "description", "brand", "categories")
 
 
 def _strings(table: pa.Table, column: str) -> list[str]:
-    """A text column as list of str, "" where missing; lists of categories are joined."""
+    """A text column as list of str, "" where missing."""
     if column not in table.column_names:
         return [""] * len(table)
-    values = table.column(column).to_pylist()
-    return [" > ".join(map(str, v)) if isinstance(v, list) else (v or "").strip() for v in values]
+    return [(value or "").strip() for value in table.column(column).to_pylist()]
 
 
 class RecDataset:
@@ -116,18 +115,19 @@ class RecDataset:
     ) -> RecDataset:
         """Build from `datasets.Dataset` objects, pyarrow tables, pandas frames or dictionaries of columns."""
         given = dict(zip(TABLES, (interactions, items, reviews, intentions, preferences), strict=True))
-        tables = {t: (arrow_table(value, t, t), t) for t, value in given.items() if value is not None}
+        tables = {t: (arrow_table(value, t, t), TableSource(t)) for t, value in given.items() if value is not None}
         return cls._from_tables(tables, name)
 
     @classmethod
-    def _from_tables(cls, tables: dict[str, tuple[pa.Table, str]], name: str) -> RecDataset:
+    def _from_tables(cls, tables: dict[str, tuple[pa.Table, TableSource]], name: str) -> RecDataset:
         interactions, source = tables["interactions"]
         items, items_source = tables["items"]
         counts = pc.value_counts(items.column("item_id"))
         if len(counts) != len(items):
             item = next(c["values"].as_py() for c in counts if c["counts"].as_py() > 1)
             rows = pc.indices_nonzero(pc.equal(items.column("item_id"), item)).to_pylist()
-            raise ValueError(f"{items_source}: column 'item_id': {item!r} occurs in rows {rows[:5]}")
+            places = ", ".join(items_source.at(row) for row in rows[:5])
+            raise ValueError(f"{items_source}: column 'item_id': {item!r} occurs more than once ({places})")
         if "timestamp" not in interactions.column_names and "position" not in interactions.column_names:
             raise ValueError(f"{source}: needs a column 'timestamp' or 'position'")
         users = pc.dictionary_encode(interactions.column("user_id").combine_chunks())
@@ -137,7 +137,7 @@ class RecDataset:
         if item_rows.null_count:
             row = pc.index(pc.is_null(item_rows), True).as_py()
             item = interactions.column("item_id")[row].as_py()
-            raise ValueError(f"{source}: row {row}: item {item!r} is not in {items_source}")
+            raise ValueError(f"{source.at(row)}: item {item!r} is not in {items_source}")
         item_rows = item_rows.to_numpy().astype(np.int64)
         by = "timestamp" if "timestamp" in interactions.column_names else "position"
         when = interactions.column(by).to_numpy().astype(np.int64)
@@ -159,7 +159,7 @@ class RecDataset:
                     if pc.any(unknown).as_py():
                         row = pc.index(unknown, True).as_py()
                         found = value.column(column)[row].as_py()
-                        raise ValueError(f"{table_source}: row {row}: column {column!r}: {found!r} is unknown")
+                        raise ValueError(f"{table_source.at(row)}: column {column!r}: {found!r} is unknown")
             extra[table] = value
         return cls(
             name=name,

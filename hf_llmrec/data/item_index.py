@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from transformers.utils import cached_file
 
-from .files import read_json, write_json
+from .files import read_json, staged, write_json
 
 logger = logging.getLogger(__name__)
 
 INDEX_FILE = "item_index.json"
 TENSORS_FILE = "item_index.safetensors"
+_LARGEST_CODE = 2**20 - 1  # a vocabulary of more rows than that per level is a mistake, not an index
 _TOKEN = re.compile(r"^<([a-z])_(\d+)>$")
 
 
@@ -173,7 +173,7 @@ class ItemIndex:
             item_ids, sizes = value["item_ids"], value["codebook_sizes"]
             codes = np.asarray(value["codes"], dtype=np.int32).reshape(len(item_ids), len(sizes))
             index = cls(item_ids, codes, sizes, None, value.get("metadata", {}))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{source}: not an item index ({error})") from error
         if value.get("catalog_fingerprint") != index.fingerprint:
             raise ValueError(f"{source}: the item ids do not match the recorded catalogue fingerprint")
@@ -181,14 +181,11 @@ class ItemIndex:
 
     def save_pretrained(self, path: str | os.PathLike) -> None:
         """Write ``item_index.json`` and, where codewords are known, ``item_index.safetensors``; each atomically."""
-        path = Path(path)
-        path.mkdir(parents=True, exist_ok=True)
-        if self.codebooks is not None:
-            temporary = path / f".{TENSORS_FILE}.tmp"
-            tensors = {f"codebook.{level}": np.ascontiguousarray(book) for level, book in enumerate(self.codebooks)}
-            save_file(tensors, temporary, metadata={"catalog_fingerprint": self.fingerprint})
-            os.replace(temporary, path / TENSORS_FILE)
-        write_json(path / INDEX_FILE, {**self.to_dict(), "has_codebooks": self.codebooks is not None})
+        with staged(path) as folder:
+            if self.codebooks is not None:
+                tensors = {f"codebook.{level}": np.ascontiguousarray(book) for level, book in enumerate(self.codebooks)}
+                save_file(tensors, folder / TENSORS_FILE, metadata={"catalog_fingerprint": self.fingerprint})
+            write_json(folder / INDEX_FILE, {**self.to_dict(), "has_codebooks": self.codebooks is not None})
 
     @classmethod
     def from_pretrained(cls, path_or_hub_id: str | os.PathLike, **hub_kwargs: Any) -> ItemIndex:
@@ -200,10 +197,23 @@ class ItemIndex:
         value = read_json(file)
         index = cls.from_dict(value, source=file)
         if value.get("has_codebooks"):
-            tensors = load_file(cached_file(str(path_or_hub_id), TENSORS_FILE, **hub_kwargs))
-            books = [tensors[f"codebook.{level}"] for level in range(index.levels)]
-            index = cls(index.item_ids, index.codes, index.codebook_sizes, books, index.metadata)
+            tensors = cached_file(str(path_or_hub_id), TENSORS_FILE, **hub_kwargs)
+            try:
+                books = index._read_codebooks(tensors)
+                index = cls(index.item_ids, index.codes, index.codebook_sizes, books, index.metadata)
+            except (SafetensorError, ValueError) as error:
+                raise ValueError(f"{tensors}: not the codebooks of {file} ({error})") from error
         return index
+
+    def _read_codebooks(self, path: str) -> list[np.ndarray]:
+        with safe_open(path, framework="numpy") as file:
+            recorded = (file.metadata() or {}).get("catalog_fingerprint")
+            if recorded != self.fingerprint:
+                raise ValueError("it was saved for another catalogue")
+            names = [f"codebook.{level}" for level in range(self.levels)]
+            if sorted(file.keys()) != sorted(names):
+                raise ValueError(f"expected {names}, got {sorted(file.keys())}")
+            return [file.get_tensor(name) for name in names]
 
     def to_json(self, path: str | os.PathLike) -> None:
         """Write the public ``.index.json`` format: ``{item id: ["<a_1>", "<b_7>", ...]}``."""
@@ -218,14 +228,13 @@ class ItemIndex:
         Raises:
             ValueError: names the file, and the item whose entry is malformed.
         """
-        with open(path, encoding="utf-8") as stream:
-            value = json.load(stream)
+        value = read_json(path)
         if not isinstance(value, dict) or not value:
             raise ValueError(f"{path}: expected a JSON object from item id to index tokens")
         rows = []
         levels = None
         for item, tokens in value.items():
-            if not isinstance(tokens, list) or (levels is not None and len(tokens) != levels):
+            if not isinstance(tokens, list) or not tokens or (levels is not None and len(tokens) != levels):
                 raise ValueError(f"{path}: item {item!r}: expected {levels or 'some'} index tokens, got {tokens!r}")
             levels = len(tokens)
             codes = []
@@ -234,6 +243,8 @@ class ItemIndex:
                 if match is None or ord(match.group(1)) - ord("a") != level:
                     raise ValueError(f"{path}: item {item!r}: {token!r} is not an index token of level {level}")
                 codes.append(int(match.group(2)))
+                if codes[-1] > _LARGEST_CODE:
+                    raise ValueError(f"{path}: item {item!r}: {token!r}: codes go up to {_LARGEST_CODE}")
             rows.append(codes)
         codes = np.array(rows, dtype=np.int32)
         index = cls(list(value), codes, tuple(int(size) + 1 for size in codes.max(axis=0)), None, {"source": str(path)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,33 @@ TABLES = tuple(REQUIRED)
 NULLABLE = {"title", "description", "brand", "categories", "rating", "text"}
 
 
+ARROW_TYPES = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64()}
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Where a table came from, for errors.
+
+    Attributes:
+        name: a file, a folder of files, or a Hub id and configuration.
+        parts: files and their numbers of rows, where there are several.
+    """
+
+    name: str
+    parts: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+    def at(self, row: int) -> str:
+        """``file: row r`` of row ``row`` of the whole table; rows count from 0 within their file."""
+        for file, count in self.parts:
+            if row < count:
+                return f"{file}: row {row}"
+            row -= count
+        return f"{self.name}: row {row}"
+
+
 def _kind(type_: pa.DataType) -> str:
     if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         return "string"
@@ -47,7 +75,7 @@ def check_table(table: pa.Table, name: str, source: str) -> pa.Table:
         source: how errors call it, usually the file.
 
     Returns:
-        the known columns only.
+        the known columns only, as string, int64, float64 (a list of categories: list of strings).
 
     Raises:
         ValueError: names the source, the column and, for values, the first bad row (0-based).
@@ -57,19 +85,47 @@ def check_table(table: pa.Table, name: str, source: str) -> pa.Table:
     if missing:
         raise ValueError(f"{source}: missing column {missing[0]!r} (has {table.column_names})")
     kept = [column for column in columns if column in table.column_names]
+    checked: dict[str, pa.ChunkedArray] = {}
     for column in kept:
         values, wanted = table.column(column), columns[column]
         kind = _kind(values.type)
-        joined_list = column == "categories" and kind == "list"
+        joined_list = column == "categories" and kind == "list" and _kind(values.type.value_type) == "string"
         if kind != wanted and not (wanted == "number" and kind == "integer") and not joined_list:
             if not (column in NULLABLE and pa.types.is_null(values.type)):
                 raise ValueError(f"{source}: column {column!r} must be {wanted}, is {values.type}")
         if values.null_count and column not in NULLABLE:
             row = pc.index(pc.is_null(values), True).as_py()
             raise ValueError(f"{source}: row {row}: column {column!r} is null")
-        if kind == "string":
+        if joined_list:
+            values = values.cast(pa.list_(pa.binary()))  # decoded one by one below
+        elif kind == "string":
             _check_utf8(values, column, source)
-    return table.select(kept)
+        checked[column] = _convert(values, column, wanted, joined_list, source)
+    return pa.table(checked)
+
+
+def _convert(values: pa.ChunkedArray, column: str, wanted: str, joined_list: bool, source: str) -> pa.ChunkedArray:
+    """Every spelling of a type as one, so that files of one table fit together."""
+    if joined_list:
+        return _join_lists(values, column, source)
+    try:
+        return values.cast(ARROW_TYPES[wanted])
+    except pa.ArrowInvalid as error:  # an unsigned integer beyond int64
+        for row, value in enumerate(values.to_pylist()):
+            if wanted == "integer" and value is not None and not -(2**63) <= value < 2**63:
+                raise ValueError(f"{source}: row {row}: column {column!r}: {value} is beyond 64 bits") from error
+        raise ValueError(f"{source}: column {column!r}: {error}") from error
+
+
+def _join_lists(values: pa.ChunkedArray, column: str, source: str) -> pa.ChunkedArray:
+    """Lists of categories as one text each, null where there is none."""
+    texts: list[str | None] = []
+    for row, parts in enumerate(values.to_pylist()):
+        try:
+            texts.append(None if parts is None else " > ".join(part.decode("utf-8") for part in parts if part))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{source}: row {row}: column {column!r} is not UTF-8") from error
+    return pa.chunked_array([pa.array(texts, type=pa.string())])
 
 
 def _check_utf8(values: pa.ChunkedArray, column: str, source: str) -> None:
@@ -88,13 +144,16 @@ def _check_utf8(values: pa.ChunkedArray, column: str, source: str) -> None:
         row += len(chunk)
 
 
-def read_folder(path: Path) -> dict[str, tuple[pa.Table, str]]:
+def read_folder(path: Path) -> dict[str, tuple[pa.Table, TableSource]]:
     """The tables of a local folder: ``NAME.parquet`` or ``NAME/*.parquet``, by name with their source.
 
+    Text columns that some of a table's files lack are null there.
+
     Raises:
-        FileNotFoundError: interactions or items are missing. ValueError: a file is not Parquet, or see `check_table`.
+        FileNotFoundError: interactions or items are missing. ValueError: a file is not Parquet, lacks a column of
+            numbers that another file of its table has, or see `check_table`.
     """
-    tables: dict[str, tuple[pa.Table, str]] = {}
+    tables: dict[str, tuple[pa.Table, TableSource]] = {}
     for name in TABLES:
         single = path / f"{name}.parquet"
         files = [single] if single.is_file() else sorted((path / name).glob("*.parquet"))
@@ -105,19 +164,28 @@ def read_folder(path: Path) -> dict[str, tuple[pa.Table, str]]:
         parts = []
         for file in files:
             try:
-                parts.append(check_table(pq.read_table(file), name, str(file)))
-            except pa.ArrowInvalid as error:
+                # Not `read_table`: of a file in a folder that is called a=b it would make a column a.
+                parts.append(check_table(pq.ParquetFile(file).read(), name, str(file)))
+            except (pa.ArrowInvalid, OSError) as error:
                 raise ValueError(f"{file}: not a readable Parquet file ({error})") from error
-        tables[name] = (pa.concat_tables(parts), str(files[0] if len(files) == 1 else path / name))
+        for column in {column for part in parts for column in part.column_names} - NULLABLE:
+            lacking = next(
+                (file for file, part in zip(files, parts, strict=True) if column not in part.schema.names), None
+            )
+            if lacking is not None:
+                raise ValueError(f"{lacking}: no column {column!r}, which other files of {path / name} have")
+        rows = tuple((str(file), len(part)) for file, part in zip(files, parts, strict=True))
+        source = TableSource(str(files[0])) if len(files) == 1 else TableSource(str(path / name), rows)
+        tables[name] = (pa.concat_tables(parts, promote_options="default"), source)
     return tables
 
 
-def read_hub(hub_id: str, revision: str | None = None) -> dict[str, tuple[pa.Table, str]]:
+def read_hub(hub_id: str, revision: str | None = None) -> dict[str, tuple[pa.Table, TableSource]]:
     """The tables of a Hub dataset, one configuration each."""
     from datasets import concatenate_datasets, get_dataset_config_names, load_dataset
 
     names = get_dataset_config_names(hub_id, revision=revision)
-    tables: dict[str, tuple[pa.Table, str]] = {}
+    tables: dict[str, tuple[pa.Table, TableSource]] = {}
     for name in TABLES:
         if name not in names:
             if name in ("interactions", "items"):
@@ -126,7 +194,7 @@ def read_hub(hub_id: str, revision: str | None = None) -> dict[str, tuple[pa.Tab
         splits = load_dataset(hub_id, name, revision=revision)
         tables[name] = (
             arrow_table(concatenate_datasets(list(splits.values())), name, f"{hub_id}:{name}"),
-            f"{hub_id}:{name}",
+            TableSource(f"{hub_id}:{name}"),
         )
     return tables
 
@@ -146,7 +214,9 @@ def arrow_table(value: Any, name: str, source: str) -> pa.Table:
     return check_table(table, name, source)
 
 
-def read_tables(path_or_hub_id: str | os.PathLike, revision: str | None = None) -> dict[str, tuple[pa.Table, str]]:
+def read_tables(
+    path_or_hub_id: str | os.PathLike, revision: str | None = None
+) -> dict[str, tuple[pa.Table, TableSource]]:
     """Tables of a folder when there is one of that name, else of a Hub dataset."""
     path = Path(path_or_hub_id)
     if path.is_dir():

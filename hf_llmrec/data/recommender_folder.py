@@ -13,6 +13,8 @@ from .files import read_json, write_json
 
 CATALOG_FILE = "item_catalog.json"
 RECOMMENDER_FILE = "recommender.json"
+# What says where in a Hub repository, and how, files are read: as in ``from_pretrained``.
+HUB_OPTIONS = ("revision", "token", "subfolder", "cache_dir", "force_download", "local_files_only")
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class Ranker(ABC):
             k: how many items to return, at least 1.
             user_ids: n ids, for models that know users. Others ignore them.
             exclude: n int arrays of item rows that must not be returned.
-            allowed: int array of the only item rows that may be returned, for all histories.
+            allowed: int array of the only item rows that may be returned, for all histories; empty: none.
 
         Returns:
             ``item_rows`` int64 (n, k), best first, padded with -1 where fewer items qualify; ``scores`` float (n, k),

@@ -151,7 +151,7 @@ def recommend_items(
         normalize: over what a step's log-probabilities are normalised: ``vocab`` (the whole vocabulary, as `generate`
             does), ``level`` (the codes of the level) or ``children`` (the codes that can follow in the trie).
         allowed: int (m,) the only item rows that may be returned, for the whole batch. The search runs on their trie,
-            so ``children`` normalises over them.
+            so ``children`` normalises over them. Empty: no item is returned.
         exclude: per prompt, int item rows that must not be returned. A prefix leads nowhere once all its items are
             excluded, so min(num_beams, items left) items are found all the same. The normaliser does not change.
 
@@ -171,6 +171,9 @@ def recommend_items(
         raise ValueError(f"num_beams ({num_beams}) must be at least k ({k}), and k at least 1")
     if exclude is not None and len(exclude) != len(input_ids):
         raise ValueError(f"exclude has {len(exclude)} entries for {len(input_ids)} prompts")
+    if allowed is not None and not len(allowed):
+        rows = torch.full((len(input_ids), k), -1, device=input_ids.device)
+        return rows, torch.full(rows.shape, -torch.inf, device=input_ids.device)
     trie = (trie if allowed is None else trie.restrict(allowed)).to(input_ids.device)
     with decoding(model) as model:
         if obstacle_to_tree(model, input_ids.shape[1] + trie.depth):

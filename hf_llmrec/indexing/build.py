@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from ..data.files import staged
 from ..data.item_index import ItemIndex
 from .assignment import assign_unique, squared_distances
 from .kmeans import residual_kmeans
@@ -151,7 +152,8 @@ def build_index(
     index = index_from_quantization(quantization, item_ids, embeddings, metadata)
     index.metadata["build"]["seconds"] = round(time.perf_counter() - began, 1)
     if model_dir is not None and quantization.model is not None:
-        quantization.model.save_pretrained(model_dir)
+        with staged(model_dir) as folder:
+            quantization.model.save_pretrained(folder)
     return index
 
 

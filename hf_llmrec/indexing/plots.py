@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.files import staged
 from ..data.item_index import ItemIndex
 
+PLOT_FILE = "item_index.png"
 INK, BAR = "#333333", "#4c72b0"
 
 
@@ -40,6 +42,6 @@ def save_plots(index: ItemIndex, folder: str | os.PathLike) -> Path:
             axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("items")
     axes[1][0].set_ylabel("prefixes (log)")
-    path = Path(folder) / "item_index.png"
-    figure.savefig(path, dpi=120)
-    return path
+    with staged(folder) as staging:
+        figure.savefig(staging / PLOT_FILE, dpi=120)
+    return Path(folder) / PLOT_FILE

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import cached_file
 
+from ..data.files import staged
 from ..data.interactions import RecDataset
 
 logger = logging.getLogger(__name__)
@@ -122,13 +123,17 @@ def load_item_embeddings(file: str | os.PathLike, dataset: RecDataset) -> np.nda
         ValueError: no such tensor, a wrong number of rows, values that are not finite, or a fingerprint in the file's
             metadata that is not the dataset's.
     """
-    with safe_open(file, framework="np") as handle:
-        names = list(handle.keys())
-        name = next((n for n in ("item_embeddings", "embeddings") if n in names), None)
-        if name is None:
-            raise ValueError(f"{file}: no tensor 'item_embeddings' or 'embeddings' (has {names})")
-        vectors = handle.get_tensor(name).astype(np.float32)
-        fingerprint = (handle.metadata() or {}).get("fingerprint")
+    try:
+        # PyTorch reads what NumPy has no type for: bfloat16.
+        with safe_open(file, framework="pt") as handle:
+            names = list(handle.keys())
+            name = next((n for n in ("item_embeddings", "embeddings") if n in names), None)
+            if name is None:
+                raise ValueError(f"{file}: no tensor 'item_embeddings' or 'embeddings' (has {names})")
+            vectors = handle.get_tensor(name).float().numpy()
+            fingerprint = (handle.metadata() or {}).get("fingerprint")
+    except SafetensorError as error:
+        raise ValueError(f"{file}: not a safetensors file ({error})") from error
     if vectors.ndim != 2 or len(vectors) != dataset.num_items:
         raise ValueError(f"{file}: tensor {name!r} is {vectors.shape}, the dataset has {dataset.num_items} items")
     if not np.isfinite(vectors).all():
@@ -143,7 +148,7 @@ def load_item_embeddings(file: str | os.PathLike, dataset: RecDataset) -> np.nda
 
 def save_item_embeddings(file: str | os.PathLike, vectors: np.ndarray, dataset: RecDataset) -> None:
     """Write ``item_embeddings`` with the dataset's fingerprint, atomically."""
-    temporary = Path(file).with_name(f".{Path(file).name}.tmp")
+    file = Path(file)
     tensors = {"item_embeddings": np.ascontiguousarray(vectors, dtype=np.float32)}
-    save_file(tensors, temporary, metadata={"fingerprint": dataset.fingerprint})
-    os.replace(temporary, file)
+    with staged(file.parent) as folder:
+        save_file(tensors, folder / file.name, metadata={"fingerprint": dataset.fingerprint})

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from transformers import Pipeline
 
 from ..data.recommender_folder import ItemCatalog, load_settings
-from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
-from ..prompts.lcrec_prompt import LCRecPrompt
-from ..rankers.lcrec import LCRecRanker
+from ..rankers.auto import ranker_class
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +21,11 @@ class RecommendationPipeline(Pipeline):
     A request is ``{"history": [item ids, oldest first]}``, for LC-Rec optionally with ``"query"``, a wish in free text.
     The answer is a list of ``{"item_id", "title", "score"}``, best first. A list of requests gives a list of answers.
 
-    Call options: ``top_k`` (default 10), ``exclude`` and ``allowed`` (item ids), ``strict`` (an unknown item is an
-    error instead of a warning).
+    Call options: ``top_k`` (default 10), ``exclude`` and ``allowed`` (item ids; no item allowed: no answer), ``strict``
+    (an unknown item is an error instead of a warning), ``batch_size`` (requests ranked at once).
+
+    Tokenizer and catalogue are read from where the model was. A model that is passed as an object is looked up by its
+    ``name_or_path``.
 
     Example:
         ```python
@@ -43,48 +44,51 @@ class RecommendationPipeline(Pipeline):
 
     def __init__(self, model, *args, tokenizer=None, **kwargs):
         super().__init__(model, *args, **kwargs)
-        source = model.name_or_path
-        settings = load_settings(source)
-        if settings["method"] != "lcrec":
-            raise ValueError(f"{source}: this pipeline does not know method {settings['method']!r}")
-        self.catalog = ItemCatalog.load(source)
-        self.tokenizer = tokenizer if isinstance(tokenizer, LCRecTokenizer) else LCRecTokenizer.from_pretrained(source)
-        self.ranker = LCRecRanker(
-            self.model,
-            self.tokenizer,
-            LCRecPrompt.from_dict(settings["prompt"]),
-            num_beams=settings["num_beams"],
-            normalize=settings["normalize"],
-        )
+        source, where = model.name_or_path, getattr(model, "hub_options", {})
+        method = load_settings(source, **where)["method"]
+        self.catalog = ItemCatalog.load(source, **where)
+        self.ranker = ranker_class(method, source).from_model(self.model, source, tokenizer=tokenizer, **where)
+        self.tokenizer = getattr(self.ranker, "tokenizer", None)
         self._row = {item: row for row, item in enumerate(self.catalog.item_ids)}
 
-    def _sanitize_parameters(self, top_k=None, exclude=None, allowed=None, strict=None, **unknown):
+    def _sanitize_parameters(
+        self, top_k=None, exclude=None, allowed=None, strict=None, batch_size=None, num_workers=None, **unknown
+    ):
         if unknown:
             raise ValueError(f"recommendation pipeline: unknown options {sorted(unknown)}")
-        if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
-            raise ValueError(f"top_k must be a positive integer, got {top_k!r}")
-        options = {"top_k": top_k, "exclude": exclude, "allowed": allowed}
+        for name, value in {"top_k": top_k, "batch_size": batch_size}.items():
+            if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):
+                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        options = {"top_k": None if top_k is None else int(top_k), "exclude": exclude, "allowed": allowed}
         forward = {name: value for name, value in options.items() if value is not None}
         return ({} if strict is None else {"strict": strict}), forward, {}
 
-    def __call__(self, inputs: dict[str, Any] | Sequence[dict[str, Any]], **options: Any):
+    def __call__(self, inputs: dict[str, Any] | Iterable[dict[str, Any]], **options: Any):
         single = isinstance(inputs, dict)
         preprocess, forward, _ = self._sanitize_parameters(**options)
         requests = [inputs] if single else list(inputs)
         prepared = [self.preprocess(request, **{**self._preprocess_params, **preprocess}) for request in requests]
-        answers = self.postprocess(self._forward(prepared, **{**self._forward_params, **forward}))
+        size = options.get("batch_size") or self._batch_size or max(len(prepared), 1)
+        answers: list[list[dict[str, Any]]] = []
+        for start in range(0, len(prepared), size):
+            batch = prepared[start : start + size]
+            answers += self.postprocess(self._forward(batch, **{**self._forward_params, **forward}))
         return answers[0] if single else answers
 
-    def _rows(self, item_ids: Sequence[str], field: str, strict: bool) -> np.ndarray:
-        if isinstance(item_ids, str):
-            raise ValueError(f"{field!r} must be a list of item ids, got the string {item_ids!r}")
-        unknown = [item for item in item_ids if item not in self._row]
+    def _rows(self, item_ids: Iterable[str], field: str, strict: bool) -> np.ndarray:
+        if isinstance(item_ids, str) or not isinstance(item_ids, Iterable):
+            raise ValueError(f"{field!r} must be a list of item ids, got {item_ids!r}")
+        items = list(item_ids)
+        wrong = next((item for item in items if not isinstance(item, str)), None)
+        if wrong is not None:
+            raise ValueError(f"{field!r} must hold item ids, which are strings; got {wrong!r}")
+        unknown = [item for item in items if item not in self._row]
         if unknown:
-            message = f"{len(unknown)} of {len(item_ids)} items in {field!r} are not in the catalogue: {unknown[:5]}"
+            message = f"{len(unknown)} of {len(items)} items in {field!r} are not in the catalogue: {unknown[:5]}"
             if strict:
                 raise ValueError(message)
             logger.warning("%s; they are skipped", message)
-        return np.array([self._row[item] for item in item_ids if item in self._row], dtype=np.int64)
+        return np.array([self._row[item] for item in items if item in self._row], dtype=np.int64)
 
     def preprocess(self, inputs: dict[str, Any], strict: bool = False) -> dict[str, Any]:
         if not isinstance(inputs, dict) or not ({"history", "query"} & set(inputs)):
@@ -92,23 +96,33 @@ class RecommendationPipeline(Pipeline):
         extra = sorted(set(inputs) - {"history", "query"})
         if extra:
             raise ValueError(f'a request has "history" and "query" only; got {extra}')
-        history = self._rows(inputs.get("history") or [], "history", strict)
-        query = inputs.get("query")
-        if not len(history) and not query:
+        history, query = inputs.get("history"), inputs.get("query")
+        if query is not None and not isinstance(query, str):
+            raise ValueError(f'"query" must be text, got {query!r}')
+        if query and not hasattr(self.ranker, "rank_queries"):
+            raise ValueError(f"{self.model.name_or_path} reads histories only: it has no use for a query")
+        rows = self._rows(() if history is None else history, "history", strict)
+        if not len(rows) and not query:
             logger.warning("empty history: the model's own answer without a history is given")
-        return {"history": history, "query": query}
+        return {"history": rows, "query": query}
 
     def _forward(self, prepared: list[dict[str, Any]], top_k: int = 10, exclude=None, allowed=None):
-        barred = None if exclude is None else [self._rows(exclude, "exclude", True)] * len(prepared)
+        barred = None if exclude is None else self._rows(exclude, "exclude", True)
         only = None if allowed is None else self._rows(allowed, "allowed", True)
-        prompts = []
-        for request in prepared:
-            if request["query"]:
-                ids = self.ranker.prompt.encode_query(self.tokenizer, request["history"], request["query"])
+        rows = np.full((len(prepared), top_k), -1, dtype=np.int64)
+        scores = np.full((len(prepared), top_k), -np.inf)
+        wishes = np.array([bool(request["query"]) for request in prepared], dtype=bool)
+        for number in (np.flatnonzero(~wishes), np.flatnonzero(wishes)):
+            if not len(number):
+                continue
+            histories = [prepared[i]["history"] for i in number]
+            limits = {"exclude": None if barred is None else [barred] * len(number), "allowed": only}
+            if wishes[number[0]]:
+                queries = [prepared[i]["query"] for i in number]
+                rows[number], scores[number] = self.ranker.rank_queries(histories, queries, top_k, **limits)
             else:
-                ids = self.ranker.prompt.encode_history(self.tokenizer, request["history"])
-            prompts.append(ids)
-        return self.ranker.rank_prompts(prompts, top_k, exclude=barred, allowed=only)
+                rows[number], scores[number] = self.ranker.rank(histories, top_k, **limits)
+        return rows, scores
 
     def postprocess(self, model_outputs) -> list[list[dict[str, Any]]]:
         ids, titles = self.catalog.item_ids, self.catalog.titles

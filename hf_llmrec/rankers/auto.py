@@ -5,21 +5,36 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ..data.recommender_folder import load_settings
+from ..data.recommender_folder import HUB_OPTIONS, load_settings
 from ..evaluation.ranker import Ranker
 from .lcrec import LCRecRanker
 
 RANKERS: dict[str, type] = {"lcrec": LCRecRanker}
 
 
-def load_ranker(path_or_hub_id: str | os.PathLike, **overrides: Any) -> Ranker:
+def ranker_class(method: str, source: str | os.PathLike) -> type:
+    """The ranker class of a method that ``source`` names.
+
+    Raises:
+        ValueError: a method that this version does not know.
+    """
+    if method not in RANKERS:
+        raise ValueError(f"{source}: unknown method {method!r}; this version knows {sorted(RANKERS)}")
+    return RANKERS[method]
+
+
+def load_ranker(path_or_hub_id: str | os.PathLike, **options: Any) -> Ranker:
     """The ranker of a saved model.
+
+    Args:
+        path_or_hub_id: a recommender folder or Hub repository.
+        options: ``dtype``, ``device``; ``revision``, ``token`` and others of ``from_pretrained``; and whatever replaces
+            stored settings of the method (LC-Rec: ``num_beams``, ``normalize``, ``batch_size``, ``prompt``).
 
     Raises:
         FileNotFoundError: not a recommender folder.
         ValueError: a method that this version does not know.
     """
-    method = load_settings(path_or_hub_id)["method"]
-    if method not in RANKERS:
-        raise ValueError(f"{path_or_hub_id}: unknown method {method!r}; this version knows {sorted(RANKERS)}")
-    return RANKERS[method].from_pretrained(path_or_hub_id, **overrides)
+    where = {name: value for name, value in options.items() if name in HUB_OPTIONS}
+    method = load_settings(path_or_hub_id, **where)["method"]
+    return ranker_class(method, path_or_hub_id).from_pretrained(path_or_hub_id, **options)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from ..data.recommender_folder import load_settings
+from ..data.recommender_folder import HUB_OPTIONS, load_settings
 from ..evaluation.ranker import Ranker
 from ..generation.beam_search import recommend_items
 from ..generation.item_trie import ItemTrie
@@ -53,17 +53,28 @@ class LCRecRanker(Ranker):
 
     @classmethod
     def from_pretrained(
-        cls, path_or_hub_id: str | os.PathLike, *, dtype: torch.dtype | str = "auto", device=None, **overrides: Any
+        cls, path_or_hub_id: str | os.PathLike, *, dtype: torch.dtype | str = "auto", device=None, **options: Any
     ) -> LCRecRanker:
-        """Load a recommender folder. ``overrides`` replace stored settings (``num_beams``, ``normalize``...)."""
-        settings = load_settings(path_or_hub_id)
-        model = AutoModelForCausalLM.from_pretrained(path_or_hub_id, dtype=dtype)
+        """Load a recommender folder; for ``options`` see `load_ranker`."""
+        where = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
+        model = AutoModelForCausalLM.from_pretrained(path_or_hub_id, dtype=dtype, **where)
         if device is not None:
             model = model.to(device)
+        return cls.from_model(model, path_or_hub_id, **where, **options)
+
+    @classmethod
+    def from_model(
+        cls, model: PreTrainedModel, path_or_hub_id: str | os.PathLike, *, tokenizer=None, **options: Any
+    ) -> LCRecRanker:
+        """A loaded model with the tokenizer and settings of its folder; for ``options`` see `load_ranker`."""
+        where = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
+        settings = load_settings(path_or_hub_id, **where)
+        if not isinstance(tokenizer, LCRecTokenizer):
+            tokenizer = LCRecTokenizer.from_pretrained(path_or_hub_id, **where)
         values = {"num_beams": settings["num_beams"], "normalize": settings["normalize"]}
-        values.update({name: value for name, value in overrides.items() if value is not None})
+        values.update({name: value for name, value in options.items() if value is not None})
         prompt = LCRecPrompt.from_dict({**settings["prompt"], **values.pop("prompt", {})})
-        return cls(model, LCRecTokenizer.from_pretrained(path_or_hub_id), prompt, **values)
+        return cls(model, tokenizer, prompt, **values)
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
         prompts = [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]

@@ -3,6 +3,7 @@ import logging
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from hf_llmrec.data.item_index import ItemIndex, catalog_fingerprint, index_token
 
@@ -14,8 +15,11 @@ def index(**changes) -> ItemIndex:
     return ItemIndex(**{**values, **changes})
 
 
+BOOKS = [np.eye(2, dtype=np.float32), np.ones((3, 2), dtype=np.float32)]
+
+
 def test_save_and_load(tmp_path):
-    books = [np.eye(2, dtype=np.float32), np.ones((3, 2), dtype=np.float32)]
+    books = BOOKS
     index(codebooks=books, metadata={"seed": 1}).save_pretrained(tmp_path)
     again = ItemIndex.from_pretrained(tmp_path)
     assert again.item_ids == ["x", "y"] and again.codes.tolist() == [[0, 1], [1, 2]] and again.metadata == {"seed": 1}
@@ -38,11 +42,55 @@ def test_the_public_format_round_trips_and_reports_collisions(tmp_path, caplog):
     assert json.loads((tmp_path / "y.index.json").read_text()) == PUBLIC
 
 
-@pytest.mark.parametrize("entry", [["<a_1>"], ["<b_0>", "<a_1>"], ["<a_1>", "b"], "<a_1>", ["<a_1>", 3]])
+@pytest.mark.parametrize(
+    "entry", [[], ["<a_1>", f"<b_{2**40}>"], ["<a_1>"], ["<b_0>", "<a_1>"], ["<a_1>", "b"], "<a_1>", ["<a_1>", 3]]
+)
 def test_malformed_entries_name_file_and_item(tmp_path, entry):
     (tmp_path / "x.index.json").write_text(json.dumps({"ok": ["<a_0>", "<b_0>"], "bad": entry}))
     with pytest.raises(ValueError, match=r"x\.index\.json: item 'bad'"):
         ItemIndex.from_json(tmp_path / "x.index.json")
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"{", "not valid JSON"),
+        (b'{"\xff": []}', "not valid JSON"),
+        (b'{"x": ["<a_0>"], "x": ["<a_1>"]}', "'x' occurs twice"),
+        (b"[]", "expected a JSON object"),
+        (b'{"x": []}', "item 'x'"),
+    ],
+)
+def test_files_that_are_no_index_are_named(tmp_path, content, message):
+    (tmp_path / "x.index.json").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"x\.index\.json: .*{message}"):
+        ItemIndex.from_json(tmp_path / "x.index.json")
+
+
+def test_codebooks_of_another_index_are_refused(tmp_path):
+    index(codebooks=BOOKS).save_pretrained(tmp_path)
+    file = tmp_path / "item_index.safetensors"
+    good = load_file(file)
+    fingerprint = {"catalog_fingerprint": index().fingerprint}
+    cases = [
+        (good, {"catalog_fingerprint": "other"}, "another catalogue"),
+        ({"codebook.0": good["codebook.0"]}, fingerprint, "expected"),
+        ({**good, "codebook.0": good["codebook.0"][1:]}, fingerprint, "codebook of level 0"),
+    ]
+    for tensors, metadata, message in cases:
+        save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, file, metadata=metadata)
+        with pytest.raises(ValueError, match=rf"item_index\.safetensors: .*{message}"):
+            ItemIndex.from_pretrained(tmp_path)
+    file.write_bytes(b"junk" * 9)
+    with pytest.raises(ValueError, match=r"item_index\.safetensors"):
+        ItemIndex.from_pretrained(tmp_path)
+
+
+def test_saved_files_are_readable_by_others(tmp_path):
+    index(codebooks=BOOKS).save_pretrained(tmp_path)
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert {file.stat().st_mode for file in tmp_path.iterdir()} == {plain.stat().st_mode}
 
 
 def test_tampered_ids_do_not_match_the_fingerprint(tmp_path):

@@ -2,15 +2,18 @@
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from transformers import pipeline
+from transformers import AutoTokenizer, pipeline
 
+from hf_llmrec.data import recommender_folder
 from hf_llmrec.data.recommender_folder import ItemCatalog, load_settings, save_settings
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
+from hf_llmrec.models.lcrec.tokenization_lcrec import LCRecTokenizer
 from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
 from hf_llmrec.rankers.auto import load_ranker
 from hf_llmrec.rankers.lcrec import LCRecRanker
@@ -27,7 +30,7 @@ def folder(model, tokenizer, dataset, tmp_path):
     return path
 
 
-def test_plain_transformers_loads_it_without_the_package(folder):
+def test_plain_transformers_loads_it_without_the_package(folder, tokenizer):
     code = f"""
 import sys
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
@@ -41,7 +44,13 @@ print(json.dumps([tokenizer("<a_1><b_2><c_3>")["input_ids"], model.config.vocab_
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     ids, vocabulary, length = json.loads(run.stdout)
-    assert len(ids) >= 3 and vocabulary == length
+    codes = [int(level[code]) for level, code in zip(tokenizer.level_token_ids, (1, 2, 3), strict=True)]
+    assert [i for i in ids if i not in tokenizer.all_special_ids] == codes and vocabulary == length
+
+
+def test_auto_tokenizer_gives_the_index_back_once_the_package_is_imported(folder, tokenizer):
+    loaded = AutoTokenizer.from_pretrained(folder)
+    assert isinstance(loaded, LCRecTokenizer) and loaded.item_index.item_ids == tokenizer.item_index.item_ids
 
 
 def test_ranker_round_trip(folder, model, tokenizer, dataset):
@@ -98,6 +107,10 @@ def test_pipeline_answers(folder, dataset, caplog):
     assert both[0] == answer and len(both[1]) == 4
     limited = rec({"history": ["i1"]}, top_k=5, exclude=["i4"], allowed=["i4", "i7", "i8"])
     assert sorted(x["item_id"] for x in limited) == ["i7", "i8"]
+    assert rec({"history": np.array(["i1", "i2", "i3"])}, top_k=np.int64(4)) == answer
+    assert rec({"history": ["i1"]}, allowed=[]) == [] and rec([]) == []
+    many = [{"history": [f"i{i}"], "query": "a red piece" if i % 3 == 0 else None} for i in range(10)]
+    assert rec(many, batch_size=3) == rec(many) == pipeline("recommendation", model=str(folder), batch_size=2)(many)
     with caplog.at_level(logging.WARNING):
         rec({"history": ["i1", "nothing"]})
         rec({"history": []})
@@ -109,6 +122,11 @@ def test_pipeline_answers(folder, dataset, caplog):
     [
         ({"history": ["nothing"]}, {"strict": True}, "nothing"),
         ({"history": "i1"}, {}, "list of item ids"),
+        ({"history": 7}, {}, "list of item ids"),
+        ({"history": [["i1"]]}, {}, "item ids, which are strings"),
+        ({"history": [1]}, {}, "item ids, which are strings"),
+        ({"history": ["i1"], "query": 3}, {}, "must be text"),
+        ({"history": ["i1"]}, {"batch_size": 0}, "batch_size"),
         ({"items": ["i1"]}, {}, "history"),
         ({"history": ["i1"], "wish": "x"}, {}, "wish"),
         ({"history": ["i1"]}, {"top_k": 0}, "top_k"),
@@ -120,6 +138,35 @@ def test_bad_requests(folder, request_, options, message):
     rec = pipeline("recommendation", model=str(folder))
     with pytest.raises(ValueError, match=message):
         rec(request_, **options)
+
+
+def test_where_a_model_is_read_from_holds_for_everything_beside_it(folder, monkeypatch):
+    """Revision, token and the like reach the weights, the tokenizer, the catalogue and the settings alike."""
+    asked: dict[str, set] = {}
+    cached_file = recommender_folder.cached_file
+
+    def spy(path, file, **options):
+        asked.setdefault(file, set()).add((options.get("revision"), options.get("token")))
+        return cached_file(path, file, **options)
+
+    monkeypatch.setattr(recommender_folder, "cached_file", spy)
+    where = {"revision": "v2", "token": "secret"}
+    pipeline("recommendation", model=str(folder), **where)
+    assert asked == {name: {("v2", "secret")} for name in ("recommender.json", "item_catalog.json")}
+    asked.clear()
+    load_ranker(folder, **where)
+    assert asked == {"recommender.json": {("v2", "secret")}}
+
+
+def test_a_model_in_a_subfolder(folder):
+    inner = folder / "inner"
+    names = [file for file in folder.iterdir() if file.is_file()]
+    inner.mkdir()
+    for file in names:
+        shutil.move(file, inner / file.name)
+    with pytest.raises(FileNotFoundError, match="recommender.json"):
+        load_ranker(folder)
+    assert load_ranker(folder, subfolder="inner").item_ids
 
 
 def test_a_folder_that_is_no_recommender(model, tmp_path):

@@ -1,0 +1,1 @@
+"""Datasets, splits, item indices, and the files they travel in."""

@@ -1,0 +1,1 @@
+"""From item texts to item indices: embeddings, quantisation, collision-free assignment."""

@@ -5,13 +5,28 @@ from __future__ import annotations
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .models.item_knn.configuration_item_knn import ItemKNNConfig
+from .models.item_knn.modeling_item_knn import ItemKNNModel
 from .models.lcrec.tokenization_lcrec import LCRecTokenizer
+from .models.lightgcn.configuration_lightgcn import LightGCNConfig
+from .models.lightgcn.modeling_lightgcn import LightGCNModel
+from .models.popularity.configuration_popularity import PopularityConfig
+from .models.popularity.modeling_popularity import PopularityModel
 from .models.rqvae.configuration_rqvae import RQVAEConfig
 from .models.rqvae.modeling_rqvae import RQVAEModel
+from .models.sasrec.configuration_sasrec import SASRecConfig
+from .models.sasrec.modeling_sasrec import SASRecModel
 from .pipelines.model_source import RecommenderModel
 from .pipelines.recommendation import RecommendationPipeline
 
 TASK = "recommendation"
+MODELS = {
+    RQVAEConfig: RQVAEModel,
+    SASRecConfig: SASRecModel,
+    LightGCNConfig: LightGCNModel,
+    ItemKNNConfig: ItemKNNModel,
+    PopularityConfig: PopularityModel,
+}
 
 
 class LCRecTokenizerKey(PreTrainedConfig):
@@ -22,8 +37,9 @@ class LCRecTokenizerKey(PreTrainedConfig):
 
 def register() -> None:
     """Make the package's models and ``pipeline("recommendation", ...)`` known. Calling it again changes nothing."""
-    AutoConfig.register(RQVAEConfig.model_type, RQVAEConfig, exist_ok=True)
-    AutoModel.register(RQVAEConfig, RQVAEModel, exist_ok=True)
+    for config, model in MODELS.items():
+        AutoConfig.register(config.model_type, config, exist_ok=True)
+        AutoModel.register(config, model, exist_ok=True)
     # A folder that names LCRecTokenizer in its tokenizer_config.json is then read as one by AutoTokenizer.
     AutoTokenizer.register(LCRecTokenizerKey, tokenizer_class=LCRecTokenizer, exist_ok=True)
     if TASK not in PIPELINE_REGISTRY.get_supported_tasks():

@@ -8,6 +8,7 @@ from importlib import import_module
 COMMANDS = {
     "build-index": ("build_index", "item texts or embeddings -> discrete item indices"),
     "train-lcrec": ("train_lcrec", "alignment-tune a language model on item indices"),
+    "train-baseline": ("train_baseline", "train SASRec or LightGCN, or fit nearest neighbours or popularity"),
     "evaluate": ("evaluate", "full-ranking metrics of a saved model"),
     "quickstart": ("quickstart", "train, evaluate and recommend on the bundled demo shop"),
 }
@@ -17,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command. Heavy imports happen in the command, after its name is known to be right."""
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help") or argv[0] not in COMMANDS:
-        lines = [f"  {name:<14}{text}" for name, (_, text) in COMMANDS.items()]
+        lines = [f"  {name:<16}{text}" for name, (_, text) in COMMANDS.items()]
         usage = (
             "usage: hf-llmrec COMMAND [options]\n\n"
             + "\n".join(lines)

@@ -12,10 +12,11 @@ from typing import Any
 from accelerate import PartialState
 from trl import TrlParser
 
+from ..data.embedding_files import load_item_embeddings
 from ..indexing.build import build_index
 from ..indexing.plots import save_plots
 from ..indexing.report import format_report
-from ..indexing.text_embeddings import embed_items, item_texts, load_item_embeddings
+from ..indexing.text_embeddings import embed_items, item_texts
 from .options import DatasetArguments, start_run
 
 logger = logging.getLogger("hf_llmrec")

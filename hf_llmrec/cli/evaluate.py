@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,9 +95,16 @@ class EvaluateArguments(DatasetArguments):
     def load_ranker(self, dataset, split) -> Ranker:
         if self.model == "popularity":
             return PopularityRanker.fit(dataset, split)
-        overrides = {"num_beams": self.num_beams, "normalize": self.normalize, "batch_size": self.batch_size}
-        if self.max_history is not None:
-            overrides["prompt"] = {"max_history": self.max_history}
+        overrides: dict[str, Any] = {"batch_size": self.batch_size}
+        if load_settings(self.model)["method"] == "lcrec":
+            overrides |= {"num_beams": self.num_beams, "normalize": self.normalize}
+            if self.max_history is not None:
+                overrides["prompt"] = {"max_history": self.max_history}
+        else:
+            overrides["max_history"] = self.max_history
+            for name in ("num_beams", "normalize"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"--{name} is an option of LC-Rec; {self.model} generates nothing")
         device = PartialState().device if torch.cuda.is_available() else None
         return load_ranker(self.model, device=device, **overrides)
 

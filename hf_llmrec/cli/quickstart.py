@@ -15,7 +15,8 @@ from trl import TrlParser
 from ..data.demo import DemoShop, make_demo_shop
 from ..data.files import write_json
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
-from ..evaluation.ranker import Ranker, rank_dense_scores
+from ..evaluation.ranker import Ranker
+from ..evaluation.top_k import rank_dense_scores
 from ..rankers.auto import load_ranker
 from ..rankers.classical import PopularityRanker
 from . import build_index, train_lcrec

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import sys
 import time
 from dataclasses import dataclass, field
@@ -17,11 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
-from ..data.files import move_files, write_json
 from ..data.item_index import ItemIndex
-from ..data.recommender_folder import ItemCatalog, save_settings
 from ..evaluation.evaluator import evaluate_ranker
-from ..hub.export import push_folder
 from ..models.lcrec.backbones import build_backbone
 from ..models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from ..models.lcrec.index_embeddings import initialize_index_embeddings
@@ -34,7 +30,8 @@ from ..trainers.checkpoints import last_complete_checkpoint
 from ..trainers.lcrec_config import LCRecTrainingConfig
 from ..trainers.lcrec_trainer import LCRecTrainer
 from .options import DatasetArguments, end_processes, start_run
-from .results import TRAINING_REPORT, changed_options, run_facts
+from .results import changed_options
+from .saving import finish_run, save_recommender
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -147,21 +144,6 @@ def build_model(
     return model, tokenizer
 
 
-def save_recommender(trainer: LCRecTrainer, tokenizer, dataset, prompt: LCRecPrompt, data: dict[str, Any]) -> None:
-    """The whole recommender folder: weights (adapters merged), tokenizer, catalogue, settings, what it learned from."""
-    args = trainer.args
-    # All processes name the same folder; only one of them writes. Nobody finds a model without its tokenizer.
-    staging = Path(args.output_dir) / ".staging-recommender"
-    trainer.save_whole_model(str(staging))
-    if args.should_save:
-        tokenizer.save_pretrained(staging)
-        ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(staging)
-        settings = {"prompt": prompt.to_dict(), "num_beams": args.num_beams, "normalize": args.normalize, "data": data}
-        save_settings(staging, "lcrec", settings)
-        move_files(staging, Path(args.output_dir))
-        shutil.rmtree(staging)
-
-
 def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: ModelConfig) -> dict[str, float]:
     """Train and save; returns the validation metrics of the saved model."""
     began = time.perf_counter()
@@ -215,33 +197,30 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
     checkpoint = last_complete_checkpoint(training.output_dir, training.world_size) if arguments.resume else None
     result = trainer.train(resume_from_checkpoint=checkpoint)
     metrics = trainer.rank()
-    save_recommender(trainer, tokenizer, dataset, prompt, arguments.data_facts(dataset))
-    if training.should_save:
-        report = {
-            "validation": metrics,
-            "train": result.metrics,
-            "config": {
-                **changed_options(arguments, LCRecArguments(dataset="", index=" ")),
-                **changed_options(training, LCRecTrainingConfig(output_dir=training.output_dir)),
-                **changed_options(model_config, ModelConfig()),
-            },
-            "seed": training.seed,
-            "duration_s": round(time.perf_counter() - began, 1),
-            "task_rows": rows.rows_per_direction,
-            "log": trainer.state.log_history,
-            **run_facts(),
-        }
-        write_json(Path(training.output_dir) / TRAINING_REPORT, report)
-        logger.info("saved %s; validation NDCG@10 %.4f", training.output_dir, metrics["ndcg@10"])
-        if push:
-            address = push_folder(
-                training.output_dir,
-                training.hub_model_id,
-                token=training.hub_token,
-                private=training.hub_private_repo,
-                revision=training.hub_revision,
-            )
-            logger.info("pushed to %s", address)
+
+    def save_model(folder: Path) -> None:
+        trainer.save_whole_model(str(folder))
+        if training.should_save:
+            tokenizer.save_pretrained(folder)
+
+    settings = {
+        "prompt": prompt.to_dict(),
+        "num_beams": training.num_beams,
+        "normalize": training.normalize,
+        "data": arguments.data_facts(dataset),
+    }
+    save_recommender(training.output_dir, "lcrec", dataset, settings, save_model, is_writer=training.should_save)
+    report = {
+        "train": result.metrics,
+        "config": {
+            **changed_options(arguments, LCRecArguments(dataset="", index=" ")),
+            **changed_options(training, LCRecTrainingConfig(output_dir=training.output_dir)),
+            **changed_options(model_config, ModelConfig()),
+        },
+        "task_rows": rows.rows_per_direction,
+        "log": trainer.state.log_history,
+    }
+    finish_run(training, push, metrics, began, report)
     return metrics
 
 

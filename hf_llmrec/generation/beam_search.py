@@ -17,6 +17,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from ..evaluation.top_k import best_first
 from .beam_tree import BeamTree, projects_itself, tree_obstacle
 from .fallback import recommend_by_generate, score_by_forward
 from .item_trie import ItemTrie, ranked_items
@@ -74,20 +75,6 @@ def obstacle_to_tree(model: PreTrainedModel, length: int) -> bool:
         _told.add((type(model).__name__, reason))
         logger.warning("%s: %s; decoding without the tree of beams", type(model).__name__, reason)
     return True
-
-
-def best_first(scores: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The ``width`` best of scores (batch, n) and their places, best first, equal ones by place."""
-    best, place = scores.topk(width, dim=1)
-    # topk breaks ties as it likes. Among the chosen an ordering mends that; at the border it is a matter of who is in.
-    border = best[:, -1:]
-    contested = ((scores == border).sum(1) > (best == border).sum(1)) & ~torch.isneginf(border.squeeze(1))
-    if contested.any():
-        best, place = scores.sort(dim=1, descending=True, stable=True)
-        return best[:, :width], place[:, :width]
-    place, order = place.sort(dim=1)
-    best, order = best.gather(1, order).sort(dim=1, descending=True, stable=True)
-    return best, place.gather(1, order)
 
 
 def expand(

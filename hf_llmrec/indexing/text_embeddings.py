@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import cached_file
 
-from ..data.files import staged
 from ..data.interactions import RecDataset
 
 logger = logging.getLogger(__name__)
@@ -114,41 +109,3 @@ def pooled_embeddings(model, tokenizer, texts: Sequence[str], max_tokens: int, b
         pooled = (hidden * mask).sum(1) / mask.sum(1).clamp_min(1)
         result[rows] = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
     return result
-
-
-def load_item_embeddings(file: str | os.PathLike, dataset: RecDataset) -> np.ndarray:
-    """float32 (num_items, d) from a safetensors file with a tensor ``item_embeddings`` (or ``embeddings``).
-
-    Raises:
-        ValueError: no such tensor, a wrong number of rows, values that are not finite, or a fingerprint in the file's
-            metadata that is not the dataset's.
-    """
-    try:
-        # PyTorch reads what NumPy has no type for: bfloat16.
-        with safe_open(file, framework="pt") as handle:
-            names = list(handle.keys())
-            name = next((n for n in ("item_embeddings", "embeddings") if n in names), None)
-            if name is None:
-                raise ValueError(f"{file}: no tensor 'item_embeddings' or 'embeddings' (has {names})")
-            vectors = handle.get_tensor(name).float().numpy()
-            fingerprint = (handle.metadata() or {}).get("fingerprint")
-    except SafetensorError as error:
-        raise ValueError(f"{file}: not a safetensors file ({error})") from error
-    if vectors.ndim != 2 or len(vectors) != dataset.num_items:
-        raise ValueError(f"{file}: tensor {name!r} is {vectors.shape}, the dataset has {dataset.num_items} items")
-    if not np.isfinite(vectors).all():
-        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-        raise ValueError(f"{file}: tensor {name!r}: row {row} holds a value that is not finite")
-    if fingerprint is None:
-        logger.info("%s carries no fingerprint: its rows are taken to be the dataset's items in order", Path(file).name)
-    elif fingerprint not in (dataset.fingerprint, dataset.catalog_fingerprint):
-        raise ValueError(f"{file}: made for another dataset (its fingerprint does not match {dataset.name!r})")
-    return vectors
-
-
-def save_item_embeddings(file: str | os.PathLike, vectors: np.ndarray, dataset: RecDataset) -> None:
-    """Write ``item_embeddings`` with the dataset's fingerprint, atomically."""
-    file = Path(file)
-    tensors = {"item_embeddings": np.ascontiguousarray(vectors, dtype=np.float32)}
-    with staged(file.parent) as folder:
-        save_file(tensors, folder / file.name, metadata={"fingerprint": dataset.fingerprint})

@@ -7,9 +7,16 @@ from typing import Any
 
 from ..data.recommender_folder import HUB_OPTIONS, load_settings
 from ..evaluation.ranker import Ranker
+from .dense import DenseRanker
 from .lcrec import LCRecRanker
 
-RANKERS: dict[str, type] = {"lcrec": LCRecRanker}
+RANKERS: dict[str, type] = {
+    "lcrec": LCRecRanker,
+    "sasrec": DenseRanker,
+    "lightgcn": DenseRanker,
+    "knn": DenseRanker,
+    "popularity": DenseRanker,
+}
 
 
 def ranker_class(method: str, source: str | os.PathLike) -> type:

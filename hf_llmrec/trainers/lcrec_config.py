@@ -84,6 +84,8 @@ class LCRecTrainingConfig(SFTConfig):
             self.bf16 = (
                 False if self.fp16 or self.use_cpu else torch.cuda.is_available() and torch.cuda.is_bf16_supported()
             )
+        if not torch.cuda.is_available():
+            self.dataloader_pin_memory = False  # PyTorch warns at every loader otherwise
         # Rows come tokenized, with labels: TRL must not prepare them again.
         self.dataset_kwargs = {**(self.dataset_kwargs or {}), "skip_prepare_dataset": True}
         if self.ddp_find_unused_parameters is None:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from hf_llmrec.evaluation.metrics import hit_rate_at, ndcg_at, ranking_metrics, target_ranks
-from hf_llmrec.evaluation.ranker import rank_dense_scores
 
 
 def test_target_ranks_are_zero_based_and_minus_one_for_a_miss():
@@ -34,18 +33,3 @@ def test_metrics_by_hand():
 
 def test_no_users_give_zero_not_nan():
     assert ranking_metrics(np.array([], dtype=int))["ndcg@10"] == 0.0
-
-
-def test_dense_scores_break_ties_by_item_order_and_honour_masks():
-    scores = np.array([[1.0, 2.0, 2.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
-    rows, values = rank_dense_scores(
-        scores, 3, exclude=[np.array([1]), np.array([], dtype=int)], allowed=np.array([0, 1, 2])
-    )
-    assert rows.tolist() == [[2, 0, -1], [0, 1, 2]]
-    assert values[0].tolist() == [2.0, 1.0, -np.inf]
-
-
-def test_more_results_than_items_are_padded():
-    rows, values = rank_dense_scores(np.array([[0.5, 0.7]]), 4)
-    assert rows.tolist() == [[1, 0, -1, -1]]
-    assert np.isneginf(values[0, 2:]).all()

@@ -1,12 +1,11 @@
-"""Item texts -> vectors: TF-IDF, a causal LM with masked mean pooling, a sentence-transformers model, a file."""
+"""Item texts -> vectors: TF-IDF, a causal LM with masked mean pooling, a sentence-transformers model."""
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 
-from hf_llmrec.indexing.text_embeddings import embed_items, item_texts, load_item_embeddings, save_item_embeddings
+from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
 from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 
 TEXTS = ["red cup", "a blue cup for very strong coffee in the morning", "tea", "red cup", "pot of tea " * 60]
@@ -56,25 +55,6 @@ def test_long_texts_are_truncated_and_empty_ones_have_a_vector(causal_lm):
     vectors = embed_items([TEXTS[4], TEXTS[4] + " more", "", "tea"], str(causal_lm), max_tokens=20)
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
     assert np.isfinite(vectors).all()
-
-
-def test_files_round_trip_and_are_checked(dataset, tmp_path):
-    vectors = np.random.default_rng(0).standard_normal((dataset.num_items, 4)).astype(np.float32)
-    save_item_embeddings(tmp_path / "v.safetensors", vectors, dataset)
-    np.testing.assert_array_equal(load_item_embeddings(tmp_path / "v.safetensors", dataset), vectors)
-    bad = vectors.copy()
-    bad[3, 1] = np.inf
-    cases = {
-        "no tensor 'item_embeddings'": ({"other": vectors}, None),
-        "the dataset has": ({"item_embeddings": vectors[:-1]}, None),
-        "row 3 holds": ({"item_embeddings": bad}, None),
-        "another dataset": ({"item_embeddings": vectors}, {"fingerprint": "0" * 64}),
-    }
-    for message, (tensors, metadata) in cases.items():
-        save_file(tensors, tmp_path / "bad.safetensors", metadata=metadata)
-        with pytest.raises(ValueError, match=message) as error:
-            load_item_embeddings(tmp_path / "bad.safetensors", dataset)
-        assert "bad.safetensors" in str(error.value)
 
 
 @pytest.mark.slow

@@ -1,0 +1,75 @@
+"""What every training command leaves behind: a whole recommender folder, its report, and its copy on the Hub."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainingArguments
+
+from ..data.files import move_files, write_json
+from ..data.interactions import RecDataset
+from ..data.recommender_folder import ItemCatalog, save_settings
+from ..hub.export import push_folder
+from .results import TRAINING_REPORT, run_facts
+
+logger = logging.getLogger("hf_llmrec")
+
+
+def save_recommender(
+    output_dir: str,
+    method: str,
+    dataset: RecDataset,
+    settings: dict[str, Any],
+    save_model: Callable[[Path], None],
+    *,
+    is_writer: bool = True,
+) -> None:
+    """Write weights (and tokenizer), catalogue and settings under a hidden name, then rename.
+
+    Args:
+        output_dir: the recommender folder.
+        method: names the ranker, see `hf_llmrec.rankers.auto`.
+        settings: how it recommends, and ``data``: what it learned from.
+        save_model: called with the hidden folder on all processes; what it writes is part of the result.
+        is_writer: whether this process writes the rest.
+    """
+    # All processes name the same folder. Nobody finds a model without its catalogue.
+    staging = Path(output_dir) / ".staging-recommender"
+    save_model(staging)
+    if is_writer:
+        ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(staging)
+        save_settings(staging, method, settings)
+        move_files(staging, Path(output_dir))
+        shutil.rmtree(staging)
+
+
+def finish_run(
+    training: TrainingArguments, push: bool, metrics: dict[str, float], began: float, report: dict[str, Any]
+) -> None:
+    """Write ``training_report.json`` and, with ``push``, send the whole folder to the Hub in one commit.
+
+    Args:
+        training: says where, and who writes.
+        push: ``--push_to_hub``, which is taken from the trainer: that would upload checkpoints and half of the folder.
+        metrics: of the validation users. began: `time.perf_counter` at the start.
+        report: what else the report says.
+    """
+    if not training.should_save:
+        return
+    facts = {"seed": training.seed, "duration_s": round(time.perf_counter() - began, 1), **run_facts()}
+    write_json(Path(training.output_dir) / TRAINING_REPORT, {"validation": metrics, **report, **facts})
+    logger.info("saved %s; validation NDCG@10 %.4f", training.output_dir, metrics["ndcg@10"])
+    if push:
+        address = push_folder(
+            training.output_dir,
+            training.hub_model_id,
+            token=training.hub_token,
+            private=training.hub_private_repo,
+            revision=training.hub_revision,
+        )
+        logger.info("pushed to %s", address)

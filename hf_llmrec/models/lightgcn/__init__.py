@@ -1,0 +1,1 @@
+"""LightGCN: graph convolution of user and item embeddings (arXiv 2002.02126)."""

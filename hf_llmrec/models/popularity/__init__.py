@@ -1,0 +1,1 @@
+"""The same list for everyone: the most frequent items."""

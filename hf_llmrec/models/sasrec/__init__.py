@@ -1,0 +1,1 @@
+"""SASRec: self-attentive sequential recommendation (arXiv 1808.09781)."""

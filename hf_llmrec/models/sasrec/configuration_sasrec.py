@@ -1,0 +1,76 @@
+"""Configuration of SASRec."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+LOSSES = ("full_softmax", "sampled_softmax")
+NEGATIVES = ("uniform", "in_batch")
+
+
+@strict
+class SASRecConfig(PreTrainedConfig):
+    r"""Configuration of a [`SASRecModel`].
+
+    Args:
+        num_items (`int`, defaults to 1000): catalogue size; item rows are 0 to ``num_items - 1``.
+        hidden_size (`int`, defaults to 128): width.
+        num_hidden_layers (`int`, defaults to 2): transformer blocks.
+        num_attention_heads (`int`, defaults to 2): heads per block.
+        intermediate_size (`int`, *optional*): width of the feed-forward layers. Default: four times the hidden size.
+        max_position_embeddings (`int`, defaults to 50): latest items of a history that are read.
+        hidden_dropout (`float`, defaults to 0.2): on embeddings and on what each sub-layer adds, in training.
+        initializer_range (`float`, defaults to 0.02): standard deviation of initial weights.
+        cosine_scores (`bool`, defaults to `False`): score by cosine instead of dot product, divided by
+            ``score_temperature``.
+        score_temperature (`float`, defaults to 0.05): of cosine scores.
+        loss (`str`, defaults to `"sampled_softmax"`): ``full_softmax`` over the catalogue, or ``sampled_softmax`` over
+            the target and negatives.
+        negatives (`str`, defaults to `"uniform"`): where sampled negatives come from: the catalogue (``uniform``), or
+            the targets of the batch (``in_batch``).
+        num_negatives (`int`, defaults to 1024): uniform negatives, drawn once per batch and shared by its positions.
+        logq_correction (`bool`, defaults to `True`): subtract each candidate's log-probability of being drawn, which
+            makes the sampled softmax an estimate of the full one.
+    """
+
+    model_type = "sasrec"
+
+    num_items: int = 1000
+    hidden_size: int = 128
+    num_hidden_layers: int = 2
+    num_attention_heads: int = 2
+    intermediate_size: int | None = None
+    max_position_embeddings: int = 50
+    hidden_dropout: float | int = 0.2
+    initializer_range: float = 0.02
+    cosine_scores: bool = False
+    score_temperature: float = 0.05
+    loss: str = "sampled_softmax"
+    negatives: str = "uniform"
+    num_negatives: int = 1024
+    logq_correction: bool = True
+
+    def __post_init__(self, **kwargs):
+        if self.intermediate_size is None:
+            self.intermediate_size = 4 * self.hidden_size
+        self.auto_map = {
+            "AutoConfig": "configuration_sasrec.SASRecConfig",
+            "AutoModel": "modeling_sasrec.SASRecModel",
+        }
+        super().__post_init__(**kwargs)
+
+    def validate_choices(self):
+        """Options have one of their values, and sizes fit each other."""
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss must be one of {LOSSES}, got {self.loss!r}")
+        if self.negatives not in NEGATIVES:
+            raise ValueError(f"negatives must be one of {NEGATIVES}, got {self.negatives!r}")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size ({self.hidden_size}) must be a multiple of num_attention_heads "
+                f"({self.num_attention_heads})"
+            )
+        if self.num_items < 1 or self.num_negatives < 1 or self.score_temperature <= 0:
+            raise ValueError("num_items, num_negatives and score_temperature must be positive")
+
+
+__all__ = ["SASRecConfig"]

@@ -1,0 +1,100 @@
+"""Rankers that score the whole catalogue at once: SASRec, LightGCN, kNN, popularity."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModel, PreTrainedModel
+
+from ..data.recommender_folder import HUB_OPTIONS, ItemCatalog, load_settings
+from ..evaluation.ranker import Ranker
+from ..evaluation.top_k import rank_dense_scores
+
+
+class DenseRanker(Ranker):
+    """Ranks by ``model.score_histories(input_ids, user_rows)``, which gives float (n, num_items).
+
+    Args:
+        model: in evaluation mode while it ranks. ``model.config.num_items`` pads histories on the right.
+        item_ids: the catalogue, in the model's row order.
+        max_history: how many of the latest items are read (``None``: all).
+        batch_size: histories scored at once.
+        user_rows: the model's row of each user id it knows, for models that know users.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        item_ids: list[str],
+        *,
+        max_history: int | None = None,
+        batch_size: int = 512,
+        user_rows: dict[str, int] | None = None,
+    ):
+        if model.config.num_items != len(item_ids):
+            raise ValueError(f"the model scores {model.config.num_items} items, the catalogue has {len(item_ids)}")
+        self.model, self.item_ids, self.batch_size = model, list(item_ids), batch_size
+        self.max_history, self.user_rows = max_history, user_rows
+
+    @classmethod
+    def from_pretrained(
+        cls, path_or_hub_id: str | os.PathLike, *, dtype: torch.dtype | str = "auto", device=None, **options: Any
+    ) -> DenseRanker:
+        """Load a recommender folder; for ``options`` see `load_ranker`."""
+        where = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
+        model = AutoModel.from_pretrained(path_or_hub_id, dtype=dtype, **where)
+        if device is not None:
+            model = model.to(device)
+        return cls.from_model(model, path_or_hub_id, **where, **options)
+
+    @classmethod
+    def from_model(
+        cls, model: PreTrainedModel, path_or_hub_id: str | os.PathLike, *, tokenizer=None, **options: Any
+    ) -> DenseRanker:
+        """A loaded model with the catalogue and settings of its folder; for ``options`` see `load_ranker`."""
+        where = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
+        settings = load_settings(path_or_hub_id, **where)
+        catalog = ItemCatalog.load(path_or_hub_id, **where)
+        users = settings.get("user_ids")
+        values = {
+            "max_history": settings.get("max_history"),
+            "user_rows": None if users is None else {user: row for row, user in enumerate(users)},
+        }
+        values.update({name: value for name, value in options.items() if value is not None})
+        return cls(model, catalog.item_ids, **values)
+
+    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
+        rows = np.full((len(histories), k), -1, dtype=np.int64)
+        scores = np.full((len(histories), k), -np.inf, dtype=np.float64)
+        if self.max_history is not None:
+            histories = [np.asarray(history)[-self.max_history :] for history in histories]
+        # Neighbours of similar length share a batch: padding is computed, too.
+        order = np.argsort(np.array([len(history) for history in histories], dtype=np.int64), kind="stable")
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            for start in range(0, len(order), self.batch_size):
+                batch = order[start : start + self.batch_size]
+                dense = self._scores(
+                    [histories[i] for i in batch], None if user_ids is None else [user_ids[i] for i in batch]
+                )
+                left_out = None if exclude is None else [exclude[i] for i in batch]
+                rows[batch], scores[batch] = rank_dense_scores(dense, k, exclude=left_out, allowed=allowed)
+        finally:
+            self.model.train(was_training)
+        return rows, scores
+
+    @torch.no_grad()
+    def _scores(self, histories: list[np.ndarray], user_ids: list[str] | None) -> torch.Tensor:
+        device, padding = self.model.device, self.model.config.num_items
+        longest = max(max(len(history) for history in histories), 1)
+        input_ids = np.full((len(histories), longest), padding, dtype=np.int64)
+        for number, history in enumerate(histories):
+            input_ids[number, : len(history)] = history
+        rows = None
+        if self.user_rows is not None and user_ids is not None:
+            rows = torch.tensor([self.user_rows.get(user, -1) for user in user_ids], device=device)
+        return self.model.score_histories(torch.from_numpy(input_ids).to(device), rows).float()

@@ -1,0 +1,77 @@
+"""Options that the trainers of small recommenders share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from transformers import TrainingArguments
+
+
+@dataclass
+class RowTrainingConfig(TrainingArguments):
+    """`transformers.TrainingArguments` with defaults for small models, which are ranked while they train.
+
+    Args:
+        tokens_per_batch: items per batch and process; default: what gives ``steps_per_epoch`` steps.
+        steps_per_epoch: of batches that nobody sized.
+        max_batch: most items per batch when nobody sized it.
+        eval_users: validation users ranked at each evaluation (0: all).
+        patience: stop after so many evaluations without a better NDCG@10 (0: never).
+        num_train_epochs: default: as many as ``target_steps`` need, between 20 and 200.
+        target_steps: optimizer steps of a run whose epochs nobody set.
+    """
+
+    tokens_per_batch: int | None = field(default=None, metadata={"help": "items per batch and process"})
+    steps_per_epoch: int = field(default=75, metadata={"help": "optimizer steps per epoch, when nobody sized batches"})
+    max_batch: int = field(default=8192, metadata={"help": "most items per batch, when nobody sized it"})
+    eval_users: int = field(default=10_000, metadata={"help": "validation users ranked at each evaluation (0: all)"})
+    patience: int = field(default=5, metadata={"help": "stop after so many evaluations without a better NDCG@10"})
+    num_train_epochs: float | None = field(default=None, metadata={"help": "epochs (default: from the data's size)"})
+    target_steps: int = field(default=5000, metadata={"help": "optimizer steps, when nobody set the epochs"})
+    learning_rate: float = field(default=1e-3, metadata={"help": "peak learning rate"})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "learning-rate schedule"})
+    warmup_steps: float = field(default=100, metadata={"help": "steps (or, below 1, share of them) of linear warm-up"})
+    max_grad_norm: float = field(default=5.0, metadata={"help": "gradients are scaled down to this norm"})
+    adam_beta2: float = field(default=0.98, metadata={"help": "AdamW's second decay"})
+    logging_steps: float = field(default=0.05, metadata={"help": "log every so many steps (below 1: share of them)"})
+    eval_strategy: str = field(default="steps", metadata={"help": "when to evaluate"})
+    eval_steps: float | None = field(default=0.05, metadata={"help": "evaluate every so many steps, or share of them"})
+    save_strategy: str = field(default="steps", metadata={"help": "when to save a checkpoint"})
+    save_steps: float = field(default=0.05, metadata={"help": "save every so many steps, or share of them"})
+    save_total_limit: int | None = field(default=2, metadata={"help": "how many checkpoints are kept"})
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "keep the best checkpoint"})
+    metric_for_best_model: str | None = field(default="ndcg@10", metadata={"help": "what is best"})
+    greater_is_better: bool | None = field(default=True, metadata={"help": "whether more of it is better"})
+    prediction_loss_only: bool = field(default=True, metadata={"help": "evaluation keeps no scores"})
+
+    def __post_init__(self):
+        self._epochs_chosen = self.num_train_epochs is not None
+        if self.num_train_epochs is None:
+            self.num_train_epochs = 1.0  # until `fill_row_budget` knows the data; the parent needs a number
+        if self.ddp_find_unused_parameters is None:
+            self.ddp_find_unused_parameters = False
+        if not torch.cuda.is_available():
+            self.dataloader_pin_memory = False
+        super().__post_init__()
+        for name in ("tokens_per_batch", "steps_per_epoch", "max_batch", "target_steps"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("eval_users", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+
+
+def fill_row_budget(args: RowTrainingConfig, tokens: int) -> dict[str, float]:
+    """Set batch size and epochs that nobody chose, in place, from the tokens of an epoch; returns what was set."""
+    chosen: dict[str, float] = {}
+    if args.tokens_per_batch is None:
+        share = tokens // (args.steps_per_epoch * args.world_size * args.gradient_accumulation_steps)
+        chosen["tokens_per_batch"] = int(min(max(share, 64), args.max_batch))
+    per_step = chosen.get("tokens_per_batch", args.tokens_per_batch) * args.world_size
+    if not args._epochs_chosen:
+        steps = max(tokens / (per_step * args.gradient_accumulation_steps), 1.0)
+        chosen["num_train_epochs"] = float(min(max(round(args.target_steps / steps), 20), 200))
+    for name, value in chosen.items():
+        setattr(args, name, value)
+    return chosen

@@ -1,0 +1,91 @@
+"""What the package's trainers share: rows of the epoch in batches of similar length, ranking at every evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel, TrainerCallback
+
+from .batch_sampler import LengthGroupedBatchSampler
+from .epoch_rows import EpochCallback, EpochRows, Rows, rows_dataset
+
+
+class RowTrainerMixin:
+    """Put before `transformers.Trainer` or a subclass, whose ``__init__`` gets what `_use_rows` returns.
+
+    ``args`` needs ``tokens_per_batch``.
+    """
+
+    def _use_rows(
+        self,
+        rows: Rows,
+        eval_rows: Rows | None,
+        collator: Callable[[list], dict[str, torch.Tensor]],
+        ranking_metrics: Callable[[PreTrainedModel], dict[str, float]] | None,
+        callbacks: list[TrainerCallback] | None,
+    ) -> dict[str, Any]:
+        """Remember the rows; returns the data sets, collator and callbacks for the trainer's ``__init__``."""
+        self._train_rows = rows
+        self._train_transform = EpochRows(rows)
+        self._sampler: LengthGroupedBatchSampler | None = None
+        self._ranking_metrics = ranking_metrics
+        return {
+            "data_collator": collator,
+            "train_dataset": rows_dataset(self._train_transform),
+            "eval_dataset": None if eval_rows is None else rows_dataset(EpochRows(eval_rows)),
+            "callbacks": [EpochCallback(lambda: self._sampler), *(callbacks or [])],
+        }
+
+    def _set_signature_columns_if_needed(self):
+        self._signature_columns = ["slot"]
+
+    def get_train_dataloader(self) -> DataLoader:
+        args = self.args
+        self._sampler = LengthGroupedBatchSampler(
+            self._train_rows.lengths,
+            batch_size=None if args.tokens_per_batch else self._train_batch_size,
+            tokens_per_batch=args.tokens_per_batch,
+            seed=args.data_seed if args.data_seed is not None else args.seed,
+            num_processes=args.world_size,
+            on_epoch=self._train_transform.set_epoch,
+        )
+        loader = DataLoader(
+            self.train_dataset,
+            batch_sampler=self._sampler,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory and torch.cuda.is_available(),
+        )
+        # Training batches differ in size, and their number is even by construction. Evaluation keeps accelerate's way
+        # of evening batches out: processes with different numbers of batches would wait for each other for ever.
+        settings = self.accelerator.dataloader_config
+        even_batches, settings.even_batches = settings.even_batches, False
+        try:
+            return self.accelerator.prepare(loader)
+        finally:
+            settings.even_batches = even_batches
+
+    def evaluation_loop(self, *args, metric_key_prefix: str = "eval", **kwargs):
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        found = self.rank()
+        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in found.items()})
+        return output
+
+    def rank(self) -> dict[str, float]:
+        """``ranking_metrics`` of the model as it stands, on all processes."""
+        if self._ranking_metrics is None:
+            return {}
+        with self._whole_model() as model:
+            return self._ranking_metrics(model)
+
+    def _whole_model(self) -> AbstractContextManager[nn.Module]:
+        """The model inside whatever wraps it, with all its weights."""
+        return nullcontext(self.accelerator.unwrap_model(self.model_wrapped))
+
+    def create_model_card(self, *args, **kwargs) -> None:
+        """None: TRL's card describes a chat model. A recommender's card is written when it is published."""

@@ -1,0 +1,140 @@
+"""SASRec: causality, its losses against loops, saving, and life as remote code."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import AutoModel
+
+from hf_llmrec.models.sasrec.configuration_sasrec import SASRecConfig
+from hf_llmrec.models.sasrec.modeling_sasrec import SASRecModel
+
+ITEMS = 30
+
+
+def make(**options) -> SASRecModel:
+    torch.manual_seed(0)
+    sizes = {"num_items": ITEMS, "hidden_size": 16, "max_position_embeddings": 8, "initializer_range": 0.3}
+    model = SASRecModel(SASRecConfig(**{**sizes, **options}))
+    model.set_item_counts(torch.arange(ITEMS) + 1)
+    return model
+
+
+@pytest.fixture
+def histories() -> torch.Tensor:
+    return torch.randint(ITEMS, (5, 8), generator=torch.Generator().manual_seed(1))
+
+
+def test_no_item_sees_what_comes_after_it(histories):
+    model = make().eval()
+    changed = histories.clone()
+    changed[:, 5:] = ITEMS  # padding is just another later item
+    states, others = model(histories).last_hidden_state, model(changed).last_hidden_state
+    torch.testing.assert_close(states[:, :5], others[:, :5])
+    assert not torch.allclose(states[:, 5:], others[:, 5:])
+
+
+def test_the_latest_items_of_a_long_history_are_read(histories):
+    model = make().eval()
+    long = torch.cat([histories[:, :3], histories], dim=1)
+    long[0, 9:] = ITEMS  # nine items, the first of which is too old
+    expected = model.user_vectors(histories[1:])
+    torch.testing.assert_close(model.user_vectors(long)[1:], expected)
+    torch.testing.assert_close(model.user_vectors(long)[0], model.user_vectors(long[:1, 1:9])[0])
+    assert model.score_histories(torch.full((1, 1), ITEMS)).isfinite().all()
+
+
+@pytest.mark.parametrize("cosine", [False, True])
+def test_full_softmax_is_the_cross_entropy_of_the_labelled_positions(histories, cosine):
+    model = make(loss="full_softmax", cosine_scores=cosine).eval()
+    labels = histories.roll(-1, dims=1)
+    labels[:, -1] = -100
+    labels[2] = -100
+    output = model(histories, labels=labels)
+    scores = torch.stack([model.score_histories(row[: i + 1].unsqueeze(0))[0] for row in histories for i in range(8)])
+    expected = F.cross_entropy(scores, labels.flatten(), ignore_index=-100)
+    torch.testing.assert_close(output.loss, expected)
+    half = model(histories, labels=labels, num_items_in_batch=56)  # of an accumulated batch twice as large
+    torch.testing.assert_close(half.loss, expected / 2)
+
+
+def test_in_batch_negatives_against_a_loop():
+    model = make(negatives="in_batch", cosine_scores=True).train()
+    hidden = torch.randn(6, 16, generator=torch.Generator().manual_seed(2))
+    targets = torch.tensor([3, 7, 3, 20, 29, 7])
+    counts = torch.arange(ITEMS) + 1.0
+    total = 0.0
+    for state, target in zip(hidden, targets, strict=True):
+        own = model.item_scores(state.unsqueeze(0), target.unsqueeze(0))[0, 0]
+        others = [
+            model.item_scores(state.unsqueeze(0), other.unsqueeze(0))[0, 0]
+            - torch.log(6 * counts[other] / counts.sum())
+            for other in targets
+            if other != target
+        ]
+        total += torch.stack([own, *others]).logsumexp(0) - own
+    torch.testing.assert_close(model.next_item_loss(hidden, targets), total / 6)
+
+
+def test_sampled_softmax_estimates_the_full_one_if_corrected():
+    hidden = torch.randn(4, 16, generator=torch.Generator().manual_seed(2))
+    targets = torch.tensor([3, 7, 3, 20])
+    full = make(loss="full_softmax").train().next_item_loss(hidden, targets)
+    many = {"num_negatives": 200_000}
+    torch.testing.assert_close(make(**many).train().next_item_loss(hidden, targets), full, rtol=0.01, atol=0.0)
+    without = make(**many, logq_correction=False).train().next_item_loss(hidden, targets)
+    assert without > full + 5
+    # While it is evaluated the loss is the full one, which no sample blurs.
+    torch.testing.assert_close(make().eval().next_item_loss(hidden, targets), full)
+
+
+@pytest.mark.parametrize("negatives", ["uniform", "in_batch"])
+def test_every_parameter_learns(histories, negatives):
+    model = make(negatives=negatives, hidden_dropout=0.1).train()
+    model(histories[:, :-1], labels=histories[:, 1:]).loss.backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters() if parameter.ndim > 1)
+
+
+def test_saved_and_loaded(histories, tmp_path):
+    model = make().eval()
+    model.save_pretrained(tmp_path)
+    loaded = AutoModel.from_pretrained(tmp_path)
+    assert type(loaded) is SASRecModel
+    torch.testing.assert_close(loaded.score_histories(histories), model.score_histories(histories))
+
+
+def test_it_travels_as_remote_code(histories, tmp_path):
+    model = make().eval()
+    model.save_pretrained(tmp_path / "repo")
+    code = (
+        "import sys, torch\n"
+        "from transformers import AutoModel\n"
+        f"model = AutoModel.from_pretrained({str(tmp_path / 'repo')!r}, trust_remote_code=True)\n"
+        "assert 'hf_llmrec' not in sys.modules\n"
+        f"print(model.score_histories(torch.tensor({histories.tolist()})).argmax(1).tolist())"
+    )
+    environment = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == str(model.score_histories(histories).argmax(1).tolist())
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"loss": "hinge"}, "loss must be one of"),
+        ({"negatives": "hard"}, "negatives must be one of"),
+        ({"hidden_size": 15}, "multiple of num_attention_heads"),
+        ({"num_negatives": 0}, "must be positive"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(Exception, match=message):
+        make(**options)
+
+
+def test_too_long_a_row_is_an_error():
+    with pytest.raises(ValueError, match="at most 8"):
+        make()(torch.zeros(1, 9, dtype=torch.long))

@@ -1,0 +1,104 @@
+"""SASRec training: it learns a ring of items, stops early, and resumes to the same losses."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from hf_llmrec.evaluation.evaluator import evaluate_ranker
+from hf_llmrec.models.sasrec.configuration_sasrec import SASRecConfig
+from hf_llmrec.models.sasrec.modeling_sasrec import SASRecModel
+from hf_llmrec.prompts.item_sequences import CaseRows, ItemSequenceRows
+from hf_llmrec.rankers.dense import DenseRanker
+from hf_llmrec.trainers.row_config import RowTrainingConfig, fill_row_budget
+from hf_llmrec.trainers.sasrec_config import SASRecTrainingConfig
+from hf_llmrec.trainers.sasrec_trainer import SASRecTrainer
+
+
+@pytest.fixture(scope="module")
+def split(dataset):
+    return dataset.split()
+
+
+def trainer_for(dataset, split, folder, model_options=None, callbacks=None, ranking_metrics=None, **options):
+    torch.manual_seed(0)
+    sizes = {"num_items": dataset.num_items, "hidden_size": 16, "num_negatives": 64, **(model_options or {})}
+    values = {"max_steps": 200, "tokens_per_batch": 100, "learning_rate": 1e-2, "warmup_steps": 5, "use_cpu": True}
+    args = SASRecTrainingConfig(output_dir=str(folder), disable_tqdm=True, **{**values, **options})
+    return SASRecTrainer(
+        SASRecModel(SASRecConfig(**sizes)),
+        args,
+        rows=ItemSequenceRows(split, item_dropout=args.item_dropout, seed=args.seed),
+        eval_rows=CaseRows(split.validation),
+        callbacks=callbacks,
+        ranking_metrics=ranking_metrics or (lambda model: ranked(model, dataset, split.validation)),
+    )
+
+
+def ranked(model, dataset, cases):
+    return evaluate_ranker(DenseRanker(model, dataset.item_ids, max_history=50), cases, dataset.item_ids).metrics
+
+
+def losses(trainer):
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+@pytest.mark.parametrize("loss", ["full_softmax", "sampled_softmax", "in_batch"])
+def test_it_learns_the_ring(dataset, split, tmp_path, loss):
+    options = {"loss": "sampled_softmax", "negatives": loss} if loss == "in_batch" else {"loss": loss}
+    trainer = trainer_for(dataset, split, tmp_path, options)
+    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    trainer.train()
+    assert not [name for name, value in trainer.model.named_parameters() if torch.equal(value, before[name])]
+    assert ranked(trainer.model, dataset, split.test)["hit_rate@1"] > 0.9
+    assert trainer.model.item_counts.sum() == trainer._train_rows.lengths(0).sum()
+
+
+def test_it_stops_when_validation_gets_no_better_and_keeps_the_best(dataset, split, tmp_path):
+    scores = iter([0.1, 0.5, 0.4, 0.3, 0.9, 0.9])
+    kept = []
+
+    def metrics(model):
+        kept.append(model.item_embeddings.weight.detach().clone())
+        return {"ndcg@10": next(scores)}
+
+    trainer = trainer_for(
+        dataset, split, tmp_path, ranking_metrics=metrics, patience=2, eval_steps=5, save_steps=5, max_steps=60
+    )
+    trainer.train()
+    assert trainer.state.global_step == 20 and len(kept) == 4
+    assert torch.equal(trainer.model.item_embeddings.weight, kept[1])
+
+
+def test_killed_and_resumed_gives_the_same_losses(dataset, split, tmp_path):
+    options = {"max_steps": 40, "save_steps": 10, "eval_steps": 10, "logging_steps": 1, "patience": 0}
+
+    class Kill(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            if state.global_step == 25:  # in the middle of an epoch, after the checkpoint of step 20
+                raise KeyboardInterrupt
+
+    whole = trainer_for(dataset, split, tmp_path / "whole", **options)
+    whole.train()
+    with pytest.raises(KeyboardInterrupt):
+        trainer_for(dataset, split, tmp_path / "killed", callbacks=[Kill()], **options).train()
+    resumed = trainer_for(dataset, split, tmp_path / "killed", **options)
+    resumed.train(resume_from_checkpoint=True)
+    np.testing.assert_allclose(losses(resumed)[20:], losses(whole)[20:], rtol=0, atol=1e-6)
+
+
+def test_sizes_follow_from_the_data(tmp_path):
+    args = SASRecTrainingConfig(output_dir=str(tmp_path), use_cpu=True)
+    assert fill_row_budget(args, 150_000) == {"tokens_per_batch": 2000, "num_train_epochs": 67.0}
+    args = SASRecTrainingConfig(output_dir=str(tmp_path), use_cpu=True, num_train_epochs=3, tokens_per_batch=70)
+    assert fill_row_budget(args, 150_000) == {} and args.num_train_epochs == 3
+    args = RowTrainingConfig(output_dir=str(tmp_path), use_cpu=True)
+    assert fill_row_budget(args, 10**8) == {"tokens_per_batch": 8192, "num_train_epochs": 20.0}
+
+
+@pytest.mark.parametrize(
+    "option", [{"item_dropout": 1.0}, {"tokens_per_batch": 0}, {"eval_users": -1}, {"patience": -1}]
+)
+def test_bad_options(tmp_path, option):
+    with pytest.raises(ValueError, match=next(iter(option))):
+        SASRecTrainingConfig(output_dir=str(tmp_path), use_cpu=True, **option)

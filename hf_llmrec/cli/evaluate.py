@@ -6,21 +6,19 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import torch
 from accelerate import PartialState
 from trl import TrlParser
 
 from ..data.files import write_json
-from ..data.recommender_folder import load_settings
+from ..data.interactions import RecDataset
+from ..data.splits import RecSplit
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.ranker import Ranker
-from ..rankers.auto import load_ranker
-from ..rankers.classical import PopularityRanker
 from ..rankers.lcrec import LCRecRanker
 from ..rankers.lcrec_task_report import TaskReport
+from .models import check_training_data, open_ranker
 from .options import DatasetArguments, end_processes, metric_table, start_run
 from .results import result_record, run_facts
 
@@ -75,38 +73,10 @@ class EvaluateArguments(DatasetArguments):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
 
-    def check_training_data(self, dataset) -> None:
-        """Refuse a model that may have been trained on what it is asked for.
-
-        Raises:
-            ValueError: says in what its training data differ.
-        """
-        if self.model == "popularity" or self.other_data:
-            return
-        trained = load_settings(self.model).get("data", {})
-        here = self.data_facts(dataset)
-        for name, value in trained.items():
-            if here.get(name) != value:
-                raise ValueError(
-                    f"--model {self.model} was trained with {name} {value}, this is {here.get(name)}: what is held out "
-                    "here may have been in its training (--other_data True evaluates all the same)"
-                )
-
-    def load_ranker(self, dataset, split) -> Ranker:
-        if self.model == "popularity":
-            return PopularityRanker.fit(dataset, split)
-        overrides: dict[str, Any] = {"batch_size": self.batch_size}
-        if load_settings(self.model)["method"] == "lcrec":
-            overrides |= {"num_beams": self.num_beams, "normalize": self.normalize}
-            if self.max_history is not None:
-                overrides["prompt"] = {"max_history": self.max_history}
-        else:
-            overrides["max_history"] = self.max_history
-            for name in ("num_beams", "normalize"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"--{name} is an option of LC-Rec; {self.model} generates nothing")
-        device = PartialState().device if torch.cuda.is_available() else None
-        return load_ranker(self.model, device=device, **overrides)
+    def open_ranker(self, dataset: RecDataset, split: RecSplit) -> Ranker:
+        """The model behind the `Ranker` interface, with the options given here."""
+        options = {name: getattr(self, name) for name in ("num_beams", "normalize", "max_history", "batch_size")}
+        return open_ranker(self.model, dataset, split, **options)
 
 
 def run(arguments: EvaluateArguments) -> dict:
@@ -115,8 +85,9 @@ def run(arguments: EvaluateArguments) -> dict:
     cases = getattr(split, arguments.split)
     if arguments.users:
         cases = cases.sample(arguments.users, seed=0)
-    arguments.check_training_data(dataset)
-    ranker = arguments.load_ranker(dataset, split)
+    if not arguments.other_data:
+        check_training_data(arguments.model, arguments, dataset)
+    ranker = arguments.open_ranker(dataset, split)
     began = time.perf_counter()
 
     def progress(done: int, total: int) -> None:
@@ -152,8 +123,7 @@ def run(arguments: EvaluateArguments) -> dict:
         "protocol": arguments.protocol,
         "mask_seen": arguments.mask_seen,
         "max_history": ranker.max_history,
-        "catalogue_coverage": float(len({row for row in result.item_rows.ravel().tolist() if row >= 0}))
-        / dataset.num_items,
+        "catalogue_coverage": result.catalogue_coverage(dataset.num_items),
         "train_only_users": split.train_only_users,
         "duration_s": round(result.seconds, 2),
         **run_facts(),

@@ -31,6 +31,10 @@ class EvaluationResult:
     item_rows: np.ndarray
     seconds: float
 
+    def catalogue_coverage(self, num_items: int) -> float:
+        """Share of the catalogue that was recommended to somebody."""
+        return len(np.unique(self.item_rows[self.item_rows >= 0])) / num_items
+
 
 def catalog_mapping(ranker_ids: Sequence[str], dataset_ids: Sequence[str]) -> np.ndarray | None:
     """int64 map from the ranker's rows to the dataset's, or ``None`` when both have the same order.

@@ -1,0 +1,129 @@
+"""``compare``: several models on the same users, in one table with intervals, and in words."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import PartialState
+from safetensors.numpy import save_file
+from trl import TrlParser
+
+from ..data.files import staged, write_json, write_text
+from ..data.recommender_folder import load_settings
+from ..evaluation.compare import case_groups, compare_ranks, in_words
+from ..evaluation.comparison_report import markdown_report, save_comparison_plot
+from ..evaluation.evaluator import evaluate_ranker
+from .models import POPULARITY, check_training_data, open_ranker
+from .options import DatasetArguments, end_processes, metric_table, start_run
+from .results import run_facts
+
+logger = logging.getLogger("hf_llmrec")
+BASELINES = {"popularity", "knn", "lightgcn", "sasrec"}
+
+
+@dataclass
+class CompareArguments(DatasetArguments):
+    """Which models, and on what.
+
+    Args:
+        models: recommender folders, Hub ids, or ``popularity``. Differences are to the first.
+        names: what they are called in the tables; default: the last part of each path.
+        output: folder for ``comparison.json``, ``comparison.md``, ``comparison.png`` and every user's ranks.
+        split: ``test`` or ``validation``.
+        mask_seen: never recommend an item of the user's history.
+        users: compare on a fixed random sample of so many users (0: all).
+        bootstrap_samples: of the 95 % intervals.
+        other_data: compare although a model was trained on other data or another split.
+    """
+
+    models: list[str] = field(default_factory=list, metadata={"help": "recommender folders, Hub ids, `popularity`"})
+    names: list[str] | None = field(default=None, metadata={"help": "names in the tables (default: from the paths)"})
+    output: str = field(default=None, metadata={"help": "folder for the tables, the plot and every user's ranks"})
+    split: str = field(default="test", metadata={"help": "`test` or `validation`"})
+    mask_seen: bool = field(default=False, metadata={"help": "never recommend an item of the history"})
+    users: int = field(default=0, metadata={"help": "compare on a fixed random sample of so many users (0: all)"})
+    bootstrap_samples: int = field(default=10_000, metadata={"help": "samples of the 95 %% intervals"})
+    other_data: bool = field(
+        default=False, metadata={"help": "compare although a model was trained on other data or another split"}
+    )
+
+    def __post_init__(self):
+        if not self.models or not self.output:
+            raise ValueError("--models (one or more) and --output are required")
+        if self.split not in ("test", "validation"):
+            raise ValueError(f"--split must be test or validation, got {self.split!r}")
+        if self.users < 0 or self.bootstrap_samples < 100:
+            raise ValueError("--users must not be negative, and --bootstrap_samples at least 100")
+        if self.names is None:
+            self.names = [Path(model).name for model in self.models]
+        if len(self.names) != len(self.models) or len(set(self.names)) != len(self.names):
+            raise ValueError(f"--names must give each of the {len(self.models)} models one of its own: {self.names}")
+
+
+def run(arguments: CompareArguments) -> dict[str, Any]:
+    """Rank the same users with every model, compare, print and write; returns what ``comparison.json`` holds."""
+    dataset, split = arguments.load()
+    cases = getattr(split, arguments.split)
+    if arguments.users:
+        cases = cases.sample(arguments.users, seed=0)
+    if not arguments.other_data:
+        for model in arguments.models:
+            check_training_data(model, arguments, dataset)
+    ranks: dict[str, np.ndarray] = {}
+    facts: dict[str, dict[str, Any]] = {}
+    baselines = set()
+    for name, model in zip(arguments.names, arguments.models, strict=True):
+        ranker = open_ranker(model, dataset, split)
+        found = evaluate_ranker(
+            ranker, cases, dataset.item_ids, user_ids=dataset.user_ids, mask_seen=arguments.mask_seen
+        )
+        method = POPULARITY if model == POPULARITY else load_settings(model)["method"]
+        if method in BASELINES:
+            baselines.add(name)
+        ranks[name] = found.ranks
+        facts[name] = {
+            "method": method,
+            "catalogue_coverage": found.catalogue_coverage(dataset.num_items),
+            "users_per_second": len(cases) / max(found.seconds, 1e-9),
+            "max_history": ranker.max_history,
+        }
+        logger.info("%s: NDCG@10 %.4f, %.0f users/s", name, found.metrics["ndcg@10"], facts[name]["users_per_second"])
+    groups = case_groups(dataset, split, cases)
+    compared = compare_ranks(ranks, groups, samples=arguments.bootstrap_samples)
+    report = {
+        "dataset": dataset.name,
+        "split": arguments.split,
+        "protocol": arguments.protocol,
+        "mask_seen": arguments.mask_seen,
+        "num_users": len(cases),
+        "num_items": dataset.num_items,
+        "bootstrap_samples": arguments.bootstrap_samples,
+        "groups": groups.notes,
+        "models": {name: {**facts[name], **found} for name, found in compared.items()},
+        "in_words": in_words(compared, baselines),
+        **run_facts(),
+    }
+    if PartialState().is_main_process:
+        print(metric_table({name: found["metrics"] for name, found in compared.items()}))
+        print("\n".join(["", *report["in_words"]]))
+        output = Path(arguments.output)
+        with staged(output) as folder:
+            save_file({name: found.astype(np.int16) for name, found in ranks.items()}, folder / "ranks.safetensors")
+        save_comparison_plot(report, output)
+        write_text(output / "comparison.md", markdown_report(report))
+        write_json(output / "comparison.json", report)
+        logger.info("tables and plot in %s", output)
+    return report
+
+
+def main(argv: list[str] | None = None) -> int:
+    (arguments,) = TrlParser((CompareArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
+    start_run(arguments)
+    run(arguments)
+    end_processes()
+    return 0

@@ -1,0 +1,1 @@
+"""The metrics as modules for `evaluate.load`."""

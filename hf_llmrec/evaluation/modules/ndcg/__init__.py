@@ -1,0 +1,1 @@
+"""Normalised discounted cumulative gain."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accelerate import PartialState
 from trl import TrlParser
 
@@ -32,10 +33,13 @@ class IndexArguments(DatasetArguments):
         text_embeddings: safetensors file with (items, d) embeddings in the dataset's item order.
         text_encoder: sentence-transformers model or causal LM that embeds the items' texts; without either, TF-IDF and
             truncated SVD.
+        collaborative: safetensors file with collaborative item embeddings (``train-baseline --export_embeddings``), to
+            be indexed together with the texts.
         levels: codes per item.
         codebook_size: codes per level (default: from the number of items, at most 256).
-        indexer_options: further options of the indexer: ``iterations`` of k-means; ``steps``, ``batch_size`` and
-            ``learning_rate`` of the RQ-VAE.
+        indexer_options: further options of the indexer: ``iterations``, ``collaborative_weight`` and
+            ``whitened_dimensions`` of k-means; ``steps``, ``batch_size``, ``learning_rate`` and ``alignment_weight`` of
+            the RQ-VAE.
         seed: fixes initialisation and order.
     """
 
@@ -44,6 +48,9 @@ class IndexArguments(DatasetArguments):
     text_embeddings: str | None = field(default=None, metadata={"help": "safetensors with (items, d) embeddings"})
     text_encoder: str | None = field(
         default=None, metadata={"help": "sentence-transformers model or causal LM (default: TF-IDF + SVD)"}
+    )
+    collaborative: str | None = field(
+        default=None, metadata={"help": "safetensors with collaborative (items, d) embeddings, indexed with the texts"}
     )
     levels: int = field(default=4, metadata={"help": "codes per item"})
     codebook_size: int | None = field(default=None, metadata={"help": "codes per level (default: from the catalogue)"})
@@ -63,17 +70,25 @@ class IndexArguments(DatasetArguments):
 
 def run(arguments: IndexArguments) -> None:
     """Embed, index, report and save."""
-    dataset, _ = arguments.load()
+    dataset, split = arguments.load()
     if arguments.text_embeddings:
         embeddings = load_item_embeddings(arguments.text_embeddings, dataset)
     else:
         embeddings = embed_items(item_texts(dataset), source=arguments.text_encoder or "tfidf", seed=arguments.seed)
+    collaborative = None
+    if arguments.collaborative:
+        collaborative = load_item_embeddings(arguments.collaborative, dataset)
+        # What no training interaction has touched is where its initialisation put it.
+        untouched = np.bincount(split.train_indices, minlength=dataset.num_items) == 0
+        collaborative[untouched] = 0
+        logger.info("%d items without a training interaction are indexed by their texts", untouched.sum())
     index = build_index(
         embeddings,
         dataset.item_ids,
         indexer=arguments.indexer,
         levels=arguments.levels,
         codebook_size=arguments.codebook_size,
+        collaborative=collaborative,
         seed=arguments.seed,
         model_dir=Path(arguments.output_dir) / "rqvae",
         **(arguments.indexer_options or {}),

@@ -14,6 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from ..data.files import staged
 from ..data.item_index import ItemIndex
 from .assignment import assign_unique, squared_distances
+from .collaborative import check_collaborative
 from .kmeans import residual_kmeans
 from .quantization import Quantization
 from .rqvae_training import train_rqvae_quantization
@@ -25,7 +26,7 @@ INDEXERS = {"kmeans": residual_kmeans, "rqvae": train_rqvae_quantization}
 
 def indexer_options(indexer: str) -> tuple[str, ...]:
     """Names of the options that an indexer has beside levels, codebook size and seed."""
-    common = ("embeddings", "levels", "codebook_size", "seed")
+    common = ("embeddings", "levels", "codebook_size", "collaborative", "seed")
     return tuple(name for name in inspect.signature(INDEXERS[indexer]).parameters if name not in common)
 
 
@@ -66,6 +67,7 @@ def quantize(
     indexer: str = "kmeans",
     levels: int = 4,
     codebook_size: int | None = None,
+    collaborative: np.ndarray | None = None,
     seed: int = 0,
     **options,
 ) -> Quantization:
@@ -85,7 +87,9 @@ def quantize(
     size = codebook_size or default_codebook_size(len(vectors), levels)
     if size**levels < len(vectors):
         raise ValueError(f"{len(vectors)} items do not fit into {levels} levels of {size} codes")
-    return INDEXERS[indexer](vectors, levels, size, seed=seed, **options)
+    if collaborative is not None:
+        collaborative = check_collaborative(collaborative, len(vectors))
+    return INDEXERS[indexer](vectors, levels, size, collaborative=collaborative, seed=seed, **options)
 
 
 def index_from_quantization(
@@ -121,6 +125,7 @@ def build_index(
     indexer: str = "kmeans",
     levels: int = 4,
     codebook_size: int | None = None,
+    collaborative: np.ndarray | None = None,
     seed: int = 0,
     model_dir: str | os.PathLike | None = None,
     **options,
@@ -131,13 +136,16 @@ def build_index(
         embeddings: float (n, d), one row per item. item_ids: n ids.
         indexer: ``kmeans`` (residual k-means) or ``rqvae`` (the paper's; trained here).
         codebook_size: codes per level; default from the number of items.
+        collaborative: float (n, e) vectors of the items from a collaborative model, to be indexed together with the
+            embeddings; zeros where nothing is known.
         seed: fixes initialisation and order.
         model_dir: with ``rqvae``, folder to save the trained `RQVAEModel` in.
         options: of the indexer, see `residual_kmeans` and `train_rqvae`.
 
     Returns:
         an `ItemIndex` whose ``metadata["build"]`` holds: ``collisions_before``, ``items_moved`` (share), ``spilled``,
-        ``variance_unexplained`` (before the assignment), ``neighbour_preservation``, ``seconds``.
+        ``variance_unexplained`` (before the assignment), ``neighbour_preservation``, ``seconds``; with
+        collaborative vectors also ``collaborative_neighbour_preservation``.
 
     Raises:
         ValueError: unknown indexer, wrong shapes, values that are not finite, or a catalogue that does not fit.
@@ -146,10 +154,21 @@ def build_index(
         raise ValueError(f"embeddings must be ({len(item_ids)} items, d), got {np.shape(embeddings)}")
     began = time.perf_counter()
     quantization = quantize(
-        embeddings, indexer=indexer, levels=levels, codebook_size=codebook_size, seed=seed, **options
+        embeddings,
+        indexer=indexer,
+        levels=levels,
+        codebook_size=codebook_size,
+        collaborative=collaborative,
+        seed=seed,
+        **options,
     )
     metadata = {"seed": seed, "dim": int(np.shape(embeddings)[1]), "build": {"indexer": indexer}}
     index = index_from_quantization(quantization, item_ids, embeddings, metadata)
+    if collaborative is not None:
+        known = np.asarray(collaborative).any(axis=1)
+        index.metadata["build"]["collaborative_neighbour_preservation"] = neighbour_preservation(
+            np.asarray(collaborative, np.float32)[known], index.codes[known]
+        )
     index.metadata["build"]["seconds"] = round(time.perf_counter() - began, 1)
     if model_dir is not None and quantization.model is not None:
         with staged(model_dir) as folder:

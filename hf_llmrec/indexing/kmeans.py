@@ -6,11 +6,20 @@ import numpy as np
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
+from .collaborative import whitened_concatenation
 from .quantization import Quantization, variance_unexplained
 
 
 def residual_kmeans(
-    embeddings: np.ndarray, levels: int, codebook_size: int, *, seed: int = 0, iterations: int = 50
+    embeddings: np.ndarray,
+    levels: int,
+    codebook_size: int,
+    *,
+    collaborative: np.ndarray | None = None,
+    seed: int = 0,
+    iterations: int = 50,
+    collaborative_weight: float = 0.5,
+    whitened_dimensions: int = 64,
 ) -> Quantization:
     """Quantise by k-means on all items, level after level.
 
@@ -19,13 +28,20 @@ def residual_kmeans(
         levels: codes per item.
         codebook_size: codes per level. With fewer distinct vectors than codes, the codes left over repeat the last
             cluster's place, so that a codebook always has its full size.
+        collaborative: float (n, e), quantised together with the embeddings, see `whitened_concatenation`.
         seed: fixes the initialisation.
         iterations: of Lloyd's algorithm, at most, per level.
+        collaborative_weight, whitened_dimensions: of the concatenation.
 
     Returns:
-        a `Quantization` in the space of the centred embeddings: the codewords of an item sum up to it.
+        a `Quantization` in the space of the centred embeddings, or of the concatenation: the codewords of an item sum
+        up to it.
     """
     inputs = np.asarray(embeddings, dtype=np.float32)
+    if collaborative is not None:
+        inputs = whitened_concatenation(
+            inputs, collaborative, weight=collaborative_weight, dimensions=whitened_dimensions
+        )
     inputs = inputs - inputs.mean(axis=0)
     residuals = inputs.copy()
     codes, books = [], []

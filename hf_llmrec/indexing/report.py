@@ -20,6 +20,9 @@ def format_report(report: dict[str, Any]) -> str:
             f"  variance unexplained           {report['variance_unexplained']:.1%} (before the assignment)",
             f"  neighbours with the same first code  {report['neighbour_preservation']:.1%} of the 10 nearest",
         ]
+        if "collaborative_neighbour_preservation" in report:
+            share = report["collaborative_neighbour_preservation"]
+            lines.append(f"  the same, of collaborative vectors   {share:.1%}")
     lines.append(f"  items that share an index      {report['collisions']}")
     lines.append("  level  codes used  entropy (bits)   prefixes  children mean / max")
     rows = zip(

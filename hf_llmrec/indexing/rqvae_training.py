@@ -33,6 +33,7 @@ def train_rqvae(
     embeddings: np.ndarray,
     config: RQVAEConfig,
     *,
+    collaborative: np.ndarray | None = None,
     seed: int = 0,
     steps: int | None = None,
     batch_size: int | None = None,
@@ -46,6 +47,7 @@ def train_rqvae(
 
     Args:
         embeddings: float (n, config.input_dim), all items.
+        collaborative: float (n, config.collaborative_dim), for the alignment loss; zeros where nothing is known.
         steps: optimizer steps; default: see `default_steps`.
         batch_size: items per step; default: see `default_batch_size`.
         learning_rate: its peak.
@@ -69,6 +71,7 @@ def train_rqvae(
     model.set_input_statistics(inputs)
     model.to(device).train()
     inputs = inputs.to(device)
+    others = None if collaborative is None else torch.as_tensor(np.asarray(collaborative, np.float32)).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
@@ -79,7 +82,10 @@ def train_rqvae(
     for step in progress:
         if step == steps // 6:
             initialize_codebooks(model, inputs, seed)
-        output = model(inputs[next(batches).to(device)], quantize=step >= steps // 6)
+        rows = next(batches).to(device)
+        output = model(
+            inputs[rows], quantize=step >= steps // 6, collaborative=None if others is None else others[rows]
+        )
         optimizer.zero_grad()
         output.loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -135,12 +141,27 @@ def train_rqvae_quantization(
     levels: int,
     codebook_size: int,
     *,
+    collaborative: np.ndarray | None = None,
     seed: int = 0,
     steps: int | None = None,
     batch_size: int | None = None,
     learning_rate: float = 1e-3,
+    alignment_weight: float = 0.1,
 ) -> Quantization:
     """`train_rqvae` with the paper's sizes, then `rqvae_quantization`."""
-    config = RQVAEConfig(input_dim=int(embeddings.shape[1]), codebook_sizes=[codebook_size] * levels)
-    model = train_rqvae(embeddings, config, seed=seed, steps=steps, batch_size=batch_size, learning_rate=learning_rate)
+    config = RQVAEConfig(
+        input_dim=int(embeddings.shape[1]),
+        codebook_sizes=[codebook_size] * levels,
+        collaborative_dim=None if collaborative is None else int(collaborative.shape[1]),
+        alignment_weight=alignment_weight,
+    )
+    model = train_rqvae(
+        embeddings,
+        config,
+        collaborative=collaborative,
+        seed=seed,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+    )
     return rqvae_quantization(model, embeddings)

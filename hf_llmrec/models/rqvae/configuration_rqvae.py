@@ -23,6 +23,10 @@ class RQVAEConfig(PreTrainedConfig):
         sinkhorn_epsilons (`list[float]`, *optional*): entropy of the balanced assignment per level in training; 0 takes
             the nearest codeword. Default: 0.003 on the last level only (uniform semantic mapping, section 3.2.2).
         sinkhorn_iterations (`int`, defaults to 50): of Sinkhorn-Knopp.
+        collaborative_dim (`int`, *optional*): width of the collaborative vectors that training aligns the quantised
+            vectors with. Default: no alignment.
+        alignment_weight (`float`, defaults to 0.1): weight of the alignment loss.
+        alignment_temperature (`float`, defaults to 0.1): of its cosines.
     """
 
     model_type = "rqvae"
@@ -35,6 +39,9 @@ class RQVAEConfig(PreTrainedConfig):
     quantization_weight: float | int = 1.0
     sinkhorn_epsilons: list[float | int] | tuple[float | int, ...] | None = None
     sinkhorn_iterations: int = 50
+    collaborative_dim: int | None = None
+    alignment_weight: float | int = 0.1
+    alignment_temperature: float | int = 0.1
 
     def __post_init__(self, **kwargs):
         if self.hidden_sizes is None:
@@ -60,6 +67,11 @@ class RQVAEConfig(PreTrainedConfig):
                 f"sinkhorn_epsilons must be one value >= 0 per level ({len(self.codebook_sizes)}), "
                 f"got {self.sinkhorn_epsilons}"
             )
+
+    def validate_alignment(self):
+        """Temperature and weight make sense."""
+        if self.alignment_weight < 0 or self.alignment_temperature <= 0:
+            raise ValueError("alignment_weight must not be negative, and alignment_temperature positive")
 
 
 __all__ = ["RQVAEConfig"]

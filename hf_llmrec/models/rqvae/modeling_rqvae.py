@@ -19,13 +19,15 @@ class RQVAEOutput(ModelOutput):
     """Output of [`RQVAEModel`].
 
     Args:
-        loss: float (), ``reconstruction_loss + quantization_weight * quantization_loss``.
+        loss: float (), ``reconstruction_loss + quantization_weight * quantization_loss``, and where collaborative
+            vectors are given ``+ alignment_weight * alignment_loss``.
         reconstruction: float (batch, input_dim), in the space of the inputs.
         codes: int64 (batch, levels).
         latents: float (batch, codebook_dim), the encoder's output.
         quantized: float (batch, codebook_dim), the sum of the codewords.
         reconstruction_loss: float (), mean squared error in units of the inputs' variance.
         quantization_loss: float (), codebook and commitment terms, summed over the levels.
+        alignment_loss: float (), InfoNCE of quantised against collaborative vectors; ``None`` without the latter.
     """
 
     loss: torch.FloatTensor | None = None
@@ -35,6 +37,7 @@ class RQVAEOutput(ModelOutput):
     quantized: torch.FloatTensor | None = None
     reconstruction_loss: torch.FloatTensor | None = None
     quantization_loss: torch.FloatTensor | None = None
+    alignment_loss: torch.FloatTensor | None = None
 
 
 def _mlp(widths: list[int]) -> nn.Sequential:
@@ -85,6 +88,9 @@ class RQVAEModel(RQVAEPreTrainedModel):
         self.decoder = _mlp(widths[::-1])
         self.codebooks = nn.ParameterList(
             nn.Parameter(torch.empty(size, config.codebook_dim)) for size in config.codebook_sizes
+        )
+        self.alignment_head = (
+            None if config.collaborative_dim is None else nn.Linear(config.codebook_dim, config.collaborative_dim)
         )
         # The inputs' mean and spread: embeddings go in and come out in their own units.
         self.register_buffer("input_mean", torch.zeros(config.input_dim))
@@ -139,8 +145,33 @@ class RQVAEModel(RQVAEPreTrainedModel):
         quantized = sum(F.embedding(codes[:, level], book) for level, book in enumerate(self.codebooks))
         return self.decoder(quantized) * self.input_scale + self.input_mean
 
+    def alignment_loss(self, quantized: torch.Tensor, collaborative: torch.Tensor) -> torch.Tensor:
+        """Symmetric InfoNCE within the batch: an item's codes should tell its collaborative vector from the others'.
+
+        Args:
+            quantized: float (batch, codebook_dim).
+            collaborative: float (batch, collaborative_dim); items with a row of zeros are left out.
+
+        Returns:
+            float (), 0 with fewer than two items.
+        """
+        known = collaborative.abs().sum(1) > 0
+        if self.alignment_head is None:
+            raise ValueError("collaborative vectors need a model with collaborative_dim")
+        mapped = F.normalize(self.alignment_head(quantized[known]), dim=-1)
+        similarity = mapped @ F.normalize(collaborative[known].to(mapped), dim=-1).T / self.config.alignment_temperature
+        if len(similarity) < 2:
+            return similarity.sum() * 0
+        own = torch.arange(len(similarity), device=similarity.device)
+        return (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own)) / 2
+
     def forward(
-        self, embeddings: torch.Tensor, quantize: bool = True, return_dict: bool | None = None, **kwargs
+        self,
+        embeddings: torch.Tensor,
+        quantize: bool = True,
+        collaborative: torch.Tensor | None = None,
+        return_dict: bool | None = None,
+        **kwargs,
     ) -> RQVAEOutput | tuple:
         """Reconstruct a batch; the output carries the training loss.
 
@@ -148,6 +179,8 @@ class RQVAEModel(RQVAEPreTrainedModel):
             embeddings: float (batch, input_dim).
             quantize: False leaves the codebooks out (a plain autoencoder, to warm up encoder and decoder); the codes of
                 the output are then ``None``.
+            collaborative: float (batch, collaborative_dim) vectors of the same items from a collaborative model, for
+                the alignment loss; zeros where there is none.
         """
         inputs = self._standardize(embeddings)
         latents = self.encoder(inputs)
@@ -156,16 +189,22 @@ class RQVAEModel(RQVAEPreTrainedModel):
         else:
             quantized, codes, quantization_loss = latents, None, latents.new_zeros(())
         # Straight-through: the decoder sees the codewords, the encoder gets the decoder's gradient.
-        reconstruction = self.decoder(latents + (quantized - latents).detach())
+        passed = latents + (quantized - latents).detach()
+        reconstruction = self.decoder(passed)
         reconstruction_loss = F.mse_loss(reconstruction, inputs)
+        loss = reconstruction_loss + self.config.quantization_weight * quantization_loss
+        alignment_loss = None if collaborative is None else self.alignment_loss(passed, collaborative)
+        if alignment_loss is not None:
+            loss = loss + self.config.alignment_weight * alignment_loss
         output = RQVAEOutput(
-            loss=reconstruction_loss + self.config.quantization_weight * quantization_loss,
+            loss=loss,
             reconstruction=reconstruction * self.input_scale + self.input_mean,
             codes=codes,
             latents=latents,
             quantized=quantized,
             reconstruction_loss=reconstruction_loss.detach(),
             quantization_loss=quantization_loss.detach(),
+            alignment_loss=None if alignment_loss is None else alignment_loss.detach(),
         )
         return output if return_dict in (None, True) else output.to_tuple()
 

@@ -16,18 +16,19 @@ class SASRecConfig(PreTrainedConfig):
         hidden_size (`int`, defaults to 128): width.
         num_hidden_layers (`int`, defaults to 2): transformer blocks.
         num_attention_heads (`int`, defaults to 2): heads per block.
-        intermediate_size (`int`, *optional*): width of the feed-forward layers. Default: four times the hidden size.
+        intermediate_size (`int`, *optional*): width of the feed-forward layers. Default: the hidden size, as in the
+            paper.
         max_position_embeddings (`int`, defaults to 50): latest items of a history that are read.
-        hidden_dropout (`float`, defaults to 0.2): on embeddings and on what each sub-layer adds, in training.
+        hidden_dropout (`float`, defaults to 0.3): on embeddings and on what each sub-layer adds, in training.
         initializer_range (`float`, defaults to 0.02): standard deviation of initial weights.
-        cosine_scores (`bool`, defaults to `False`): score by cosine instead of dot product, divided by
-            ``score_temperature``.
-        score_temperature (`float`, defaults to 0.05): of cosine scores.
+        cosine_scores (`bool`, defaults to `True`): score by cosine, divided by ``score_temperature``, instead of by dot
+            product.
+        score_temperature (`float`, defaults to 0.1): of cosine scores.
         loss (`str`, defaults to `"sampled_softmax"`): ``full_softmax`` over the catalogue, or ``sampled_softmax`` over
             the target and negatives.
         negatives (`str`, defaults to `"uniform"`): where sampled negatives come from: the catalogue (``uniform``), or
             the targets of the batch (``in_batch``).
-        num_negatives (`int`, defaults to 1024): uniform negatives, drawn once per batch and shared by its positions.
+        num_negatives (`int`, defaults to 512): uniform negatives, drawn once per batch and shared by its positions.
         logq_correction (`bool`, defaults to `True`): subtract each candidate's log-probability of being drawn, which
             makes the sampled softmax an estimate of the full one.
     """
@@ -40,18 +41,18 @@ class SASRecConfig(PreTrainedConfig):
     num_attention_heads: int = 2
     intermediate_size: int | None = None
     max_position_embeddings: int = 50
-    hidden_dropout: float | int = 0.2
+    hidden_dropout: float | int = 0.3
     initializer_range: float = 0.02
-    cosine_scores: bool = False
-    score_temperature: float = 0.05
+    cosine_scores: bool = True
+    score_temperature: float = 0.1
     loss: str = "sampled_softmax"
     negatives: str = "uniform"
-    num_negatives: int = 1024
+    num_negatives: int = 512
     logq_correction: bool = True
 
     def __post_init__(self, **kwargs):
         if self.intermediate_size is None:
-            self.intermediate_size = 4 * self.hidden_size
+            self.intermediate_size = self.hidden_size
         self.auto_map = {
             "AutoConfig": "configuration_sasrec.SASRecConfig",
             "AutoModel": "modeling_sasrec.SASRecModel",

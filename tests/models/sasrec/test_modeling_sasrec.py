@@ -16,7 +16,13 @@ ITEMS = 30
 
 def make(**options) -> SASRecModel:
     torch.manual_seed(0)
-    sizes = {"num_items": ITEMS, "hidden_size": 16, "max_position_embeddings": 8, "initializer_range": 0.3}
+    sizes = {
+        "num_items": ITEMS,
+        "hidden_size": 16,
+        "max_position_embeddings": 8,
+        "initializer_range": 0.3,
+        "cosine_scores": False,
+    }
     model = SASRecModel(SASRecConfig(**{**sizes, **options}))
     model.set_item_counts(torch.arange(ITEMS) + 1)
     return model

@@ -50,7 +50,7 @@ def test_it_learns_the_ring(dataset, split, tmp_path, loss):
     before = {name: value.clone() for name, value in trainer.model.named_parameters()}
     trainer.train()
     assert not [name for name, value in trainer.model.named_parameters() if torch.equal(value, before[name])]
-    assert ranked(trainer.model, dataset, split.test)["hit_rate@1"] > 0.9
+    assert ranked(trainer.model, dataset, split.test)["hit_rate@1"] > 0.8
     assert trainer.model.item_counts.sum() == trainer._train_rows.lengths(0).sum()
 
 

@@ -133,7 +133,8 @@ class SASRecModel(SASRecPreTrainedModel):
         loss = None
         if labels is not None:
             labelled = labels != -100
-            loss = self.next_item_loss(hidden[labelled], labels[labelled], kwargs.get("num_items_in_batch"))
+            seen = self._history_scores(hidden, input_ids, labels)[labelled] if self._samples() else None
+            loss = self.next_item_loss(hidden[labelled], labels[labelled], seen, kwargs.get("num_items_in_batch"))
         output = SASRecOutput(loss=loss, last_hidden_state=hidden)
         return output if return_dict in (None, True) else output.to_tuple()
 
@@ -184,17 +185,38 @@ class SASRecModel(SASRecPreTrainedModel):
         """
         return self.item_scores(self.user_vectors(input_ids))
 
+    def _samples(self) -> bool:
+        """Whether the loss looks at a sample of the catalogue; while evaluated it looks at all of it."""
+        return self.training and self.config.loss == "sampled_softmax"
+
+    def _history_scores(self, hidden: torch.Tensor, input_ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Scores of the items up to each position, float (batch, length, length), -inf for what is no negative."""
+        if not self.config.history_negatives:
+            return hidden.new_empty(*input_ids.shape, 0)
+        if self.config.cosine_scores:
+            hidden = F.normalize(hidden, dim=-1) / self.config.score_temperature
+        items = input_ids.unsqueeze(1)
+        scores = hidden @ self.item_vectors(input_ids).transpose(1, 2)
+        barred = (items == labels.unsqueeze(2)) | (items == self.config.num_items)
+        later = torch.ones(scores.shape[1:], dtype=torch.bool, device=scores.device).triu(1)
+        return scores.masked_fill(barred | later, -torch.inf)
+
     def next_item_loss(
-        self, hidden: torch.Tensor, targets: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+        self,
+        hidden: torch.Tensor,
+        targets: torch.Tensor,
+        seen_scores: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """Cross-entropy of the targets, per target.
 
         Args:
             hidden: float (n, hidden_size). targets: int64 (n,).
+            seen_scores: float (n, m), scores of further negatives, -inf where there is none (sampled softmax).
             num_items_in_batch: divide by this many targets (of an accumulated, distributed batch) instead of n.
         """
         total = max(len(targets), 1) if num_items_in_batch is None else num_items_in_batch
-        if self.config.loss == "full_softmax" or not self.training:
+        if not self._samples():
             return F.cross_entropy(self.item_scores(hidden).float(), targets, reduction="sum") / total
         in_batch = self.config.negatives == "in_batch"
         if in_batch:
@@ -207,6 +229,8 @@ class SASRecModel(SASRecPreTrainedModel):
             scores = scores - self._expected_log_counts(negatives, len(negatives), in_batch)
         # A negative that is the target itself would be pushed away from where it belongs.
         scores = scores.masked_fill(negatives == targets.unsqueeze(1), -torch.inf)
+        if seen_scores is not None:
+            scores = torch.cat([scores, seen_scores.float()], dim=1)
         return (torch.logaddexp(own, scores.logsumexp(-1)) - own).sum() / total
 
     def _target_scores(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

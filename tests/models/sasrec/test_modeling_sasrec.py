@@ -96,6 +96,32 @@ def test_sampled_softmax_estimates_the_full_one_if_corrected():
     torch.testing.assert_close(make().eval().next_item_loss(hidden, targets), full)
 
 
+def test_the_history_so_far_is_among_the_negatives(histories, monkeypatch):
+    """Against a loop; the sampled negatives are fixed."""
+    model = make(num_negatives=4, hidden_dropout=0.0, cosine_scores=True).train()
+    drawn = torch.tensor([0, 1, 2, 3])
+    monkeypatch.setattr(torch, "randint", lambda *args, **kwargs: drawn)
+    inputs, labels = histories[:2, :-1].clone(), histories[:2, 1:].clone()
+    inputs[1, 4:], labels[1, 3:] = ITEMS, -100
+    labels[0, 5] = inputs[0, 2]  # an item that comes again is no negative of itself
+    states = model(inputs).last_hidden_state
+    total, count = 0.0, 0
+    for row, place in (labels != -100).nonzero().tolist():
+        state, target = states[row, place].unsqueeze(0), int(labels[row, place])
+        others = [
+            model.item_scores(state, torch.tensor([item]))[0, 0] - torch.tensor(4 / ITEMS).log()
+            for item in drawn.tolist()
+            if item != target
+        ] + [
+            model.item_scores(state, torch.tensor([item]))[0, 0]
+            for item in inputs[row, : place + 1].tolist()
+            if item != target
+        ]
+        own = model.item_scores(state, torch.tensor([target]))[0, 0]
+        total, count = total + torch.stack([own, *others]).logsumexp(0) - own, count + 1
+    torch.testing.assert_close(model(inputs, labels=labels).loss, total / count)
+
+
 @pytest.mark.parametrize("negatives", ["uniform", "in_batch"])
 def test_every_parameter_learns(histories, negatives):
     model = make(negatives=negatives, hidden_dropout=0.1).train()

@@ -203,12 +203,6 @@ def run(arguments: BaselineArguments, training: RowTrainingConfig) -> dict[str, 
     push, training.push_to_hub = training.push_to_hub, False
     one = Run(arguments, training)
     runs = {"sasrec": run_sasrec, "lightgcn": run_lightgcn, "knn": run_counting, "popularity": run_counting}
-    defaults = TRAINING_CONFIGS[arguments.model](output_dir=training.output_dir)
-    config = {
-        **changed_options(arguments, BaselineArguments(dataset="", model=arguments.model)),
-        **changed_options(training, defaults),
-        "model": arguments.model,
-    }
     model, metrics, embeddings = runs[arguments.model](one)
     dataset, is_writer = one.dataset, training.should_save
     settings = {"max_history": one.max_history, "data": arguments.data_facts(dataset)}
@@ -222,6 +216,13 @@ def run(arguments: BaselineArguments, training: RowTrainingConfig) -> dict[str, 
     save_recommender(training.output_dir, arguments.model, dataset, settings, save_model, is_writer=is_writer)
     if embeddings is not None and is_writer:
         save_embeddings(arguments.export_embeddings, dataset, items=embeddings[0], users=embeddings[1])
+    # Only now: a second set of training arguments sets up the devices anew.
+    defaults = TRAINING_CONFIGS[arguments.model](output_dir=training.output_dir)
+    config = {
+        **changed_options(arguments, BaselineArguments(dataset="", model=arguments.model)),
+        **changed_options(training, defaults),
+        "model": arguments.model,
+    }
     finish_run(training, push, metrics, began, {"config": config, **one.report})
     return metrics
 

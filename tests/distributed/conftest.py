@@ -1,4 +1,4 @@
-"""Runs `recipes/train_lcrec.py` in processes of its own, as users do."""
+"""Runs training recipes in processes of their own, as users do."""
 
 import json
 import os
@@ -29,18 +29,22 @@ MODES = {"full": [], "lora": [*LORA, "--train_index_rows", "none"], "lora_rows":
 
 @dataclass
 class Recipe:
-    """`train_lcrec.py` on one small dataset."""
+    """A training recipe on one small dataset: `train_lcrec.py`, or another one with its own options."""
 
     folder: Path
+    script: str = "train_lcrec.py"
+    options: tuple[str, ...] | None = None
 
     def command(self, output: Path, options: list[str], accelerate_config: Path | None) -> list[str]:
         launch = ["-m", "accelerate.commands.launch", "--config_file", str(accelerate_config)]
+        lcrec = ["--index", str(self.folder / "index"), "--model_name_or_path", str(self.folder / "base"), *TINY]
         return [
             sys.executable,
             *(launch if accelerate_config else []),
-            str(ROOT / "recipes/train_lcrec.py"),
-            *("--dataset", str(self.folder / "data"), "--index", str(self.folder / "index")),
-            *("--model_name_or_path", str(self.folder / "base"), "--output_dir", str(output), *TINY, *options),
+            str(ROOT / "recipes" / self.script),
+            *("--dataset", str(self.folder / "data"), "--output_dir", str(output)),
+            *(lcrec if self.options is None else self.options),
+            *options,
         ]
 
     def environment(self) -> dict[str, str]:

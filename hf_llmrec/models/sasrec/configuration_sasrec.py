@@ -29,9 +29,9 @@ class SASRecConfig(PreTrainedConfig):
         negatives (`str`, defaults to `"uniform"`): where sampled negatives come from: the catalogue (``uniform``), or
             the targets of the batch (``in_batch``).
         num_negatives (`int`, defaults to 512): uniform negatives, drawn once per batch and shared by its positions.
-        history_negatives (`bool`, defaults to `True`): with sampled softmax, the items of the history so far are
-            negatives as well (unless one is the target). Without them hardly a sample says that the last item, which is
-            the most similar to the state, is not what follows.
+        repeat_bias (`bool`, defaults to `True`): add one learned number to the scores of the history's items. Where
+            people hardly buy a thing twice the model learns that, and where they do, that. With sampled softmax these
+            items are then always among the candidates.
         logq_correction (`bool`, defaults to `True`): subtract each candidate's log-probability of being drawn, which
             makes the sampled softmax an estimate of the full one.
     """
@@ -51,7 +51,7 @@ class SASRecConfig(PreTrainedConfig):
     loss: str = "sampled_softmax"
     negatives: str = "uniform"
     num_negatives: int = 512
-    history_negatives: bool = True
+    repeat_bias: bool = True
     logq_correction: bool = True
 
     def __post_init__(self, **kwargs):

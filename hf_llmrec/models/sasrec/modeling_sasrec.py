@@ -13,6 +13,9 @@ from transformers.utils import ModelOutput
 
 from .configuration_sasrec import SASRecConfig
 
+# The repeat bias is learned in this unit: scores run over tens, and one step of Adam moves a parameter by 0.001.
+REPEAT_SCALE = 10.0
+
 
 @dataclass
 class SASRecOutput(ModelOutput):
@@ -52,6 +55,18 @@ class SASRecBlock(nn.Module):
         return hidden + F.dropout(inner, self.dropout, self.training)
 
 
+def _contained(items: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """bool (n, m), whether each of items int64 (m,) stands in each of rows int64 (n, k).
+
+    By binary search: comparing all with all would take n * m * k.
+    """
+    unique, inverse = torch.unique(items, return_inverse=True)
+    place = torch.searchsorted(unique, rows).clamp_max(len(unique) - 1)
+    place = torch.where(unique[place] == rows, place, len(unique))
+    found = torch.zeros(len(rows), len(unique) + 1, dtype=torch.bool, device=rows.device)
+    return found.scatter_(1, place, True)[:, inverse]
+
+
 class SASRecPreTrainedModel(PreTrainedModel):
     config_class = SASRecConfig
     base_model_prefix = "sasrec"
@@ -69,6 +84,8 @@ class SASRecPreTrainedModel(PreTrainedModel):
             initialization.zeros_(module.bias)
         if isinstance(module, SASRecModel):
             initialization.zeros_(module.item_counts)
+            if module.repeat_bias is not None:
+                initialization.zeros_(module.repeat_bias)
 
 
 class SASRecModel(SASRecPreTrainedModel):
@@ -92,6 +109,7 @@ class SASRecModel(SASRecPreTrainedModel):
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.layers = nn.ModuleList(SASRecBlock(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size)
+        self.repeat_bias = nn.Parameter(torch.zeros(())) if config.repeat_bias else None
         # How often each item was a target in training: what in-batch negatives are drawn by.
         self.register_buffer("item_counts", torch.zeros(config.num_items), persistent=False)
         self.post_init()
@@ -133,8 +151,9 @@ class SASRecModel(SASRecPreTrainedModel):
         loss = None
         if labels is not None:
             labelled = labels != -100
-            seen = self._history_scores(hidden, input_ids, labels)[labelled] if self._samples() else None
-            loss = self.next_item_loss(hidden[labelled], labels[labelled], seen, kwargs.get("num_items_in_batch"))
+            loss = self.next_item_loss(
+                hidden[labelled], labels[labelled], self._seen(input_ids)[labelled], kwargs.get("num_items_in_batch")
+            )
         output = SASRecOutput(loss=loss, last_hidden_state=hidden)
         return output if return_dict in (None, True) else output.to_tuple()
 
@@ -183,62 +202,78 @@ class SASRecModel(SASRecPreTrainedModel):
         Args:
             input_ids: see `user_vectors`. user_rows: not used, SASRec knows users by their histories only.
         """
-        return self.item_scores(self.user_vectors(input_ids))
+        return self._add_repeat_bias(self.item_scores(self.user_vectors(input_ids)), input_ids)
 
-    def _samples(self) -> bool:
-        """Whether the loss looks at a sample of the catalogue; while evaluated it looks at all of it."""
-        return self.training and self.config.loss == "sampled_softmax"
+    def _seen(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Items up to each position, int64 (batch, length, length), ``num_items`` elsewhere."""
+        later = torch.ones(2 * (input_ids.shape[1],), dtype=torch.bool, device=input_ids.device).triu(1)
+        return input_ids.unsqueeze(1).masked_fill(later, self.config.num_items)
 
-    def _history_scores(self, hidden: torch.Tensor, input_ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Scores of the items up to each position, float (batch, length, length), -inf for what is no negative."""
-        if not self.config.history_negatives:
-            return hidden.new_empty(*input_ids.shape, 0)
-        if self.config.cosine_scores:
-            hidden = F.normalize(hidden, dim=-1) / self.config.score_temperature
-        items = input_ids.unsqueeze(1)
-        scores = hidden @ self.item_vectors(input_ids).transpose(1, 2)
-        barred = (items == labels.unsqueeze(2)) | (items == self.config.num_items)
-        later = torch.ones(scores.shape[1:], dtype=torch.bool, device=scores.device).triu(1)
-        return scores.masked_fill(barred | later, -torch.inf)
+    def _add_repeat_bias(self, scores: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        """Scores (n, num_items) with the bias at the items of ``seen``, int64 (n, m), padded with ``num_items``."""
+        if self.repeat_bias is None:
+            return scores
+        if not torch.is_grad_enabled():  # an item that occurs twice is written twice, with the same score
+            padded = F.pad(scores, (0, 1))
+            return padded.scatter_(1, seen, padded.gather(1, seen) + REPEAT_SCALE * self.repeat_bias)[:, :-1]
+        marked = torch.zeros(len(scores), self.config.num_items + 1, device=scores.device, dtype=scores.dtype)
+        return scores + marked.scatter_(1, seen, 1.0)[:, :-1] * (REPEAT_SCALE * self.repeat_bias)
 
     def next_item_loss(
         self,
         hidden: torch.Tensor,
         targets: torch.Tensor,
-        seen_scores: torch.Tensor | None = None,
+        seen: torch.Tensor,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """Cross-entropy of the targets, per target.
+        """Cross-entropy of the targets, per target; while evaluated over the whole catalogue, whatever the loss.
 
         Args:
             hidden: float (n, hidden_size). targets: int64 (n,).
-            seen_scores: float (n, m), scores of further negatives, -inf where there is none (sampled softmax).
+            seen: int64 (n, m), items of the history, padded with ``num_items``.
             num_items_in_batch: divide by this many targets (of an accumulated, distributed batch) instead of n.
         """
         total = max(len(targets), 1) if num_items_in_batch is None else num_items_in_batch
-        if not self._samples():
-            return F.cross_entropy(self.item_scores(hidden).float(), targets, reduction="sum") / total
+        if self.config.loss == "full_softmax" or not self.training:
+            scores = self._add_repeat_bias(self.item_scores(hidden), seen)
+            return F.cross_entropy(scores.float(), targets, reduction="sum") / total
         in_batch = self.config.negatives == "in_batch"
         if in_batch:
             negatives = targets
         else:
             negatives = torch.randint(self.config.num_items, (self.config.num_negatives,), device=targets.device)
         scores = self.item_scores(hidden, negatives).float()
-        own = self._target_scores(hidden, targets).float()
+        own = self._candidate_scores(hidden, targets.unsqueeze(1)).squeeze(1)
         if self.config.logq_correction:
             scores = scores - self._expected_log_counts(negatives, len(negatives), in_batch)
         # A negative that is the target itself would be pushed away from where it belongs.
-        scores = scores.masked_fill(negatives == targets.unsqueeze(1), -torch.inf)
-        if seen_scores is not None:
-            scores = torch.cat([scores, seen_scores.float()], dim=1)
+        barred = negatives == targets.unsqueeze(1)
+        if self.repeat_bias is not None:
+            bias = REPEAT_SCALE * self.repeat_bias
+            again = seen == targets.unsqueeze(1)
+            own = own + bias * again.any(1)
+            # Each item of the history is one certain candidate, so the sample must not hold it once more.
+            known = torch.where(again | self._repeated(seen), self.config.num_items, seen)
+            history = self._candidate_scores(hidden, known) + bias
+            history = history.masked_fill(known == self.config.num_items, -torch.inf)
+            barred = barred | _contained(negatives, seen)
+            scores = torch.cat([scores.masked_fill(barred, -torch.inf), history], dim=1)
+        else:
+            scores = scores.masked_fill(barred, -torch.inf)
         return (torch.logaddexp(own, scores.logsumexp(-1)) - own).sum() / total
 
-    def _target_scores(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Score of each target after its own state, float (n,)."""
-        weight = F.embedding(targets, self.item_embeddings.weight)
+    def _repeated(self, seen: torch.Tensor) -> torch.Tensor:
+        """bool (n, m), where an item stands in a row for the second time or later."""
+        order = seen.argsort(dim=1, stable=True)
+        ranked = seen.gather(1, order)
+        again = F.pad(ranked[:, 1:] == ranked[:, :-1], (1, 0))
+        return torch.zeros_like(again).scatter_(1, order, again)
+
+    def _candidate_scores(self, hidden: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        """Scores float (n, m) of items int64 (n, m), each after its own state; padding scores anything."""
         if self.config.cosine_scores:
-            return F.cosine_similarity(hidden, weight, dim=-1) / self.config.score_temperature
-        return (hidden * weight).sum(-1)
+            hidden = F.normalize(hidden, dim=-1) / self.config.score_temperature
+        return torch.einsum("nd,nmd->nm", hidden, self.item_vectors(items)).float()
 
     def _expected_log_counts(self, items: torch.Tensor, draws: int, in_batch: bool) -> torch.Tensor:
         """log of how often each item is expected among the draws, float (m,)."""

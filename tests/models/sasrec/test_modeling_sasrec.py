@@ -25,7 +25,12 @@ def make(**options) -> SASRecModel:
     }
     model = SASRecModel(SASRecConfig(**{**sizes, **options}))
     model.set_item_counts(torch.arange(ITEMS) + 1)
+    if model.repeat_bias is not None:
+        model.repeat_bias.data.fill_(-0.3)
     return model
+
+
+NOTHING = torch.full((6, 0), ITEMS)
 
 
 @pytest.fixture
@@ -67,7 +72,7 @@ def test_full_softmax_is_the_cross_entropy_of_the_labelled_positions(histories, 
 
 
 def test_in_batch_negatives_against_a_loop():
-    model = make(negatives="in_batch", cosine_scores=True).train()
+    model = make(negatives="in_batch", cosine_scores=True, repeat_bias=False).train()
     hidden = torch.randn(6, 16, generator=torch.Generator().manual_seed(2))
     targets = torch.tensor([3, 7, 3, 20, 29, 7])
     counts = torch.arange(ITEMS) + 1.0
@@ -81,43 +86,61 @@ def test_in_batch_negatives_against_a_loop():
             if other != target
         ]
         total += torch.stack([own, *others]).logsumexp(0) - own
-    torch.testing.assert_close(model.next_item_loss(hidden, targets), total / 6)
+    torch.testing.assert_close(model.next_item_loss(hidden, targets, NOTHING), total / 6)
 
 
-def test_sampled_softmax_estimates_the_full_one_if_corrected():
+@pytest.mark.parametrize("repeat_bias", [False, True])
+def test_sampled_softmax_estimates_the_full_one_if_corrected(repeat_bias):
     hidden = torch.randn(4, 16, generator=torch.Generator().manual_seed(2))
     targets = torch.tensor([3, 7, 3, 20])
-    full = make(loss="full_softmax").train().next_item_loss(hidden, targets)
-    many = {"num_negatives": 200_000}
-    torch.testing.assert_close(make(**many).train().next_item_loss(hidden, targets), full, rtol=0.01, atol=0.0)
-    without = make(**many, logq_correction=False).train().next_item_loss(hidden, targets)
+    seen = torch.tensor([[3, 5, 5, 9], [1, 2, 30, 30], [30] * 4, [4, 4, 4, 4]])
+    options = {"repeat_bias": repeat_bias}
+    full = make(loss="full_softmax", **options).train().next_item_loss(hidden, targets, seen)
+    many = {"num_negatives": 200_000, **options}
+    torch.testing.assert_close(make(**many).train().next_item_loss(hidden, targets, seen), full, rtol=0.01, atol=0.0)
+    without = make(**many, logq_correction=False).train().next_item_loss(hidden, targets, seen)
     assert without > full + 5
     # While it is evaluated the loss is the full one, which no sample blurs.
-    torch.testing.assert_close(make().eval().next_item_loss(hidden, targets), full)
+    torch.testing.assert_close(make(**options).eval().next_item_loss(hidden, targets, seen), full)
 
 
-def test_the_history_so_far_is_among_the_negatives(histories, monkeypatch):
+def test_the_bias_is_on_the_items_of_the_history_once_each(histories):
+    model = make().eval()
+    inputs = histories[:2].clone()
+    inputs[0, :3] = 7
+    inputs[1, 4:] = ITEMS
+    plain = model.item_scores(model.user_vectors(inputs))
+    expected = plain.clone()
+    for row in range(2):
+        expected[row, sorted({i for i in inputs[row].tolist() if i != ITEMS})] -= 3.0
+    torch.testing.assert_close(model.score_histories(inputs), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(model.score_histories(inputs), expected)
+
+
+def test_the_history_so_far_is_among_the_candidates(histories, monkeypatch):
     """Against a loop; the sampled negatives are fixed."""
-    model = make(num_negatives=4, hidden_dropout=0.0, cosine_scores=True).train()
-    drawn = torch.tensor([0, 1, 2, 3])
+    model = make(num_negatives=5, hidden_dropout=0.0, cosine_scores=True).train()
+    drawn = torch.tensor([0, 1, 2, 3, 1])
     monkeypatch.setattr(torch, "randint", lambda *args, **kwargs: drawn)
     inputs, labels = histories[:2, :-1].clone(), histories[:2, 1:].clone()
     inputs[1, 4:], labels[1, 3:] = ITEMS, -100
+    inputs[0, 1] = 2  # a sampled one that is in the history counts as the latter only
+    inputs[0, 3] = inputs[0, 0]  # twice in the history is one candidate
     labels[0, 5] = inputs[0, 2]  # an item that comes again is no negative of itself
     states = model(inputs).last_hidden_state
     total, count = 0.0, 0
+
+    def score(state, item):
+        return model.item_scores(state, torch.tensor([item]))[0, 0]
+
     for row, place in (labels != -100).nonzero().tolist():
         state, target = states[row, place].unsqueeze(0), int(labels[row, place])
-        others = [
-            model.item_scores(state, torch.tensor([item]))[0, 0] - torch.tensor(4 / ITEMS).log()
-            for item in drawn.tolist()
-            if item != target
-        ] + [
-            model.item_scores(state, torch.tensor([item]))[0, 0]
-            for item in inputs[row, : place + 1].tolist()
-            if item != target
-        ]
-        own = model.item_scores(state, torch.tensor([target]))[0, 0]
+        seen = set(inputs[row, : place + 1].tolist())
+        sampled = [item for item in drawn.tolist() if item != target and item not in seen]
+        others = [score(state, item) - torch.tensor(5 / ITEMS).log() for item in sampled]
+        others += [score(state, item) - 3.0 for item in seen if item != target]
+        own = score(state, target) - (3.0 if target in seen else 0.0)
         total, count = total + torch.stack([own, *others]).logsumexp(0) - own, count + 1
     torch.testing.assert_close(model(inputs, labels=labels).loss, total / count)
 
@@ -126,7 +149,7 @@ def test_the_history_so_far_is_among_the_negatives(histories, monkeypatch):
 def test_every_parameter_learns(histories, negatives):
     model = make(negatives=negatives, hidden_dropout=0.1).train()
     model(histories[:, :-1], labels=histories[:, 1:]).loss.backward()
-    assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters() if parameter.ndim > 1)
+    assert all(value.grad.abs().sum() > 0 for name, value in model.named_parameters() if "qkv.bias" not in name)
 
 
 def test_saved_and_loaded(histories, tmp_path):

@@ -27,16 +27,28 @@ class TrainingEdges:
     Args:
         users, items: int (n,), the pairs.
         num_items: negatives are drawn uniformly from so many.
-        batch_size: pairs per batch.
+        batch_size: pairs per batch, at most.
+        seed: with epoch and batch, fixes everything.
+        num_processes: the number of batches is a multiple of this.
     """
 
-    def __init__(self, users: np.ndarray, items: np.ndarray, num_items: int, *, batch_size: int, seed: int = 0):
+    def __init__(
+        self,
+        users: np.ndarray,
+        items: np.ndarray,
+        num_items: int,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        num_processes: int = 1,
+    ):
         self.users, self.items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
-        self.num_items, self.batch_size, self.seed = num_items, batch_size, seed
+        self.num_items, self.seed = num_items, seed
+        self.num_batches = -(-len(self.users) // (batch_size * num_processes)) * num_processes
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
-        return -(-len(self.users) // self.batch_size)
+        return self.num_batches
 
     def lengths(self, epoch: int) -> np.ndarray:
         """Every batch counts as one row."""
@@ -156,7 +168,9 @@ class LightGCNTrainer(RowTrainerMixin, Trainer):
         if chosen:
             logger.info("from the data's size: %s", ", ".join(f"{name} {value:g}" for name, value in chosen.items()))
         size, num_items = args.tokens_per_batch, model.config.num_items
-        rows = TrainingEdges(users, split.train_indices, num_items, batch_size=size, seed=args.seed)
+        rows = TrainingEdges(
+            users, split.train_indices, num_items, batch_size=size, seed=args.seed, num_processes=args.world_size
+        )
         cases = split.validation
         eval_rows = TrainingEdges(cases.user_rows, cases.targets, num_items, batch_size=size)
         # Batches come ready, one per step.

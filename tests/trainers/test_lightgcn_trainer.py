@@ -76,6 +76,7 @@ def test_the_loss_against_a_loop(network, dataset, split):
 def test_edges_are_each_drawn_once_an_epoch():
     edges = TrainingEdges(np.arange(10), np.arange(10) + 100, 50, batch_size=4)
     assert len(edges) == 3
+    assert len(TrainingEdges(np.arange(10), np.arange(10), 50, batch_size=4, num_processes=2)) == 4
     for epoch in (0, 1, 0):
         batches = [edges.build(slot, epoch) for slot in range(3)]
         users = np.concatenate([batch["users"] for batch in batches])

@@ -16,7 +16,10 @@ from ..evaluation.metrics import METRIC_NAMES
 
 TRAINING_REPORT = "training_report.json"
 # Where things lie on one machine says nothing about a run.
-_PLACES = {"output_dir", "dataset", "index", "model_name_or_path", "resume", "cpu_threads", "hub_token", "disable_tqdm"}
+_PLACES = {
+    *("output_dir", "dataset", "index", "model_name_or_path", "export_embeddings"),
+    *("resume", "cpu_threads", "hub_token", "disable_tqdm"),
+}
 
 
 def run_facts() -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""Real clients in fresh processes against a local Hub: data sets by id, a pushed recommender, revisions, tokens."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from .server import HubServer, Repo
+
+
+@pytest.fixture(scope="module")
+def hub():
+    server = HubServer()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("hub_home")
+
+
+def run(hub, home, code: str, *arguments: str, token: str | None = "default") -> str:
+    """Run a program in a process that knows no other Hub; returns what it prints."""
+    environment = hub.environment(home) if token == "default" else hub.environment(home, token)
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def data(dataset, hub, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hub_data")
+    dataset.save(folder)
+    repo = hub.repos["datasets", "me/ring"] = Repo()
+    repo.commit({str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}, "main")
+    return folder
+
+
+def test_a_dataset_by_its_hub_id(hub, home, data, dataset):
+    code = "import sys; from hf_llmrec import RecDataset; print(RecDataset.load('me/ring').fingerprint)"
+    assert run(hub, home, code) == dataset.fingerprint
+
+
+PUSH = """
+import sys
+from hf_llmrec.cli import train_baseline
+options = ["--model", "knn", "--dataset", sys.argv[1], "--output_dir", sys.argv[2], "--use_cpu", "True"]
+train_baseline.main([*options, "--push_to_hub", "True", "--hub_model_id", "me/knn-ring", "--hub_private_repo", "True"])
+print("pushed")
+"""
+ASK = """
+import json, sys
+import hf_llmrec
+from transformers import pipeline
+options = {"revision": sys.argv[1]} if sys.argv[1] else {}
+rec = pipeline("recommendation", model="me/knn-ring", **options)
+print(json.dumps(rec({"history": ["i3", "i4"]}, top_k=3)))
+"""
+
+
+def test_a_recommender_is_pushed_and_served_from_there(hub, home, data, tmp_path):
+    output = tmp_path / "knn"
+    (output / "checkpoint-3").mkdir(parents=True)
+    (output / "checkpoint-3" / "optimizer.pt").write_bytes(b"a training state is nobody's business")
+    assert run(hub, home, PUSH, str(data), str(output)) == "pushed"
+    repo = hub.repos["models", "me/knn-ring"]
+    files = repo.commits[repo.branches["main"]]
+    assert {"config.json", "model.safetensors", "item_catalog.json", "recommender.json"} <= set(files)
+    assert not any(name.startswith(("checkpoint", ".")) or name.endswith((".pt", ".bin")) for name in files)
+    assert repo.private and len(repo.commits) == 2  # the empty one, and one for the whole folder
+
+    here = run(hub, home, ASK.replace("me/knn-ring", str(output)), "")
+    assert json.loads(run(hub, home, ASK, "")) == json.loads(here) and len(json.loads(here)) == 3
+
+    # Everything of a request comes from the revision that was asked for.
+    first = repo.branches["main"]
+    catalog = json.loads(files["item_catalog.json"])
+    for item in catalog["items"]:
+        item["title"] = "renamed"
+    repo.commit({"item_catalog.json": json.dumps(catalog).encode()}, "main")
+    assert {each["title"] for each in json.loads(run(hub, home, ASK, ""))} == {"renamed"}
+    assert json.loads(run(hub, home, ASK, first)) == json.loads(here)
+
+
+def test_a_private_model_needs_the_token(hub, home, data, tmp_path):
+    if ("models", "me/knn-ring") not in hub.repos:
+        run(hub, home, PUSH, str(data), str(tmp_path / "knn"))
+    denied = ASK.replace("rec = pipeline", "try:\n    rec = pipeline").replace(
+        "print(json", "except OSError as error:\n    print('denied', type(error).__name__)\n    sys.exit()\nprint(json"
+    )
+    fresh = tmp_path / "home"
+    assert run(hub, fresh, denied, "", token=None).startswith("denied")
+    with_token = ASK.replace("**options", "token='hf_of_the_owner', **options")
+    assert len(json.loads(run(hub, fresh, with_token, "", token=None))) == 3

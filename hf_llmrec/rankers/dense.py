@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModel, PreTrainedModel
+from transformers import PreTrainedModel
 
 from ..data.recommender_folder import HUB_OPTIONS, ItemCatalog, load_settings
-from ..evaluation.ranker import Ranker
 from ..evaluation.top_k import rank_dense_scores
+from .folder import FolderRanker
 
 
-class DenseRanker(Ranker):
+class DenseRanker(FolderRanker):
     """Ranks by ``model.score_histories(input_ids, user_rows)``, which gives float (n, num_items).
 
     Args:
@@ -38,17 +38,6 @@ class DenseRanker(Ranker):
             raise ValueError(f"the model scores {model.config.num_items} items, the catalogue has {len(item_ids)}")
         self.model, self.item_ids, self.batch_size = model, list(item_ids), batch_size
         self.max_history, self.user_rows = max_history, user_rows
-
-    @classmethod
-    def from_pretrained(
-        cls, path_or_hub_id: str | os.PathLike, *, dtype: torch.dtype | str = "auto", device=None, **options: Any
-    ) -> DenseRanker:
-        """Load a recommender folder; for ``options`` see `load_ranker`."""
-        where = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
-        model = AutoModel.from_pretrained(path_or_hub_id, dtype=dtype, **where)
-        if device is not None:
-            model = model.to(device)
-        return cls.from_model(model, path_or_hub_id, **where, **options)
 
     @classmethod
     def from_model(

@@ -11,14 +11,14 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ..data.recommender_folder import HUB_OPTIONS, load_settings
-from ..evaluation.ranker import Ranker
 from ..generation.beam_search import recommend_items
 from ..generation.item_trie import ItemTrie
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
 from ..prompts.lcrec_prompt import LCRecPrompt
+from .folder import FolderRanker
 
 
-class LCRecRanker(Ranker):
+class LCRecRanker(FolderRanker):
     """Ranks by generating item indices with a beam search over the trie of valid indices (full ranking).
 
     Args:
@@ -32,6 +32,8 @@ class LCRecRanker(Ranker):
     Attributes:
         template: which wording of the sequential prompt is used (prefix form); the first, unless it is changed.
     """
+
+    auto_class = AutoModelForCausalLM
 
     def __init__(
         self,
@@ -50,17 +52,6 @@ class LCRecRanker(Ranker):
         self.max_history = prompt.max_history
         self.trie = ItemTrie.from_codes(tokenizer.item_index.codes)
         self._level_token_ids = [torch.as_tensor(ids) for ids in tokenizer.level_token_ids]
-
-    @classmethod
-    def from_pretrained(
-        cls, path_or_hub_id: str | os.PathLike, *, dtype: torch.dtype | str = "auto", device=None, **options: Any
-    ) -> LCRecRanker:
-        """Load a recommender folder; for ``options`` see `load_ranker`."""
-        where = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
-        model = AutoModelForCausalLM.from_pretrained(path_or_hub_id, dtype=dtype, **where)
-        if device is not None:
-            model = model.to(device)
-        return cls.from_model(model, path_or_hub_id, **where, **options)
 
     @classmethod
     def from_model(

@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "RecDataset": "data.interactions",
     "ItemIndex": "data.item_index",
+    "InteractionGraph": "data.graph",
     "make_demo_shop": "data.demo",
     "build_index": "indexing.build",
     "RQVAEConfig": "models.rqvae.configuration_rqvae",

@@ -1,0 +1,6 @@
+"""Contrastive losses and the queue that feeds them."""
+
+from .info_nce import InfoNCEOutput, alignment, info_nce, uniformity
+from .momentum_queue import MomentumQueue
+
+__all__ = ["InfoNCEOutput", "MomentumQueue", "alignment", "info_nce", "uniformity"]

@@ -19,7 +19,7 @@ from ..evaluation.compare import case_groups, compare_ranks, in_words
 from ..evaluation.comparison_report import markdown_report, save_comparison_plot
 from ..evaluation.evaluator import evaluate_ranker
 from .models import POPULARITY, check_training_data, open_ranker
-from .options import DatasetArguments, end_processes, metric_table, start_run
+from .options import DatasetArguments, end_processes, start_run
 from .results import run_facts
 
 logger = logging.getLogger("hf_llmrec")
@@ -109,13 +109,13 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
         **run_facts(),
     }
     if PartialState().is_main_process:
-        print(metric_table({name: found["metrics"] for name, found in compared.items()}))
-        print("\n".join(["", *report["in_words"]]))
+        text = markdown_report(report)
+        print(text)
         output = Path(arguments.output)
         with staged(output) as folder:
             save_file({name: found.astype(np.int16) for name, found in ranks.items()}, folder / "ranks.safetensors")
         save_comparison_plot(report, output)
-        write_text(output / "comparison.md", markdown_report(report))
+        write_text(output / "comparison.md", text)
         write_json(output / "comparison.json", report)
         logger.info("tables and plot in %s", output)
     return report

@@ -21,6 +21,7 @@ def test_the_same_numbers_as_evaluate(folder, capsys):
     options = ["--dataset", str(folder / "data")]
     compare.main(["--models", "popularity", str(folder / "knn"), "--output", str(folder / "out"), *options])
     report = json.loads((folder / "out" / "comparison.json").read_text())
+    assert (folder / "out" / "comparison.md").read_text().strip() in capsys.readouterr().out
     evaluate.main(["--model", str(folder / "knn"), "--output", str(folder / "knn.json"), *options])
     alone = json.loads((folder / "knn.json").read_text())
     found = report["models"]["knn"]

@@ -229,8 +229,13 @@ def run(arguments: BaselineArguments, training: RowTrainingConfig) -> dict[str, 
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    # Which options there are depends on the model, which may stand in the YAML file.
-    first = TrlParser((BaselineArguments,)).parse_args_and_config(argv, return_remaining_strings=True)[0]
+    # Which options there are depends on the model, which may stand in the YAML file; --help shows SASRec's by default.
+    asked = [option for option in argv if option not in ("-h", "--help")]
+    if asked != argv and "--model" not in asked and "--config" not in asked:
+        asked += ["--model", "sasrec"]
+    if asked != argv and "--dataset" not in asked:
+        asked += ["--dataset", "demo"]
+    first = TrlParser((BaselineArguments,)).parse_args_and_config(asked, return_remaining_strings=True)[0]
     parser = TrlParser((BaselineArguments, TRAINING_CONFIGS[first.model]))
     arguments, training = parser.parse_args_and_config(argv)
     start_run(arguments)

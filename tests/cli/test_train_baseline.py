@@ -109,6 +109,14 @@ def test_bad_options(folder, tmp_path, options, message):
         train_baseline.main([*options, "--dataset", str(folder / "data"), "--output_dir", str(tmp_path)])
 
 
+@pytest.mark.parametrize("model, option", [(None, "item_dropout"), ("lightgcn", "regularization")])
+def test_help_lists_the_options_of_the_model(capsys, model, option):
+    with pytest.raises(SystemExit):
+        train_baseline.main([*(["--model", model] if model else []), "--help"])
+    shown = capsys.readouterr().out
+    assert f"--{option}" in shown and "--export_embeddings" in shown and "--learning_rate" in shown
+
+
 def test_beams_are_no_option_of_a_baseline(folder):
     with pytest.raises(ValueError, match="--num_beams is an option of LC-Rec"):
         evaluate.main(["--model", str(folder / "knn"), "--dataset", str(folder / "data"), "--num_beams", "5"])

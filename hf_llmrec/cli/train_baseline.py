@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from transformers import PreTrainedModel, set_seed
 from trl import TrlParser
 
@@ -23,7 +22,7 @@ from ..models.lightgcn.configuration_lightgcn import LightGCNConfig
 from ..models.sasrec.configuration_sasrec import SASRecConfig
 from ..models.sasrec.modeling_sasrec import SASRecModel
 from ..prompts.item_sequences import CaseRows, ItemSequenceRows
-from ..rankers.dense import DenseRanker
+from ..rankers.dense import DenseRanker, pad_histories
 from ..trainers.checkpoints import last_complete_checkpoint
 from ..trainers.counting import fit_item_knn, fit_popularity
 from ..trainers.lightgcn_config import LightGCNTrainingConfig
@@ -125,9 +124,7 @@ class Run:
         for start in range(0, self.dataset.num_users, 512):
             users = range(start, min(start + 512, self.dataset.num_users))
             items = [self.split.train_sequence(user)[-longest:] for user in users]
-            input_ids = torch.full((len(items), max(max(map(len, items)), 1)), self.dataset.num_items)
-            for row, history in enumerate(items):
-                input_ids[row, : len(history)] = torch.from_numpy(history)
+            input_ids = pad_histories(items, self.dataset.num_items)
             with torch.no_grad():
                 found.append(states(input_ids.to(model.device)).float().cpu().numpy())
         return np.concatenate(found)
@@ -188,11 +185,11 @@ def run_counting(run: Run) -> tuple[PreTrainedModel, dict[str, float], None]:
             metrics = run.validate(model)
             tried.append({"shrinkage": shrinkage, "decay": decay, **metrics})
             if best is None or metrics["ndcg@10"] > best[0]["ndcg@10"]:
-                best = metrics, shrinkage, decay
-    metrics, shrinkage, decay = best
+                best = metrics, shrinkage, decay, model
+    metrics, shrinkage, decay, model = best
+    model.config.decay = decay
     logger.info("shrinkage %g, decay %g: best of %d on validation users", shrinkage, decay, len(tried))
     run.report |= {"tried": tried, "chosen": {"shrinkage": shrinkage, "decay": decay}}
-    model = fit_item_knn(run.split, num_items, **{**options, "shrinkage": shrinkage, "decay": decay})
     return model, metrics, None
 
 
@@ -240,6 +237,5 @@ def main(argv: list[str] | None = None) -> int:
     arguments, training = parser.parse_args_and_config(argv)
     start_run(arguments)
     run(arguments, training)
-    PartialState().wait_for_everyone()
     end_processes()
     return 0

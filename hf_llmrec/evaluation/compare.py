@@ -133,6 +133,8 @@ def compare_ranks(
         per model ``metrics``; ``groups`` (NDCG@10, HR@10 and number of users); ``interval`` of its NDCG@10; and
         ``against``, per other model and metric (HR@10, NDCG@10) a `Difference` of this model minus the other.
     """
+    metrics = ("hit_rate@10", "ndcg@10")
+    values = {name: {metric: metric_values(own, metric) for metric in metrics} for name, own in ranks.items()}
     result: dict[str, dict[str, Any]] = {}
     for name, own in ranks.items():
         grouped = {
@@ -143,16 +145,14 @@ def compare_ranks(
             }
             for group, mask in groups.masks.items()
         }
-        values = metric_values(own, "ndcg@10")
-        interval = paired_bootstrap(np.zeros_like(values), values, samples=samples, seed=seed)
+        ndcg = values[name]["ndcg@10"]
+        interval = paired_bootstrap(np.zeros_like(ndcg), ndcg, samples=samples, seed=seed)
         against = {
             other: {
-                metric: paired_bootstrap(
-                    metric_values(theirs, metric), metric_values(own, metric), samples=samples, seed=seed
-                ).to_dict()
-                for metric in ("hit_rate@10", "ndcg@10")
+                metric: paired_bootstrap(theirs[metric], values[name][metric], samples=samples, seed=seed).to_dict()
+                for metric in metrics
             }
-            for other, theirs in ranks.items()
+            for other, theirs in values.items()
             if other != name
         }
         result[name] = {

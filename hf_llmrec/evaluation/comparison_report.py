@@ -16,7 +16,7 @@ HEADINGS = {name: name.replace("hit_rate", "HR").replace("ndcg", "NDCG") for nam
 
 
 def markdown_report(report: Mapping[str, Any]) -> str:
-    """Three tables (metrics, groups, differences to the first model) and the verdict in words."""
+    """Two tables (metrics with differences to the first model, groups of cases) and the verdict in words."""
     models: Mapping[str, Any] = report["models"]
     first = next(iter(models))
     lines = [f"# {report['dataset']}: {report['split']}, {report['num_users']} users, {report['num_items']} items", ""]
@@ -77,7 +77,9 @@ def save_comparison_plot(report: Mapping[str, Any], folder: str | os.PathLike) -
     from matplotlib.figure import Figure
 
     models = report["models"]
-    names, groups = list(models), [group for group in report["groups"] if _has_cases(models, group)]
+    names = list(models)
+    sizes = models[names[0]]["groups"]  # all models rank the same cases
+    groups = [group for group in report["groups"] if sizes[group]["num_users"]]
     figure = Figure(figsize=(11, 0.45 * len(names) + 2.2), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.6])
@@ -103,7 +105,3 @@ def save_comparison_plot(report: Mapping[str, Any], folder: str | os.PathLike) -
     with staged(folder) as staging:
         figure.savefig(staging / PLOT_FILE, dpi=120)
     return Path(folder) / PLOT_FILE
-
-
-def _has_cases(models: Mapping[str, Any], group: str) -> bool:
-    return any(found["groups"][group]["num_users"] for found in models.values())

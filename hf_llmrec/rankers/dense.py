@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,14 @@ from transformers import PreTrainedModel
 from ..data.recommender_folder import HUB_OPTIONS, ItemCatalog, load_settings
 from ..evaluation.top_k import rank_dense_scores
 from .folder import FolderRanker
+
+
+def pad_histories(histories: Sequence[np.ndarray], padding: int) -> torch.Tensor:
+    """int64 (n, longest), histories of item rows padded on the right; at least one column."""
+    input_ids = np.full((len(histories), max(max(map(len, histories)), 1)), padding, dtype=np.int64)
+    for number, history in enumerate(histories):
+        input_ids[number, : len(history)] = history
+    return torch.from_numpy(input_ids)
 
 
 class DenseRanker(FolderRanker):
@@ -78,12 +87,9 @@ class DenseRanker(FolderRanker):
 
     @torch.no_grad()
     def _scores(self, histories: list[np.ndarray], user_ids: list[str] | None) -> torch.Tensor:
-        device, padding = self.model.device, self.model.config.num_items
-        longest = max(max(len(history) for history in histories), 1)
-        input_ids = np.full((len(histories), longest), padding, dtype=np.int64)
-        for number, history in enumerate(histories):
-            input_ids[number, : len(history)] = history
+        device = self.model.device
+        input_ids = pad_histories(histories, self.model.config.num_items)
         rows = None
         if self.user_rows is not None and user_ids is not None:
             rows = torch.tensor([self.user_rows.get(user, -1) for user in user_ids], device=device)
-        return self.model.score_histories(torch.from_numpy(input_ids).to(device), rows).float()
+        return self.model.score_histories(input_ids.to(device), rows).float()

@@ -47,7 +47,7 @@ class RecommendationPipeline(Pipeline):
         source, where = model.name_or_path, getattr(model, "hub_options", {})
         method = load_settings(source, **where)["method"]
         self.catalog = ItemCatalog.load(source, **where)
-        self.ranker = ranker_class(method, source).from_model(self.model, source, tokenizer=tokenizer, **where)
+        self.ranker = ranker_class(method, source).from_model(self.model, source, where, tokenizer=tokenizer)
         self.tokenizer = getattr(self.ranker, "tokenizer", None)
         self._row = {item: row for row, item in enumerate(self.catalog.item_ids)}
 

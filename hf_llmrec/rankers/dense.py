@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from ..data.recommender_folder import HUB_OPTIONS, ItemCatalog, load_settings
+from ..data.recommender_folder import ItemCatalog, load_settings
 from ..evaluation.top_k import rank_dense_scores
 from .folder import FolderRanker
 
@@ -49,11 +47,7 @@ class DenseRanker(FolderRanker):
         self.max_history, self.user_rows = max_history, user_rows
 
     @classmethod
-    def from_model(
-        cls, model: PreTrainedModel, path_or_hub_id: str | os.PathLike, *, tokenizer=None, **options: Any
-    ) -> DenseRanker:
-        """A loaded model with the catalogue and settings of its folder; for ``options`` see `load_ranker`."""
-        where = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
+    def from_model(cls, model, path_or_hub_id, where, *, tokenizer=None, **options) -> DenseRanker:
         settings = load_settings(path_or_hub_id, **where)
         catalog = ItemCatalog.load(path_or_hub_id, **where)
         users = settings.get("user_ids")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from ..data.recommender_folder import HUB_OPTIONS, load_settings
+from ..data.recommender_folder import load_settings
 from ..generation.beam_search import recommend_items
 from ..generation.item_trie import ItemTrie
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
@@ -54,11 +52,7 @@ class LCRecRanker(FolderRanker):
         self._level_token_ids = [torch.as_tensor(ids) for ids in tokenizer.level_token_ids]
 
     @classmethod
-    def from_model(
-        cls, model: PreTrainedModel, path_or_hub_id: str | os.PathLike, *, tokenizer=None, **options: Any
-    ) -> LCRecRanker:
-        """A loaded model with the tokenizer and settings of its folder; for ``options`` see `load_ranker`."""
-        where = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
+    def from_model(cls, model, path_or_hub_id, where, *, tokenizer=None, **options) -> LCRecRanker:
         settings = load_settings(path_or_hub_id, **where)
         if not isinstance(tokenizer, LCRecTokenizer):
             tokenizer = LCRecTokenizer.from_pretrained(path_or_hub_id, **where)

@@ -6,8 +6,10 @@ import logging
 import math
 
 import numpy as np
+from transformers import TrainingArguments
 
 from .lcrec_config import LCRecTrainingConfig
+from .row_config import RowTrainingConfig
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,25 @@ def fill_budget(args: LCRecTrainingConfig, lengths: np.ndarray, num_parameters: 
         batches = tokens / per_batch if per_batch else len(lengths) / args.per_device_train_batch_size
         steps = max(batches / (args.world_size * args.gradient_accumulation_steps), 1.0)
         chosen["num_train_epochs"] = float(min(max(30, math.ceil(1500 / steps)), 400)) if small else 4.0
+    _choose(args, chosen, "from the model's and the data's size")
+
+
+def fill_row_budget(args: RowTrainingConfig, tokens: int) -> dict[str, float]:
+    """Set batch size and epochs that nobody chose, in place, from the tokens of an epoch; returns what was set."""
+    chosen: dict[str, float] = {}
+    if args.tokens_per_batch is None:
+        share = tokens // (args.steps_per_epoch * args.world_size * args.gradient_accumulation_steps)
+        chosen["tokens_per_batch"] = int(min(max(share, 64), args.max_batch))
+    per_step = chosen.get("tokens_per_batch", args.tokens_per_batch) * args.world_size
+    if not args._epochs_chosen:
+        steps = max(tokens / (per_step * args.gradient_accumulation_steps), 1.0)
+        chosen["num_train_epochs"] = float(min(max(round(args.target_steps / steps), 20), 200))
+    _choose(args, chosen, "from the data's size")
+    return chosen
+
+
+def _choose(args: TrainingArguments, chosen: dict[str, float], why: str) -> None:
     for name, value in chosen.items():
         setattr(args, name, value)
     if chosen:
-        logger.info("from the model's and the data's size: %s", ", ".join(f"{n} {v:g}" for n, v in chosen.items()))
+        logger.info("%s: %s", why, ", ".join(f"{name} {value:g}" for name, value in chosen.items()))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from scipy.sparse import coo_matrix
 from torch import nn
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from ..data.splits import RecSplit
 from ..models.lightgcn.configuration_lightgcn import LightGCNConfig
 from ..models.lightgcn.modeling_lightgcn import LightGCNModel
+from .budget import fill_row_budget
 from .lightgcn_config import LightGCNTrainingConfig
-from .row_config import fill_row_budget
 from .row_trainer import RowTrainerMixin
-
-logger = logging.getLogger(__name__)
 
 
 class TrainingEdges:
@@ -164,9 +161,7 @@ class LightGCNTrainer(RowTrainerMixin, Trainer):
         **kwargs,
     ):
         users = np.repeat(np.arange(len(split.train_indptr) - 1), np.diff(split.train_indptr))
-        chosen = fill_row_budget(args, len(users))
-        if chosen:
-            logger.info("from the data's size: %s", ", ".join(f"{name} {value:g}" for name, value in chosen.items()))
+        fill_row_budget(args, len(users))
         size, num_items = args.tokens_per_batch, model.config.num_items
         rows = TrainingEdges(
             users, split.train_indices, num_items, batch_size=size, seed=args.seed, num_processes=args.world_size
@@ -175,12 +170,10 @@ class LightGCNTrainer(RowTrainerMixin, Trainer):
         eval_rows = TrainingEdges(cases.user_rows, cases.targets, num_items, batch_size=size)
         # Batches come ready, one per step.
         args.tokens_per_batch, args.per_device_train_batch_size, args.per_device_eval_batch_size = None, 1, 1
-        if args.patience and args.load_best_model_at_end:
-            callbacks = [*(callbacks or []), EarlyStoppingCallback(args.patience)]
         super().__init__(
             model=model,
             args=args,
-            **self._use_rows(rows, eval_rows, one_batch, ranking_metrics, callbacks),
+            **self._use_rows(rows, eval_rows, one_batch, ranking_metrics, [*(callbacks or []), *args.stopping()]),
             **kwargs,
         )
 

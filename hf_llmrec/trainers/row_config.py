@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-from transformers import TrainingArguments
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments
 
 
 @dataclass
@@ -61,17 +61,6 @@ class RowTrainingConfig(TrainingArguments):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
-
-def fill_row_budget(args: RowTrainingConfig, tokens: int) -> dict[str, float]:
-    """Set batch size and epochs that nobody chose, in place, from the tokens of an epoch; returns what was set."""
-    chosen: dict[str, float] = {}
-    if args.tokens_per_batch is None:
-        share = tokens // (args.steps_per_epoch * args.world_size * args.gradient_accumulation_steps)
-        chosen["tokens_per_batch"] = int(min(max(share, 64), args.max_batch))
-    per_step = chosen.get("tokens_per_batch", args.tokens_per_batch) * args.world_size
-    if not args._epochs_chosen:
-        steps = max(tokens / (per_step * args.gradient_accumulation_steps), 1.0)
-        chosen["num_train_epochs"] = float(min(max(round(args.target_steps / steps), 20), 200))
-    for name, value in chosen.items():
-        setattr(args, name, value)
-    return chosen
+    def stopping(self) -> list[TrainerCallback]:
+        """What ends a run that gets no better: nothing, or early stopping."""
+        return [EarlyStoppingCallback(self.patience)] if self.patience and self.load_best_model_at_end else []

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 import torch
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from ..models.sasrec.modeling_sasrec import SASRecModel
 from ..prompts.item_sequences import CaseRows, ItemSequenceRows
+from .budget import fill_row_budget
 from .epoch_rows import RightPadCollator
-from .row_config import fill_row_budget
 from .row_trainer import RowTrainerMixin
 from .sasrec_config import SASRecTrainingConfig
-
-logger = logging.getLogger(__name__)
 
 
 class SASRecTrainer(RowTrainerMixin, Trainer):
@@ -42,16 +39,14 @@ class SASRecTrainer(RowTrainerMixin, Trainer):
         callbacks: list[TrainerCallback] | None = None,
         **kwargs,
     ):
-        chosen = fill_row_budget(args, int(rows.lengths(0).sum()))
-        if chosen:
-            logger.info("from the data's size: %s", ", ".join(f"{name} {value:g}" for name, value in chosen.items()))
+        fill_row_budget(args, int(rows.lengths(0).sum()))
         num_items = model.config.num_items
         model.set_item_counts(torch.from_numpy(rows.target_counts(num_items)))
-        if args.patience and args.load_best_model_at_end:
-            callbacks = [*(callbacks or []), EarlyStoppingCallback(args.patience)]
         super().__init__(
             model=model,
             args=args,
-            **self._use_rows(rows, eval_rows, RightPadCollator(num_items), ranking_metrics, callbacks),
+            **self._use_rows(
+                rows, eval_rows, RightPadCollator(num_items), ranking_metrics, [*(callbacks or []), *args.stopping()]
+            ),
             **kwargs,
         )

@@ -10,7 +10,8 @@ from hf_llmrec.models.sasrec.configuration_sasrec import SASRecConfig
 from hf_llmrec.models.sasrec.modeling_sasrec import SASRecModel
 from hf_llmrec.prompts.item_sequences import CaseRows, ItemSequenceRows
 from hf_llmrec.rankers.dense import DenseRanker
-from hf_llmrec.trainers.row_config import RowTrainingConfig, fill_row_budget
+from hf_llmrec.trainers.budget import fill_row_budget
+from hf_llmrec.trainers.row_config import RowTrainingConfig
 from hf_llmrec.trainers.sasrec_config import SASRecTrainingConfig
 from hf_llmrec.trainers.sasrec_trainer import SASRecTrainer
 

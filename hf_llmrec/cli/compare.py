@@ -18,8 +18,8 @@ from ..data.recommender_folder import load_settings
 from ..evaluation.compare import case_groups, compare_ranks, in_words
 from ..evaluation.comparison_report import markdown_report, save_comparison_plot
 from ..evaluation.evaluator import evaluate_ranker
-from .models import POPULARITY, check_training_data, open_ranker
-from .options import DatasetArguments, end_processes, start_run
+from .models import POPULARITY, CaseArguments, open_ranker
+from .options import end_processes, start_run
 from .results import run_facts
 
 logger = logging.getLogger("hf_llmrec")
@@ -27,38 +27,27 @@ BASELINES = {"popularity", "knn", "lightgcn", "sasrec"}
 
 
 @dataclass
-class CompareArguments(DatasetArguments):
-    """Which models, and on what.
+class CompareArguments(CaseArguments):
+    """Which models; on what, see `CaseArguments`.
 
     Args:
         models: recommender folders, Hub ids, or ``popularity``. Differences are to the first.
         names: what they are called in the tables; default: the last part of each path.
         output: folder for ``comparison.json``, ``comparison.md``, ``comparison.png`` and every user's ranks.
-        split: ``test`` or ``validation``.
-        mask_seen: never recommend an item of the user's history.
-        users: compare on a fixed random sample of so many users (0: all).
         bootstrap_samples: of the 95 % intervals.
-        other_data: compare although a model was trained on other data or another split.
     """
 
     models: list[str] = field(default_factory=list, metadata={"help": "recommender folders, Hub ids, `popularity`"})
     names: list[str] | None = field(default=None, metadata={"help": "names in the tables (default: from the paths)"})
     output: str = field(default=None, metadata={"help": "folder for the tables, the plot and every user's ranks"})
-    split: str = field(default="test", metadata={"help": "`test` or `validation`"})
-    mask_seen: bool = field(default=False, metadata={"help": "never recommend an item of the history"})
-    users: int = field(default=0, metadata={"help": "compare on a fixed random sample of so many users (0: all)"})
     bootstrap_samples: int = field(default=10_000, metadata={"help": "samples of the 95 %% intervals"})
-    other_data: bool = field(
-        default=False, metadata={"help": "compare although a model was trained on other data or another split"}
-    )
 
     def __post_init__(self):
         if not self.models or not self.output:
             raise ValueError("--models (one or more) and --output are required")
-        if self.split not in ("test", "validation"):
-            raise ValueError(f"--split must be test or validation, got {self.split!r}")
-        if self.users < 0 or self.bootstrap_samples < 100:
-            raise ValueError("--users must not be negative, and --bootstrap_samples at least 100")
+        super().__post_init__()
+        if self.bootstrap_samples < 100:
+            raise ValueError(f"--bootstrap_samples must be at least 100, got {self.bootstrap_samples}")
         if self.names is None:
             self.names = [Path(model).name for model in self.models]
         if len(self.names) != len(self.models) or len(set(self.names)) != len(self.names):
@@ -67,13 +56,7 @@ class CompareArguments(DatasetArguments):
 
 def run(arguments: CompareArguments) -> dict[str, Any]:
     """Rank the same users with every model, compare, print and write; returns what ``comparison.json`` holds."""
-    dataset, split = arguments.load()
-    cases = getattr(split, arguments.split)
-    if arguments.users:
-        cases = cases.sample(arguments.users, seed=0)
-    if not arguments.other_data:
-        for model in arguments.models:
-            check_training_data(model, arguments, dataset)
+    dataset, split, cases = arguments.load_cases(arguments.models)
     ranks: dict[str, np.ndarray] = {}
     facts: dict[str, dict[str, Any]] = {}
     baselines = set()

@@ -18,57 +18,42 @@ from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.ranker import Ranker
 from ..rankers.lcrec import LCRecRanker
 from ..rankers.lcrec_task_report import TaskReport
-from .models import check_training_data, open_ranker
-from .options import DatasetArguments, end_processes, metric_table, start_run
+from .models import CaseArguments, open_ranker
+from .options import end_processes, metric_table, start_run
 from .results import result_record, run_facts
 
 logger = logging.getLogger("hf_llmrec")
 
 
 @dataclass
-class EvaluateArguments(DatasetArguments):
-    """What to evaluate, and how.
+class EvaluateArguments(CaseArguments):
+    """What to evaluate, and how; on whom, see `CaseArguments`.
 
     Args:
         model: recommender folder or Hub id, or ``popularity``.
-        split: ``test`` or ``validation``.
         output: JSON file for the metrics.
         result: JSON file for the metrics together with how the model was trained, to be committed or compared.
         num_beams, normalize, max_history, batch_size: replace the model's stored settings.
-        mask_seen: never recommend an item of the user's history.
-        users: evaluate a fixed random sample of so many users (0: all).
         templates: ``first``, or ``all`` to average the metrics over all wordings of the prompt (prefix form).
-        other_data: evaluate although the model was trained on other data or another split, which may contain what is
-            asked for here.
         tasks: also report whether LC-Rec's alignment tasks were learned, on at most 2,000 items or users each.
     """
 
     model: str = field(default=None, metadata={"help": "recommender folder or Hub id, or `popularity`"})
-    split: str = field(default="test", metadata={"help": "`test` or `validation`"})
     output: str | None = field(default=None, metadata={"help": "JSON file for the metrics"})
     result: str | None = field(default=None, metadata={"help": "JSON file for metrics and training configuration"})
     num_beams: int | None = field(default=None, metadata={"help": "beams (default: the model's setting)"})
     normalize: str | None = field(default=None, metadata={"help": "`vocab`, `level` or `children`"})
     max_history: int | None = field(default=None, metadata={"help": "latest items read (default: the model's)"})
     batch_size: int | None = field(default=None, metadata={"help": "prompts per forward pass"})
-    mask_seen: bool = field(default=False, metadata={"help": "never recommend an item of the history"})
-    users: int = field(default=0, metadata={"help": "evaluate a fixed random sample of so many users (0: all)"})
-
     templates: str = field(default="first", metadata={"help": "`first`, or `all`: metrics averaged over all wordings"})
-    other_data: bool = field(
-        default=False, metadata={"help": "evaluate although the model was trained on other data or another split"}
-    )
     tasks: bool = field(default=False, metadata={"help": "also report whether LC-Rec's alignment tasks were learned"})
 
     def __post_init__(self):
         if not self.model:
             raise ValueError("--model is required: a recommender folder, a Hub id, or `popularity`")
-        if self.split not in ("test", "validation"):
-            raise ValueError(f"--split must be test or validation, got {self.split!r}")
+        super().__post_init__()
         if self.templates not in ("first", "all"):
             raise ValueError(f"--templates must be first or all, got {self.templates!r}")
-        if self.users < 0:
-            raise ValueError(f"--users must not be negative, got {self.users}")
         for name in ("num_beams", "max_history", "batch_size"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
@@ -81,12 +66,7 @@ class EvaluateArguments(DatasetArguments):
 
 def run(arguments: EvaluateArguments) -> dict:
     """Evaluate, print the table and write ``--output``; returns the metrics."""
-    dataset, split = arguments.load()
-    cases = getattr(split, arguments.split)
-    if arguments.users:
-        cases = cases.sample(arguments.users, seed=0)
-    if not arguments.other_data:
-        check_training_data(arguments.model, arguments, dataset)
+    dataset, split, cases = arguments.load_cases([arguments.model])
     ranker = arguments.open_ranker(dataset, split)
     began = time.perf_counter()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -9,13 +11,48 @@ from accelerate import PartialState
 
 from ..data.interactions import RecDataset
 from ..data.recommender_folder import load_settings
-from ..data.splits import RecSplit
+from ..data.splits import EvalCases, RecSplit
 from ..evaluation.ranker import Ranker
 from ..rankers.auto import load_ranker
 from ..rankers.classical import PopularityRanker
 from .options import DatasetArguments
 
 POPULARITY = "popularity"
+
+
+@dataclass
+class CaseArguments(DatasetArguments):
+    """Which users are ranked.
+
+    Args:
+        split: ``test`` or ``validation``.
+        mask_seen: never recommend an item of the user's history.
+        users: a fixed random sample of so many users (0: all).
+        other_data: go on although a model was trained on other data or another split, which may contain what is asked
+            for here.
+    """
+
+    split: str = field(default="test", metadata={"help": "`test` or `validation`"})
+    mask_seen: bool = field(default=False, metadata={"help": "never recommend an item of the history"})
+    users: int = field(default=0, metadata={"help": "rank a fixed random sample of so many users (0: all)"})
+    other_data: bool = field(
+        default=False, metadata={"help": "go on although a model was trained on other data or another split"}
+    )
+
+    def __post_init__(self):
+        if self.split not in ("test", "validation"):
+            raise ValueError(f"--split must be test or validation, got {self.split!r}")
+        if self.users < 0:
+            raise ValueError(f"--users must not be negative, got {self.users}")
+
+    def load_cases(self, models: Sequence[str]) -> tuple[RecDataset, RecSplit, EvalCases]:
+        """Dataset, split and the cases to rank, after a check that ``models`` may be asked for them."""
+        dataset, split = self.load()
+        if not self.other_data:
+            for model in models:
+                check_training_data(model, self, dataset)
+        cases = getattr(split, self.split)
+        return dataset, split, cases.sample(self.users, seed=0) if self.users else cases
 
 
 def check_training_data(model: str, arguments: DatasetArguments, dataset: RecDataset) -> None:

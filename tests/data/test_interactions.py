@@ -157,7 +157,6 @@ def test_samples_of_cases_are_in_order_and_fixed(dataset):
 
 
 @pytest.mark.realdata
-@pytest.mark.skipif("HF_LLMREC_DATA" not in os.environ, reason="set HF_LLMREC_DATA to the folder of data sets")
 def test_amazon_beauty():
     dataset = RecDataset.load(Path(os.environ["HF_LLMREC_DATA"]) / "amazon-beauty-2014")
     assert (dataset.num_users, dataset.num_items, dataset.num_interactions) == (22_363, 12_101, 198_502)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .models.galrec.configuration_galrec import GALRecConfig
+from .models.galrec.modeling_galrec import GALRecForCausalLM, GALRecModel
 from .models.item_knn.configuration_item_knn import ItemKNNConfig
 from .models.item_knn.modeling_item_knn import ItemKNNModel
 from .models.lcrec.tokenization_lcrec import LCRecTokenizer
@@ -26,6 +28,7 @@ MODELS = {
     LightGCNConfig: LightGCNModel,
     ItemKNNConfig: ItemKNNModel,
     PopularityConfig: PopularityModel,
+    GALRecConfig: GALRecModel,
 }
 
 
@@ -40,6 +43,7 @@ def register() -> None:
     for config, model in MODELS.items():
         AutoConfig.register(config.model_type, config, exist_ok=True)
         AutoModel.register(config, model, exist_ok=True)
+    AutoModelForCausalLM.register(GALRecConfig, GALRecForCausalLM, exist_ok=True)
     # A folder that names LCRecTokenizer in its tokenizer_config.json is then read as one by AutoTokenizer.
     AutoTokenizer.register(LCRecTokenizerKey, tokenizer_class=LCRecTokenizer, exist_ok=True)
     if TASK not in PIPELINE_REGISTRY.get_supported_tasks():

@@ -8,6 +8,7 @@ from importlib import import_module
 COMMANDS = {
     "build-index": ("build_index", "item texts or embeddings -> discrete item indices"),
     "train-lcrec": ("train_lcrec", "alignment-tune a language model on item indices"),
+    "train-galrec": ("train_galrec", "train a language model on users, items and their neighbourhoods"),
     "train-baseline": ("train_baseline", "train SASRec or LightGCN, or fit nearest neighbours or popularity"),
     "evaluate": ("evaluate", "full-ranking metrics of a saved model"),
     "compare": ("compare", "several models in one table, with intervals and in words"),

@@ -61,6 +61,7 @@ class EvaluateArguments(CaseArguments):
     def open_ranker(self, dataset: RecDataset, split: RecSplit) -> Ranker:
         """The model behind the `Ranker` interface, with the options given here."""
         options = {name: getattr(self, name) for name in ("num_beams", "normalize", "max_history", "batch_size")}
+        options["neighbors"] = self.neighbors
         return open_ranker(self.model, dataset, split, **options)
 
 

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 
+from ..data.graph import InteractionGraph
 from ..data.interactions import RecDataset
 from ..data.recommender_folder import load_settings
 from ..data.splits import EvalCases, RecSplit
+from ..evaluation.evaluator import catalog_mapping
 from ..evaluation.ranker import Ranker
 from ..rankers.auto import load_ranker
 from ..rankers.classical import PopularityRanker
+from ..rankers.galrec import GALRecRanker
 from .options import DatasetArguments
 
 POPULARITY = "popularity"
@@ -28,6 +32,7 @@ class CaseArguments(DatasetArguments):
         split: ``test`` or ``validation``.
         mask_seen: never recommend an item of the user's history.
         users: a fixed random sample of so many users (0: all).
+        neighbors: let GAL-Rec read the neighbours that the training interactions give; otherwise it reads histories.
         other_data: go on although a model was trained on other data or another split, which may contain what is asked
             for here.
     """
@@ -35,6 +40,7 @@ class CaseArguments(DatasetArguments):
     split: str = field(default="test", metadata={"help": "`test` or `validation`"})
     mask_seen: bool = field(default=False, metadata={"help": "never recommend an item of the history"})
     users: int = field(default=0, metadata={"help": "rank a fixed random sample of so many users (0: all)"})
+    neighbors: bool = field(default=True, metadata={"help": "GAL-Rec reads neighbours in the training interactions"})
     other_data: bool = field(
         default=False, metadata={"help": "go on although a model was trained on other data or another split"}
     )
@@ -82,8 +88,12 @@ def open_ranker(
     normalize: str | None = None,
     max_history: int | None = None,
     batch_size: int | None = None,
+    neighbors: bool = True,
 ) -> Ranker:
     """The ranker of a recommender folder or Hub id, or ``popularity`` fitted here; on the GPU if there is one.
+
+    Args:
+        neighbors: let GAL-Rec read the neighbours that the split's training interactions give.
 
     Raises:
         ValueError: an option that the model does not have.
@@ -101,4 +111,20 @@ def open_ranker(
             if value is not None:
                 raise ValueError(f"--{name} is an option of LC-Rec; {model} generates nothing")
     device = PartialState().device if torch.cuda.is_available() else None
-    return load_ranker(model, device=device, **overrides)
+    ranker = load_ranker(model, device=device, **overrides)
+    if isinstance(ranker, GALRecRanker):
+        ranker.detach_graph()
+        if neighbors:
+            attach_training_graph(ranker, dataset, split)
+    return ranker
+
+
+def attach_training_graph(ranker: GALRecRanker, dataset: RecDataset, split: RecSplit) -> None:
+    """Let the model read the neighbours that the split's training interactions give, in its own order of items."""
+    graph = InteractionGraph.from_split(split, dataset.num_items)
+    to_dataset = catalog_mapping(ranker.item_ids, dataset.item_ids)
+    if to_dataset is not None:
+        users = np.repeat(np.arange(graph.num_users), graph.user_items.degrees)
+        items = np.argsort(to_dataset)[graph.user_items.indices]
+        graph = InteractionGraph.from_arrays(users, items, graph.num_users, graph.num_items)
+    ranker.attach_graph(graph, dataset.user_ids)

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import PartialState
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
-from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
 from ..data.item_index import ItemIndex
@@ -29,6 +27,7 @@ from ..rankers.lcrec import LCRecRanker
 from ..trainers.checkpoints import last_complete_checkpoint
 from ..trainers.lcrec_config import LCRecTrainingConfig
 from ..trainers.lcrec_trainer import LCRecTrainer
+from .backbone_check import check_backbone
 from .options import DatasetArguments, end_processes, start_run
 from .results import changed_options
 from .saving import finish_run, save_recommender
@@ -87,28 +86,6 @@ def peft_config(arguments: LCRecArguments, model_config: ModelConfig, tokenizer:
         rows = sorted(int(i) for ids in tokenizer.level_token_ids for i in ids)
         config.trainable_token_indices = dict.fromkeys(matrices, rows)
     return config
-
-
-def check_backbone(model, name: str, max_length: int) -> None:
-    """Refuse what cannot be trained: a model that sees the future, or rows longer than its positions.
-
-    Raises:
-        ValueError: names the model, and the option to change.
-    """
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if positions is not None and max_length > positions:
-        raise ValueError(f"--max_length {max_length} is longer than the {positions} positions of {name}")
-    if is_deepspeed_zero3_enabled():  # its weights are spread over the processes: no forward pass yet
-        return
-    first, second = torch.tensor([[1, 2, 3], [1, 2, 4]], device=model.device)
-    model.eval()
-    with torch.no_grad():
-        states = [model.base_model(input_ids=ids.unsqueeze(0)).last_hidden_state[0, :2] for ids in (first, second)]
-    if not torch.allclose(*states, atol=1e-3):
-        raise ValueError(
-            f"{name} is no causal language model: what a token reads depends on tokens after it, so it would see the "
-            "answers it is trained to give (BERT-like models: set is_decoder in their config)"
-        )
 
 
 def build_model(

@@ -64,13 +64,7 @@ class MomentumQueue(nn.Module):
         Returns:
             bool (n, length).
         """
-        # Sorted search: comparing every entry with every neighbour would take n * length * k.
-        ordered = known.sort(dim=1).values.contiguous()
-        wanted = self.ids.expand(len(known), -1).contiguous()
-        if not known.shape[1]:
-            return wanted < 0
-        place = torch.searchsorted(ordered, wanted).clamp_max(known.shape[1] - 1)
-        return (ordered.gather(1, place) == wanted) | (wanted < 0)
+        return (self.ids < 0) | contained(self.ids, known)
 
     @property
     def fill(self) -> float:
@@ -82,3 +76,17 @@ class MomentumQueue(nn.Module):
         """How many `enqueue` calls ago the keys were written, on average; 0 for an empty queue."""
         held = self.ids >= 0
         return float((self.calls - self.added_at[held]).float().mean()) if held.any() else 0.0
+
+
+def contained(ids: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """bool (n, m), whether each of ids int64 (m,) stands in each of rows int64 (n, k).
+
+    By binary search and scatter: comparing all with all would take n * m * k.
+    """
+    unique, inverse = torch.unique(ids, return_inverse=True)
+    if not len(unique) or not rows.shape[1]:
+        return torch.zeros(len(rows), len(ids), dtype=torch.bool, device=ids.device)
+    place = torch.searchsorted(unique, rows.contiguous()).clamp_max(len(unique) - 1)
+    place = torch.where(unique[place] == rows, place, len(unique))
+    found = torch.zeros(len(rows), len(unique) + 1, dtype=torch.bool, device=ids.device)
+    return found.scatter_(1, place, True)[:, inverse]

@@ -8,10 +8,12 @@ from typing import Any
 from ..data.recommender_folder import HUB_OPTIONS, load_settings
 from ..evaluation.ranker import Ranker
 from .dense import DenseRanker
+from .galrec import GALRecRanker
 from .lcrec import LCRecRanker
 
 RANKERS: dict[str, type] = {
     "lcrec": LCRecRanker,
+    "galrec": GALRecRanker,
     "sasrec": DenseRanker,
     "lightgcn": DenseRanker,
     "knn": DenseRanker,

@@ -21,6 +21,9 @@ class LengthGroupedBatchSampler(Sampler):
         tokens_per_batch: so many tokens per batch, whatever the number of rows. Exactly one of the two.
         seed: fixes the order.
         num_processes: the number of batches is a multiple of this, so that no process idles or repeats rows.
+        group: so many consecutive batches stay together when batches are shuffled, and their number is a multiple of
+            it, too. With as many as one optimizer step takes, two processes see in a step what one process with
+            batches of twice the size sees.
         on_epoch: called with the epoch number when it is set.
 
     Raises:
@@ -39,6 +42,7 @@ class LengthGroupedBatchSampler(Sampler):
         tokens_per_batch: int | None = None,
         seed: int = 0,
         num_processes: int = 1,
+        group: int = 1,
         on_epoch: Callable[[int], None] | None = None,
     ):
         if (batch_size is None) == (tokens_per_batch is None):
@@ -48,10 +52,11 @@ class LengthGroupedBatchSampler(Sampler):
             raise ValueError("there are no training rows")
         self.lengths, self.seed, self.epoch, self._on_epoch = lengths, seed, 0, on_epoch
         wanted = len(first) / batch_size if batch_size is not None else float(first.sum()) / tokens_per_batch
-        batches = math.ceil(math.ceil(wanted) / num_processes) * num_processes
+        unit = math.lcm(num_processes, group)
+        batches = math.ceil(math.ceil(wanted) / unit) * unit
         if batches > len(first):
             raise ValueError(f"{len(first)} training rows are too few for {num_processes} processes")
-        self._num_batches = batches
+        self._num_batches, self._group = batches, group
         self._by_tokens = tokens_per_batch is not None
         self.sampler = self  # where accelerate and transformers look for `set_epoch`
 
@@ -79,5 +84,6 @@ class LengthGroupedBatchSampler(Sampler):
         else:
             cuts = np.linspace(0, len(order), self._num_batches + 1)[1:-1].astype(np.int64)
         batches = np.split(order, cuts)
-        for index in rng.permutation(self._num_batches):
-            yield batches[index].tolist()
+        for index in rng.permutation(self._num_batches // self._group):
+            for batch in batches[index * self._group : (index + 1) * self._group]:
+                yield batch.tolist()

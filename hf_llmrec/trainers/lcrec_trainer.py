@@ -3,53 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from torch import nn
 from transformers import PreTrainedModel, TrainerCallback
-from transformers.trainer import TRAINING_ARGS_NAME
-from trl import SFTTrainer
-from trl.models import unwrap_model_for_generation
 
 from .budget import fill_budget
 from .epoch_rows import RightPadCollator, Rows
 from .index_loss import IndexLoss, add_index_loss
+from .language_model_trainer import LanguageModelTrainer
 from .lcrec_config import LCRecTrainingConfig
-from .row_trainer import RowTrainerMixin
+from .training_dropout import add_training_dropout
 
 
-def add_training_dropout(model: PreTrainedModel, embedding: float, residual: float) -> list:
-    """Dropout on input embeddings and on the residual branches of a stock decoder, by forward hooks.
-
-    Most current architectures have no such dropout of their own; small models trained from scratch need it. The hooks
-    act in training mode only and are not part of the saved model.
-
-    Returns:
-        the hook handles, for removal.
-
-    Raises:
-        ValueError: ``residual`` is set and the model has no layers with ``self_attn.o_proj`` and ``mlp.down_proj``.
-    """
-
-    def hook(probability: float):
-        def drop(module, inputs, output):
-            return nn.functional.dropout(output, probability) if module.training else output
-
-        return drop
-
-    handles = []
-    if embedding > 0:
-        handles.append(model.get_input_embeddings().register_forward_hook(hook(embedding)))
-    if residual > 0:
-        branches = [m for name, m in model.named_modules() if name.endswith(("self_attn.o_proj", "mlp.down_proj"))]
-        if not branches:
-            raise ValueError(f"residual_dropout is not available for {type(model).__name__}; set it to 0")
-        handles += [branch.register_forward_hook(hook(residual)) for branch in branches]
-    return handles
-
-
-class LCRecTrainer(RowTrainerMixin, SFTTrainer):
+class LCRecTrainer(LanguageModelTrainer):
     """Alignment tuning of LC-Rec (arXiv 2311.09049, section 3.3).
 
     Args:
@@ -96,11 +62,6 @@ class LCRecTrainer(RowTrainerMixin, SFTTrainer):
         add_index_loss(stock, IndexLoss(level_token_ids, args.index_loss, softcap))
         add_training_dropout(stock, args.embedding_dropout, args.residual_dropout)
 
-    def _is_peft(self) -> bool:
-        from peft import PeftModel
-
-        return isinstance(self.accelerator.unwrap_model(self.model), PeftModel)
-
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Mean cross-entropy per labelled token of the whole (accumulated, distributed) batch."""
         if return_outputs:
@@ -125,25 +86,4 @@ class LCRecTrainer(RowTrainerMixin, SFTTrainer):
             self._metrics[mode]["code_accuracy"].append(correct / index_count)
         if text_count:
             self._metrics[mode]["text_loss"].append(text_sum / text_count)
-        if mode == "train":
-            self._total_train_tokens += tokens * self.accelerator.num_processes
-        self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
-
-    def _whole_model(self):
-        # Gathers ZeRO-3's shards. Before the first step there is no wrapped model yet.
-        return unwrap_model_for_generation(self.model_wrapped, self.accelerator)
-
-    def save_whole_model(self, folder: str) -> None:
-        """Save a checkpoint that stock classes load: adapters merged, shards gathered, no pickled arguments.
-
-        Called on all processes, at the end: adapters are gone from the model afterwards.
-        """
-        if self._is_peft():
-            with self._whole_model() as model:
-                if self.args.should_save:
-                    model.merge_and_unload().save_pretrained(folder)
-        else:
-            self.save_model(folder)
-        if self.args.should_save:
-            # Trainer pickles its arguments beside every model; a published folder holds safetensors and JSON only.
-            (Path(folder) / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+        self._log_tokens(mode, tokens)

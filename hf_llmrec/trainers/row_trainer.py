@@ -21,6 +21,9 @@ class RowTrainerMixin:
     ``args`` needs ``tokens_per_batch``.
     """
 
+    # Whether the batches of one optimizer step are neighbours in length, see `LengthGroupedBatchSampler`.
+    _group_steps = False
+
     def _use_rows(
         self,
         rows: Rows,
@@ -52,6 +55,7 @@ class RowTrainerMixin:
             tokens_per_batch=args.tokens_per_batch,
             seed=args.data_seed if args.data_seed is not None else args.seed,
             num_processes=args.world_size,
+            group=args.world_size * args.gradient_accumulation_steps if self._group_steps else 1,
             on_epoch=self._train_transform.set_epoch,
         )
         loader = DataLoader(

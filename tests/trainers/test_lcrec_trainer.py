@@ -10,7 +10,8 @@ from hf_llmrec.models.lcrec.index_embeddings import initialize_index_embeddings
 from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
 from hf_llmrec.prompts.lcrec_tasks import LCRecTaskRows, SequenceTargetRows
 from hf_llmrec.trainers.lcrec_config import LCRecTrainingConfig
-from hf_llmrec.trainers.lcrec_trainer import LCRecTrainer, add_training_dropout
+from hf_llmrec.trainers.lcrec_trainer import LCRecTrainer
+from hf_llmrec.trainers.training_dropout import add_training_dropout
 
 
 def config(folder, **changes):

@@ -1,0 +1,212 @@
+"""What GAL-Rec is built of: a backbone, and external embeddings of text and of a collaborative teacher."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from peft import LoraConfig
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from trl import ModelConfig, get_peft_config, get_quantization_config
+
+from ..data.embedding_files import load_item_embeddings
+from ..data.interactions import RecDataset
+from ..data.splits import RecSplit
+from ..indexing.text_embeddings import embed_items, item_texts
+from ..models.galrec.configuration_galrec import GALRecConfig
+from ..models.galrec.modeling_galrec import GALRecForCausalLM
+from ..models.lcrec.backbones import build_backbone
+from ..models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+from ..prompts.training_text import corpus_texts
+from ..trainers.galrec_config import GALRecTrainingConfig
+from .backbone_check import check_backbone
+from .options import DatasetArguments
+
+logger = logging.getLogger("hf_llmrec")
+EXTERNAL = {"text": ("text",), "collaborative": ("collaborative",), "both": ("text", "collaborative")}
+# Layers of our own, which adapters do not cover: they are trained whole.
+OWN_LAYERS = ("item_mapping", "user_mapping", "item_residual", "special_embeddings", "entity_scale", "item_scorer")
+# Above it, softmax over the whole catalogue at every position costs more than the model.
+_FULL_SOFTMAX_ITEMS = 5000
+# Environment of a process group, which the teacher's own process must not join.
+_GROUP = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "GROUP_", "ROLE_", "ACCELERATE_", "TORCHELASTIC_", "OMP_NUM_")
+
+
+@dataclass
+class GALRecArguments(DatasetArguments):
+    """What to train on, and what to train.
+
+    Args:
+        external: kinds of external embeddings: ``text``, ``collaborative`` or ``both``.
+        external_embeddings: safetensors file with ``item_embeddings`` of a classical recommender. Without it, SASRec is
+            trained first, in ``--output_dir``/teacher.
+        text_embeddings: safetensors file with ``item_embeddings`` of texts; or
+        text_encoder: ``tfidf``, a sentence-transformers model or a language model to make them with.
+        backbone: ``tiny`` or ``small``, trained from scratch where no ``--model_name_or_path`` is given.
+        architecture: of the backbone, ``llama`` or ``qwen3``.
+        backbone_overrides: config fields of the backbone, as JSON.
+        corpus_vocab_size: text vocabulary of the tokenizer that is trained with a backbone.
+        model_options: fields of `GALRecConfig`, as JSON.
+        include_graph: publish the interaction graph with the model (rows, no user ids), so that it reads neighbours
+            where it is served.
+        resume: continue from the last checkpoint in ``--output_dir``, if there is one.
+    """
+
+    external: str = field(default="both", metadata={"help": "`text`, `collaborative` or `both`"})
+    external_embeddings: str | None = field(
+        default=None,
+        metadata={"help": "safetensors file of a classical recommender (default: SASRec is trained first)"},
+    )
+    text_embeddings: str | None = field(default=None, metadata={"help": "safetensors file of text embeddings"})
+    text_encoder: str = field(default="tfidf", metadata={"help": "`tfidf`, or the model that embeds texts"})
+    backbone: str = field(default="tiny", metadata={"help": "`tiny` or `small`, without --model_name_or_path"})
+    architecture: str = field(default="llama", metadata={"help": "of the backbone: `llama` or `qwen3`"})
+    backbone_overrides: dict[str, Any] | str | None = field(
+        default_factory=dict, metadata={"help": "config fields of the backbone, as JSON"}
+    )
+    corpus_vocab_size: int = field(default=4000, metadata={"help": "text vocabulary trained with a backbone"})
+    model_options: dict[str, Any] | str | None = field(
+        default_factory=dict, metadata={"help": "fields of the model's configuration, as JSON"}
+    )
+    include_graph: bool = field(default=False, metadata={"help": "publish the interaction graph with the model"})
+    resume: bool = field(default=False, metadata={"help": "continue from the last checkpoint in --output_dir"})
+
+    def __post_init__(self):
+        if self.external not in EXTERNAL:
+            raise ValueError(f"--external must be one of {sorted(EXTERNAL)}, got {self.external!r}")
+        if self.external_embeddings and self.external == "text":
+            raise ValueError("--external_embeddings are of a classical recommender, which --external text leaves out")
+        for name in ("backbone_overrides", "model_options"):
+            value = getattr(self, name)
+            setattr(self, name, json.loads(value) if isinstance(value, str) else value or {})
+        unknown = sorted(set(self.model_options) - set(GALRecConfig().to_dict()))
+        if unknown:
+            raise ValueError(f"--model_options: GALRecConfig has no {unknown}")
+
+
+def external_item_vectors(arguments: GALRecArguments, dataset: RecDataset, output_dir: str) -> dict[str, torch.Tensor]:
+    """External embeddings of the items, per kind float (num_items, size)."""
+    vectors = {}
+    if "text" in EXTERNAL[arguments.external]:
+        if arguments.text_embeddings:
+            vectors["text"] = load_item_embeddings(arguments.text_embeddings, dataset)
+        else:
+            vectors["text"] = embed_items(item_texts(dataset), arguments.text_encoder)
+    if "collaborative" in EXTERNAL[arguments.external]:
+        file = arguments.external_embeddings or train_teacher(arguments, dataset, Path(output_dir) / "teacher")
+        vectors["collaborative"] = load_item_embeddings(file, dataset)
+    return {kind: torch.as_tensor(value) for kind, value in vectors.items()}
+
+
+def train_teacher(arguments: GALRecArguments, dataset: RecDataset, folder: Path) -> Path:
+    """Train SASRec in a process of its own; returns the file of its embeddings.
+
+    The first process trains while the others wait, for as long as it takes. With ``--resume`` an earlier teacher of the
+    same data is used again.
+
+    Raises:
+        RuntimeError: its training failed.
+    """
+    file, state = folder / "embeddings.safetensors", PartialState()
+    done = folder / f".done-{os.environ.get('MASTER_PORT', '0')}"
+    if state.is_main_process:
+        if file.exists() and arguments.resume:
+            load_item_embeddings(file, dataset)
+        else:
+            logger.info("no --external_embeddings: SASRec is trained first, in %s", folder)
+            options = {"dataset": arguments.dataset, "k_core": arguments.k_core, "protocol": arguments.protocol}
+            options |= {"model": "sasrec", "output_dir": folder, "export_embeddings": file, "resume": arguments.resume}
+            if arguments.cpu_threads is not None:
+                options["cpu_threads"] = arguments.cpu_threads
+            command = [sys.executable, "-m", "hf_llmrec.cli", "train-baseline", "--disable_tqdm", "True"]
+            command += [word for name, value in options.items() for word in (f"--{name}", str(value))]
+            command += ["--report_to", "none"] + ([] if torch.cuda.is_available() else ["--use_cpu", "True"])
+            environment = {name: value for name, value in os.environ.items() if not name.startswith(_GROUP)}
+            finished = subprocess.run(command, env=environment)
+            done.parent.mkdir(parents=True, exist_ok=True)
+            done.write_text(str(finished.returncode))
+            if finished.returncode:
+                raise RuntimeError(f"training SASRec, the teacher, ended with {finished.returncode}; see its log above")
+        done.write_text("0")
+    else:
+        # No barrier of the process group: it would give up after half an hour.
+        while not done.exists():
+            time.sleep(0.5)
+        if done.read_text() not in ("", "0"):
+            raise RuntimeError("training SASRec, the teacher, failed in the first process")
+    state.wait_for_everyone()
+    if state.is_main_process:
+        done.unlink()
+    return file
+
+
+def build_model(
+    arguments: GALRecArguments,
+    model_config: ModelConfig,
+    training: GALRecTrainingConfig,
+    dataset: RecDataset,
+    split: RecSplit,
+    vectors: dict[str, torch.Tensor],
+) -> tuple[GALRecForCausalLM, PreTrainedTokenizerBase]:
+    """(model with its item vectors, tokenizer of its backbone)."""
+    if model_config.model_name_or_path:
+        name = model_config.model_name_or_path
+        source = {"revision": model_config.model_revision, "trust_remote_code": training.trust_remote_code}
+        tokenizer = AutoTokenizer.from_pretrained(name, **source)
+        quantization = get_quantization_config(model_config)
+        if quantization is not None:
+            # Quantised weights cannot be moved afterwards: each process loads onto its own device.
+            source |= {"quantization_config": quantization, "device_map": {"": PartialState().device}}
+        backbone = AutoModelForCausalLM.from_pretrained(
+            name, dtype=model_config.dtype or "auto", attn_implementation=model_config.attn_implementation, **source
+        )
+        check_backbone(backbone, name, training.max_length)
+    else:
+        tokenizer = train_corpus_tokenizer(corpus_texts(dataset, split), vocab_size=arguments.corpus_vocab_size)
+        backbone = build_backbone(
+            arguments.backbone,
+            tokenizer,
+            architecture=arguments.architecture,
+            max_length=training.max_length,
+            overrides=arguments.backbone_overrides,
+        )
+    fields = {
+        "num_items": dataset.num_items,
+        "external_sizes": {kind: int(value.shape[1]) for kind, value in vectors.items()},
+        "entity_scale": _embedding_norm(backbone) / len(vectors) ** 0.5,
+        "rec_loss": "full_softmax" if dataset.num_items <= _FULL_SOFTMAX_ITEMS else "sampled_softmax",
+        **arguments.model_options,
+    }
+    model = GALRecForCausalLM.from_backbone(backbone, **fields)
+    model.model.set_item_vectors(vectors)
+    return model, tokenizer
+
+
+def _embedding_norm(backbone: PreTrainedModel) -> float:
+    """Mean length of the backbone's input embeddings: what entity tokens should be like to it."""
+    weight = backbone.get_input_embeddings().weight
+    return float(weight.detach()[:4096].float().norm(dim=-1).mean()) or 1.0
+
+
+def peft_config(model_config: ModelConfig, model: GALRecForCausalLM) -> LoraConfig | None:
+    """LoRA options: adapters in the language model, our own layers trained whole."""
+    config = get_peft_config(model_config)
+    if config is None:
+        return None
+    if model_config.lora_target_modules is None:
+        inside = model.model.language_model.named_modules()
+        names = sorted({name.rpartition(".")[2] for name, module in inside if isinstance(module, nn.Linear)})
+        config.target_modules = rf".*\.language_model\..*\.({'|'.join(names)})"
+    own = [name for name in OWN_LAYERS if getattr(model.model, name) is not None]
+    config.modules_to_save = [*(config.modules_to_save or []), *own, "projection"]
+    return config

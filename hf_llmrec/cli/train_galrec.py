@@ -1,0 +1,111 @@
+"""``train-galrec``: train GAL-Rec on a stock or pretrained causal LM."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from transformers import set_seed
+from trl import ModelConfig, TrlParser
+
+from ..data.graph import InteractionGraph
+from ..data.graph_files import save_graph
+from ..evaluation.evaluator import evaluate_ranker
+from ..prompts.galrec_examples import GALRecCaseRows, GALRecExamples
+from ..prompts.galrec_prompt import GALRecLayout
+from ..rankers.galrec import GALRecRanker
+from ..trainers.checkpoints import last_complete_checkpoint
+from ..trainers.galrec_config import GALRecTrainingConfig
+from ..trainers.galrec_trainer import GALRecTrainer
+from .galrec_model import GALRecArguments, build_model, external_item_vectors, peft_config
+from .options import end_processes, start_run
+from .results import changed_options
+from .saving import finish_run, save_recommender
+
+logger = logging.getLogger("hf_llmrec")
+
+
+def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config: ModelConfig) -> dict[str, float]:
+    """Train and save; returns the validation metrics of the saved model."""
+    began = time.perf_counter()
+    set_seed(training.seed)  # before the backbone and the adapters are drawn; the trainer seeds only what follows it
+    dataset, split = arguments.load()
+    # Trainer's own push would upload checkpoints and half of the folder: the whole goes up once, at the end.
+    push, training.push_to_hub = training.push_to_hub, False
+    vectors = external_item_vectors(arguments, dataset, training.output_dir)
+    model, tokenizer = build_model(arguments, model_config, training, dataset, split, vectors)
+    graph = InteractionGraph.from_split(split, dataset.num_items)
+    prompt = training.prompt()
+    layout = GALRecLayout(prompt, model.config, tokenizer, dataset.titles)
+    # Sets the vectors of the graph's users, too, which training needs.
+    ranker = GALRecRanker(model, layout, dataset.item_ids)
+    ranker.attach_graph(graph, dataset.user_ids)
+    rows = GALRecExamples(
+        split,
+        graph,
+        layout,
+        pairs=training.has_graph_losses or training.lm_loss_weight > 0,
+        audience_size=training.audience_size,
+        latest_share=training.latest_share,
+        item_dropout=training.item_dropout,
+        neighbor_dropout=training.neighbor_dropout,
+        seed=training.seed,
+    )
+    logger.info("%d training examples per epoch; %s", len(rows), prompt)
+    cases = split.validation.sample(training.eval_users, seed=0) if training.eval_users else split.validation
+
+    def ranking_metrics(current_model) -> dict[str, float]:
+        whole = current_model.get_base_model() if isinstance(current_model, PeftModel) else current_model
+        ranker.model = whole.base_model
+        return evaluate_ranker(ranker, cases, dataset.item_ids, user_ids=dataset.user_ids).metrics
+
+    trainer = GALRecTrainer(
+        model,
+        training,
+        rows=rows,
+        processing_class=tokenizer,
+        eval_rows=GALRecCaseRows(cases, graph, layout),
+        ranking_metrics=ranking_metrics,
+        peft_config=peft_config(model_config, model),
+    )
+    checkpoint = last_complete_checkpoint(training.output_dir, training.world_size) if arguments.resume else None
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    metrics = trainer.rank()
+
+    def save_model(folder: Path) -> None:
+        trainer.save_whole_model(str(folder))
+        if training.should_save:
+            tokenizer.save_pretrained(folder)
+            if arguments.include_graph:
+                save_graph(folder, graph)
+
+    settings: dict[str, Any] = {
+        "prompt": prompt.to_dict(),
+        "graph": arguments.include_graph,
+        "data": arguments.data_facts(dataset),
+    }
+    save_recommender(training.output_dir, "galrec", dataset, settings, save_model, is_writer=training.should_save)
+    report = {
+        "train": result.metrics,
+        "config": {
+            **changed_options(arguments, GALRecArguments(dataset="")),
+            **changed_options(training, GALRecTrainingConfig(output_dir=training.output_dir)),
+            **changed_options(model_config, ModelConfig()),
+        },
+        "log": trainer.state.log_history,
+    }
+    finish_run(training, push, metrics, began, report)
+    return metrics
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = TrlParser((GALRecArguments, GALRecTrainingConfig, ModelConfig))
+    arguments, training, model_config = parser.parse_args_and_config(sys.argv[1:] if argv is None else argv)
+    start_run(arguments)
+    run(arguments, training, model_config)
+    end_processes()
+    return 0

@@ -1,0 +1,170 @@
+"""The graph-aware contrastive losses of GAL-Rec: read-outs of users and items drawn together across hops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .info_nce import alignment, info_nce, uniformity
+from .momentum_queue import MomentumQueue, contained
+
+# Which read-outs make a positive pair; the digit is the number of hops that a read-out has seen.
+ALIGNMENTS: dict[str, tuple[str, str]] = {
+    "user_to_user": ("user_0", "user_2"),
+    "user_to_item": ("user_0", "item_0"),
+    "history_to_item": ("user_1", "item_0"),
+    "neighborhood": ("user_2", "item_1"),
+}
+# Uniformity looks at all pairs of so many vectors at most.
+_MOST_VECTORS = 512
+
+
+@dataclass
+class PairBatch:
+    """Who the pairs of a batch are, and what is no negative for them. n pairs; id lists are padded with -1.
+
+    Attributes:
+        users, items: int64 (n,).
+        known_items: int64 (n, a), items that each user is joined to. known_users: int64 (n, b), the user itself and its
+            neighbours.
+        item_known_users: int64 (n, c), users that each item is joined to.
+        has_pair: bool (n,), whether the pair may be trained on. has_audience: bool (n,), whether item_1 saw users.
+    """
+
+    users: torch.Tensor
+    items: torch.Tensor
+    known_items: torch.Tensor
+    known_users: torch.Tensor
+    item_known_users: torch.Tensor
+    has_pair: torch.Tensor
+    has_audience: torch.Tensor
+
+    def ids(self, kind: str) -> torch.Tensor:
+        """int64 (n,), the entities of a kind of read-out, -1 where it must not become a key."""
+        if kind.startswith("user"):
+            return self.users
+        return self.items if kind == "item_0" else self.items.masked_fill(~self.has_audience, -1)
+
+    def known(self, query: str, key: str) -> torch.Tensor:
+        """int64 (n, k), entities of ``key``'s side that are no negatives of ``query``'s."""
+        if query.startswith("user"):
+            return self.known_users if key.startswith("user") else self.known_items
+        if key.startswith("item"):
+            raise ValueError(f"no alignment joins {query} and {key}")
+        return self.item_known_users
+
+    def valid(self, *kinds: str) -> torch.Tensor:
+        """bool (n,), pairs that a loss between these kinds may use."""
+        if not any(kind.startswith("item") for kind in kinds):
+            return torch.ones_like(self.has_pair)
+        return self.has_pair & self.has_audience if "item_1" in kinds else self.has_pair
+
+
+class GraphAlignment(nn.Module):
+    """Weighted sum of InfoNCE losses between read-outs, with keys of a momentum encoder in one queue per kind.
+
+    Args:
+        weights: of the losses, by name in `ALIGNMENTS`; those without a positive weight are not computed.
+        dim: width of the projected read-outs.
+        queue_lengths: of the queues of ``user`` and ``item`` keys; 0: no queue, negatives are the batch's other keys.
+        temperature: of InfoNCE.
+        symmetric: let each side of a pair be the query once, so that both sides get gradients.
+
+    A queue is filled after the loss: a query never meets its own key in it.
+
+    Raises:
+        ValueError: an unknown loss, a negative weight, or no loss at all.
+
+    Example:
+        ```python
+        losses = GraphAlignment({"history_to_item": 0.1}, dim=128, queue_lengths={"user": 0, "item": 4096})
+        loss, logs = losses(queries, keys, pairs)   # read-outs by kind, float (n, 128)
+        ```
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        dim: int,
+        *,
+        queue_lengths: Mapping[str, int],
+        temperature: float = 0.07,
+        symmetric: bool = True,
+    ):
+        super().__init__()
+        unknown = sorted(set(weights) - set(ALIGNMENTS))
+        if unknown or any(weight < 0 for weight in weights.values()):
+            raise ValueError(f"loss_weights must be non-negative numbers for {sorted(ALIGNMENTS)}, got {dict(weights)}")
+        self.weights = {name: float(weights[name]) for name in ALIGNMENTS if weights.get(name, 0) > 0}
+        if not self.weights:
+            raise ValueError("loss_weights: no loss has a positive weight")
+        self.temperature, self.symmetric = temperature, symmetric
+        pairs = [ALIGNMENTS[name] for name in self.weights]
+        self.query_kinds = _in_order([a for a, _ in pairs] + ([b for _, b in pairs] if symmetric else []))
+        self.key_kinds = _in_order([b for _, b in pairs] + ([a for a, _ in pairs] if symmetric else []))
+        lengths = {kind: queue_lengths[kind.split("_")[0]] for kind in self.key_kinds}
+        self.queues = nn.ModuleDict(
+            {kind: MomentumQueue(length, dim) for kind, length in lengths.items() if length > 0}
+        )
+
+    def forward(
+        self,
+        queries: Mapping[str, torch.Tensor],
+        keys: Mapping[str, torch.Tensor],
+        pairs: PairBatch,
+        gather: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """The weighted loss float (), and what is logged; then the keys are enqueued.
+
+        Args:
+            queries: per kind of `query_kinds` float (n, dim), with gradient.
+            keys: per kind of `key_kinds` float (n, dim), of the momentum encoder.
+            pairs: whose they are.
+            gather: concatenates a tensor over processes, rows of the first process first. Averaged over processes, the
+                loss is the mean over the pairs of all of them.
+        """
+        keys = {kind: keys[kind].detach().float() for kind in self.key_kinds}
+        everyone = {kind: (gather(keys[kind]), gather(pairs.ids(kind))) for kind in self.key_kinds}
+        everyone = {kind: (vectors[ids >= 0], ids[ids >= 0]) for kind, (vectors, ids) in everyone.items()}
+        logs: dict[str, float] = {}
+        total = torch.zeros((), device=pairs.users.device)
+        for name, weight in self.weights.items():
+            first, second = ALIGNMENTS[name]
+            directions = [(first, second), (second, first)] if self.symmetric else [(first, second)]
+            losses = [self._direction(name, *way, queries, keys, everyone, pairs, gather, logs) for way in directions]
+            total = total + weight * torch.stack(losses).mean()
+            logs[f"{name}_loss"] = float(torch.stack(losses).detach().mean())
+        with torch.no_grad():
+            for kind in self.query_kinds:
+                logs[f"{kind}_uniformity"] = float(uniformity(queries[kind][:_MOST_VECTORS].detach()))
+            for kind, queue in self.queues.items():
+                queue.enqueue(*everyone[kind])
+                logs[f"{kind}_queue_fill"], logs[f"{kind}_queue_age"] = queue.fill, queue.age
+        return total, logs
+
+    def _direction(self, name, query, key, queries, keys, everyone, pairs, gather, logs) -> torch.Tensor:
+        valid = pairs.valid(query, key)
+        known = pairs.known(query, key)[valid]
+        asked, positives = queries[query][valid], keys[key][valid]
+        if key in self.queues:
+            negatives, barred = self.queues[key].keys.clone(), self.queues[key].barred(known)
+        else:
+            negatives, ids = everyone[key]
+            barred = contained(ids, known)
+        found = info_nce(asked, positives, negatives, temperature=self.temperature, barred=barred)
+        # Means over all processes' pairs, of which each may have a different number.
+        counts = gather(valid.sum().view(1))
+        share = valid.sum() * len(counts) / counts.sum().clamp_min(1)
+        if query == ALIGNMENTS[name][0]:
+            logs[f"{name}_positive"] = float(found.positive_similarity)
+            logs[f"{name}_negative"] = float(found.negative_similarity)
+            if len(asked):
+                logs[f"{name}_alignment"] = float(alignment(asked.detach(), positives))
+        return found.loss * share
+
+
+def _in_order(kinds: list[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(kinds), reverse=True))

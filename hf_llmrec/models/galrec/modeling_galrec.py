@@ -1,0 +1,341 @@
+"""GAL-Rec: a stock causal language model that reads users and items as tokens (arXiv 2406.13235).
+
+The paper leaves the architecture's details open; docs/galrec.md of hf_llmrec lists what was chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoModel, GenerationMixin, PreTrainedModel, initialization
+from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.utils import ModelOutput
+
+from .configuration_galrec import SPECIAL_TOKENS, GALRecConfig
+from .entity_layers import EntityScale, ItemScorer, MappingLayers, ProjectionHead
+from .next_item_loss import NextItemLoss, history_items
+
+
+@dataclass
+class GALRecOutput(ModelOutput):
+    """Output of [`GALRecForCausalLM`].
+
+    Args:
+        loss: float (), L_rec; ``None`` without labels.
+        rec_losses: float (n,), its part of every labelled position. at_rec: bool (n,), which of them stand at `[REC]`.
+        text_loss: float (), mean cross-entropy of the vocabulary; ``None`` without text labels.
+        representations: float (batch, len(SPECIAL_TOKENS), projection_size), projected read-outs; zero where a sequence
+            does not have one. ``None`` unless asked for.
+        logits: float (batch, kept, vocab_size), of the next text token; ``None`` with labels or ``representations``.
+        last_hidden_state: float (batch, length, hidden_size).
+        past_key_values: the cache, where one is used.
+    """
+
+    loss: torch.FloatTensor | None = None
+    rec_losses: torch.FloatTensor | None = None
+    at_rec: torch.BoolTensor | None = None
+    text_loss: torch.FloatTensor | None = None
+    representations: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    last_hidden_state: torch.FloatTensor | None = None
+    past_key_values: object | None = None
+
+
+class GALRecPreTrainedModel(PreTrainedModel):
+    config_class = GALRecConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        std = getattr(self.config.get_text_config(), "initializer_range", 0.02)
+        if isinstance(module, MappingLayers):
+            for skip in module.skip:
+                initialization.orthogonal_(skip.weight)
+        elif isinstance(module, EntityScale):
+            initialization.constant_(module.factor, float(self.config.entity_scale))
+        elif isinstance(module, ItemScorer):
+            if module.repeat_bias is not None:
+                initialization.zeros_(module.repeat_bias)
+        elif isinstance(module, (nn.Linear, nn.Embedding)):
+            initialization.normal_(module.weight, std=std)
+            if getattr(module, "bias", None) is not None:
+                initialization.zeros_(module.bias)
+        if isinstance(module, GALRecModel):
+            initialization.zeros_(module.item_external)
+            initialization.zeros_(module.user_external)
+            if module.item_residual is not None:
+                initialization.zeros_(module.item_residual.weight)
+
+
+class GALRecModel(GALRecPreTrainedModel):
+    """The backbone with entity tokens.
+
+    Token ids: below ``config.vocab_size`` text; then `SPECIAL_TOKENS`, then items by row, then the users of a graph by
+    row. Entities are no vocabulary rows: their input embeddings are mapped external embeddings. Sequences are padded on
+    the right with any id: under causal attention nothing sees the padding, so no attention mask is needed.
+
+    Example:
+
+    ```python
+    >>> model = GALRecModel.from_pretrained("org/galrec-beauty")
+    >>> scores = model.score_prompts(input_ids, user_items)   # float (batch, num_items)
+    ```
+    """
+
+    def __init__(self, config: GALRecConfig):
+        super().__init__(config)
+        self.language_model = AutoModel.from_config(config.text_config)
+        # External embeddings side by side. Those of users belong to a graph and are never saved with the model.
+        self.register_buffer("item_external", torch.zeros(config.num_items, config.external_size))
+        self.register_buffer("user_external", torch.zeros(0, config.external_size), persistent=False)
+        self.item_mapping, self.user_mapping = MappingLayers(config), MappingLayers(config)
+        self.item_residual = nn.Embedding(config.num_items, config.hidden_size) if config.item_residual else None
+        self.special_embeddings = nn.Embedding(len(SPECIAL_TOKENS), config.hidden_size)
+        self.entity_scale = EntityScale(config)
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.item_scorer = ItemScorer(config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    @torch.no_grad()
+    def set_item_vectors(self, vectors: dict[str, torch.Tensor]) -> None:
+        """Set the external embeddings of items: per kind of ``config.external_sizes`` float (num_items, size).
+
+        Rows are brought to unit length; a row of zeros is an item about which nothing is known.
+
+        Raises:
+            ValueError: kinds or shapes that differ from the configuration's.
+        """
+        expected = {kind: (self.config.num_items, size) for kind, size in self.config.external_sizes.items()}
+        found = {kind: tuple(value.shape) for kind, value in vectors.items()}
+        if found != expected:
+            raise ValueError(f"external embeddings of items must be {expected}, got {found}")
+        parts = [F.normalize(torch.as_tensor(vectors[kind]).float(), dim=-1) for kind in expected]
+        self.item_external.copy_(torch.cat(parts, dim=-1))
+
+    @torch.no_grad()
+    def set_user_vectors(self, vectors: torch.Tensor) -> None:
+        """Set the external embeddings of a graph's users, float (num_users, external_size), see `mean_external`."""
+        if vectors.dim() != 2 or vectors.shape[1] != self.config.external_size:
+            raise ValueError(f"user vectors must be (users, {self.config.external_size}), got {tuple(vectors.shape)}")
+        self.user_external = vectors.to(self.item_external)
+
+    def mean_external(self, items: torch.Tensor, offsets: torch.Tensor | None = None) -> torch.Tensor:
+        """What users are known by: the mean external embedding of their items, per kind of unit length.
+
+        Args:
+            items: int64 (n, k) rows, padded with -1; or the items of all users in one (m,), with
+            offsets: int64 (n,), where those of each user begin.
+
+        Returns:
+            float (n, external_size), zeros for users without items.
+        """
+        known = (items >= 0).to(self.item_external.dtype)
+        # A weighted bag: gathering (n, k, external_size) first would be most of a step's memory.
+        total = F.embedding_bag(items.clamp_min(0), self.item_external, offsets, per_sample_weights=known, mode="sum")
+        parts = total.split(tuple(self.config.external_sizes.values()), dim=-1)
+        return torch.cat([F.normalize(part, dim=-1) for part in parts], dim=-1)
+
+    def item_vectors(self, item_rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Items in the language model's space, float (m, hidden_size): of rows int64 (m,), or of all."""
+        if item_rows is None:
+            item_rows = torch.arange(self.config.num_items, device=self.item_external.device)
+        vectors = self.item_mapping(self.item_external[item_rows])
+        return vectors if self.item_residual is None else vectors + self.item_residual(item_rows)
+
+    def embed(self, input_ids: torch.Tensor, user_items: torch.Tensor | None = None) -> torch.Tensor:
+        """Input embeddings float (batch, length, hidden_size); see `forward`."""
+        config, ids = self.config, input_ids.reshape(-1)
+        text = self.get_input_embeddings()(ids.masked_fill(ids >= config.vocab_size, 0))
+        first_special, own = config.vocab_size, config.special_token_ids["USER"]
+        kinds = (
+            (ids >= first_special) & (ids < own),
+            (ids >= config.first_item_id) & (ids < config.first_user_id),
+            ids >= config.first_user_id,
+            ids == own,
+        )
+        special, items, users, owners = (kind.nonzero().squeeze(1) for kind in kinds)
+        if len(users) and not len(self.user_external):
+            raise ValueError("the sequence has users of a graph: give their embeddings with set_user_vectors first")
+        if len(owners) and user_items is None:
+            raise ValueError("the sequence has the token of its own user: give the user's items as user_items")
+        # All layers run even for no tokens: DistributedDataParallel waits for the gradient of every parameter.
+        rows, place = torch.unique(ids[items] - config.first_item_id, return_inverse=True)
+        external = self.user_external[ids[users] - config.first_user_id]
+        if len(owners):
+            external = torch.cat([external, self.mean_external(user_items[owners // input_ids.shape[1]])])
+        vectors = torch.cat([F.embedding(place, self.item_vectors(rows)), self.user_mapping(external)])
+        vectors = torch.cat([self.entity_scale(vectors), self.special_embeddings(ids[special] - first_special)])
+        places = torch.cat([items, users, owners, special])
+        embedded = text.index_copy(0, places, vectors.to(text.dtype)).view(*input_ids.shape, -1)
+        return self.embedding_dropout(embedded)
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values=None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        user_items: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        **kwargs,
+    ) -> BaseModelOutputWithPast:
+        """The backbone's output.
+
+        Args:
+            input_ids: int64 (batch, length), see the class.
+            user_items: int64 (batch, k), padded with -1: the items by whose mean the own user of each sequence, token
+                ``USER``, is known.
+            others: as in the backbone.
+        """
+        if inputs_embeds is None:
+            inputs_embeds = self.embed(input_ids, user_items)
+        return self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=bool(use_cache),
+            **kwargs,
+        )
+
+    def readout_states(self, input_ids: torch.Tensor, hidden: torch.Tensor, name: str) -> torch.Tensor:
+        """State at the token ``name`` of each sequence, float (batch, hidden_size); zero where there is none."""
+        found = input_ids == self.config.special_token_ids[name]
+        place = found.int().argmax(dim=1)
+        return hidden[torch.arange(len(hidden), device=hidden.device), place] * found.any(1, keepdim=True)
+
+    def score_prompts(
+        self,
+        input_ids: torch.LongTensor,
+        user_items: torch.LongTensor,
+        attention_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Scores of the whole catalogue at `[REC]`, float32 (batch, num_items), in one pass; see `forward`."""
+        hidden = self(input_ids, attention_mask=attention_mask, user_items=user_items).last_hidden_state
+        items, _ = history_items(input_ids, self.config)
+        history = torch.zeros(len(items), self.config.num_items + 1, dtype=torch.bool, device=items.device)
+        history = history.scatter_(1, items, True)[:, :-1]
+        return self.item_scorer(self.readout_states(input_ids, hidden, "REC"), self.item_vectors(), history)
+
+
+class GALRecForCausalLM(GALRecPreTrainedModel, GenerationMixin):
+    """GAL-Rec with what training adds: L_rec, the projection head of the contrastive losses, and the text head."""
+
+    def __init__(self, config: GALRecConfig):
+        super().__init__(config)
+        self.model = GALRecModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.projection = ProjectionHead(config)
+        if config.tie_word_embeddings:
+            table = self.model.get_input_embeddings()
+            name = next(name for name, module in self.named_modules() if module is table)
+            self._tied_weights_keys = {"lm_head.weight": f"{name}.weight"}
+        self.post_init()
+
+    @classmethod
+    def from_backbone(cls, backbone: PreTrainedModel, **fields) -> GALRecForCausalLM:
+        """Build around a causal language model, whose modules are taken over, not copied.
+
+        Args:
+            backbone: any stock ``...ForCausalLM``. fields: of `GALRecConfig`, but ``text_config``.
+
+        Raises:
+            ValueError: a backbone without a plain linear head as wide as its states.
+        """
+        head = backbone.get_output_embeddings()
+        config = GALRecConfig(text_config=backbone.config.get_text_config(), **fields)
+        shape = (config.vocab_size, config.hidden_size)
+        if not isinstance(head, nn.Linear) or head.bias is not None or tuple(head.weight.shape) != shape:
+            raise ValueError(f"{type(backbone).__name__}: the backbone needs a linear head {shape} without bias")
+        model = cls(config).to(dtype=backbone.dtype, device=backbone.device)
+        model.model.language_model = backbone.base_model
+        model.lm_head = head
+        model.tie_weights()
+        return model
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        self.lm_head = value
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values=None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        user_items: torch.LongTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        text_labels: torch.LongTensor | None = None,
+        output_representations: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
+        return_dict: bool | None = None,
+        **kwargs,
+    ) -> GALRecOutput | tuple:
+        """L_rec with labels; read-outs where asked for; logits of text otherwise.
+
+        Args:
+            input_ids, user_items: see [`GALRecModel.forward`].
+            labels: int64 (batch, length), the item row that follows a position, -100 where there is none.
+            text_labels: int64 (batch, length), the text token that stands at a position, -100 where it is not to be
+                predicted (by the position before it).
+            output_representations: project the read-outs.
+            num_items_in_batch: divide L_rec by so many targets (of an accumulated, distributed batch) instead of by
+                those of this one.
+            logits_to_keep: of the last so many positions (0: all).
+        """
+        outputs = self.model(
+            input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            user_items=user_items,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        hidden = outputs.last_hidden_state
+        result = GALRecOutput(last_hidden_state=hidden, past_key_values=outputs.get("past_key_values"))
+        if labels is not None:
+            sampled = self.config.rec_loss == "sampled_softmax" and self.training
+            compute = NextItemLoss(self.config, self.model.item_scorer, self.model.item_vectors)
+            result.rec_losses, result.at_rec = compute(input_ids, hidden, labels, sampled)
+            total = max(len(result.rec_losses), 1) if num_items_in_batch is None else num_items_in_batch
+            weights = torch.where(result.at_rec, float(self.config.rec_weight), 1.0)
+            result.loss = (result.rec_losses * weights).sum() / total
+        if text_labels is not None:
+            told = text_labels[:, 1:] != -100
+            logits = self.lm_head(hidden[:, :-1][told]).float()
+            result.text_loss = F.cross_entropy(logits, text_labels[:, 1:][told], reduction="sum") / told.sum().clamp(1)
+        if output_representations:
+            states = [self.model.readout_states(input_ids, hidden, name) for name in SPECIAL_TOKENS]
+            result.representations = self.projection(torch.stack(states, dim=1))
+        if labels is None and text_labels is None and not output_representations:
+            result.logits = self.lm_head(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
+        return result if return_dict in (None, True) else result.to_tuple()
+
+
+GALRecConfig.register_for_auto_class()
+GALRecModel.register_for_auto_class("AutoModel")
+GALRecForCausalLM.register_for_auto_class("AutoModelForCausalLM")
+
+__all__ = ["GALRecForCausalLM", "GALRecModel", "GALRecOutput", "GALRecPreTrainedModel"]

@@ -1,0 +1,192 @@
+"""Training examples of GAL-Rec: a user, an item to predict, and the neighbourhoods of both (arXiv 2406.13235)."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from ..data.graph import InteractionGraph
+from ..data.splits import EvalCases, RecSplit
+from .galrec_prompt import GALRecLayout
+from .item_sequences import IGNORE, ItemSequenceRows
+from .neighborhood import item_audience, neighbor_items, neighbor_users
+
+
+class GALRecExamples:
+    """Rows of users' windows; the target is one of a window's items, the history what stands before it.
+
+    Every draw of a row depends on (seed, epoch, user, window) alone. A row has
+
+    - ``input_ids``, ``labels``: the user's sequence, and the item that follows at every hop-1 item and at `[REC]`;
+    - ``user_items``: what the own user is known by, the history;
+
+    and, with ``pairs``, for the graph-aware losses
+
+    - ``own_ids``, ``item_ids``, ``item_text_labels``, ``audience_ids``: the segments of E_u^0, E_t^0 and E_t^1;
+    - ``user``, ``item``: rows; ``known_items``: the user's items in the graph; ``known_users``: the user and its hop 2;
+      ``item_known_users``: the item's users in the graph;
+    - ``has_pair``: the target is not in the history (else both sides would hold it); ``has_audience``: E_t^1 has users.
+
+    Args:
+        split: its training interactions are the examples. graph: of training interactions only.
+        layout: makes token ids.
+        pairs: whether graph-aware losses are trained.
+        audience_size: users of the item in E_t^1, at most.
+        latest_share: probability that the target is the window's last item; else it is any of them but the first.
+        item_dropout: probability with which an item of a window is left out in an epoch.
+        neighbor_dropout: probability with which a row has no neighbours, as in serving without a graph.
+        seed: of all draws.
+    """
+
+    def __init__(
+        self,
+        split: RecSplit,
+        graph: InteractionGraph,
+        layout: GALRecLayout,
+        *,
+        pairs: bool = True,
+        audience_size: int = 8,
+        latest_share: float = 0.5,
+        item_dropout: float = 0.0,
+        neighbor_dropout: float = 0.0,
+        seed: int = 0,
+    ):
+        for name, value in {
+            "latest_share": latest_share,
+            "item_dropout": item_dropout,
+            "neighbor_dropout": neighbor_dropout,
+        }.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {value}")
+        self.graph, self.layout, self.pairs, self.seed = graph, layout, pairs, seed
+        self.audience_size, self.latest_share = audience_size, latest_share
+        self.item_dropout, self.neighbor_dropout = item_dropout, neighbor_dropout
+        self.windows = ItemSequenceRows(split, max_length=layout.prompt.max_history)
+        self.items = split.train_indices
+        self.users = np.searchsorted(split.train_indptr, self.windows.starts, side="right") - 1
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def lengths(self, epoch: int) -> np.ndarray:
+        """int64 (rows,), about the tokens of each user's sequence; the same in every epoch."""
+        prompt = self.layout.prompt
+        beyond = (0, prompt.num_neighbors, prompt.num_neighbors + prompt.num_neighbor_items)[prompt.hops - 1]
+        return self.windows.lengths(epoch) + beyond + prompt.hops + 2
+
+    def build(self, slot: int, epoch: int) -> dict[str, np.ndarray | int | bool]:
+        """Row ``slot`` of ``epoch``."""
+        user, prompt = int(self.users[slot]), self.layout.prompt
+        rng = np.random.default_rng((self.seed, epoch, user, int(self.windows.starts[slot])))
+        history, target = self._draw_target(slot, rng)
+        neighbors = further = np.zeros(0, dtype=np.int64)
+        if prompt.hops > 1 and rng.random() >= self.neighbor_dropout:
+            order = prompt.neighbor_order
+            neighbors = neighbor_users(self.graph, history, prompt.num_neighbors, rng, user=user, order=order)
+            if prompt.hops > 2:
+                further = neighbor_items(self.graph, neighbors, history, prompt.num_neighbor_items, rng)
+        ids = self.layout.user_sequence(history, neighbors, further)
+        row = {
+            "input_ids": ids,
+            "labels": next_item_labels(ids, target, self.layout.config),
+            "user_items": history,
+        }
+        if self.pairs:
+            row |= self._pair(user, target, history, neighbors, rng)
+        return row
+
+    def _draw_target(self, slot: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+        items = self.items[self.windows.starts[slot] : self.windows.stops[slot]].astype(np.int64)
+        if self.item_dropout > 0:
+            keep = rng.random(len(items)) >= self.item_dropout
+            if keep.sum() >= 2:
+                items = items[keep]
+        last = len(items) - 1
+        place = last if rng.random() < self.latest_share else int(rng.integers(1, last + 1))
+        return items[:place], int(items[place])
+
+    def _pair(self, user, target, history, neighbors, rng) -> dict[str, np.ndarray | int | bool]:
+        known_users = np.append(neighbors, user)
+        audience = item_audience(self.graph, target, self.audience_size, rng, without=known_users)
+        item_ids, text_labels = self.layout.item_segment(target)
+        return {
+            "own_ids": self.layout.own_segment(),
+            "item_ids": item_ids,
+            "item_text_labels": text_labels,
+            "audience_ids": self.layout.audience_segment(audience),
+            "user": user,
+            "item": target,
+            # With the example's own edge added: what is masked must not depend on whether the graph has it.
+            "known_items": np.union1d(self.graph.user_items.of(user), [target]).astype(np.int64),
+            "known_users": known_users,
+            "item_known_users": np.union1d(self.graph.item_users.of(target), [user]).astype(np.int64),
+            "has_pair": bool(target not in history),
+            "has_audience": bool(len(audience)),
+        }
+
+
+def next_item_labels(ids: np.ndarray, target: int, config, *, last_only: bool = False) -> np.ndarray:
+    """Labels of a user's sequence, int64 (length,): after each hop-1 item the next one, ``target`` after the last of
+    them and at `[REC]`; -100 elsewhere.
+
+    Args:
+        last_only: at `[REC]` alone.
+    """
+    special, first = config.special_token_ids, config.first_item_id
+    labels = np.full(len(ids), IGNORE)
+    labels[np.flatnonzero(ids == special["REC"])[-1]] = target
+    if not last_only:
+        end = int(np.flatnonzero(ids == special["USER_1"])[0])
+        places = np.flatnonzero((ids[:end] >= first) & (ids[:end] < config.first_user_id))
+        labels[places] = np.append(ids[places][1:] - first, target)[: len(places)]
+    return labels
+
+
+class GALRecCaseRows:
+    """Rows of evaluation cases, with a label at `[REC]` only and no pairs.
+
+    Args:
+        cases: what to predict. graph: of training interactions; ``None``: nobody has neighbours.
+        layout: makes token ids.
+    """
+
+    def __init__(self, cases: EvalCases, graph: InteractionGraph | None, layout: GALRecLayout):
+        self.cases, self.graph, self.layout = cases, graph, layout
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def lengths(self, epoch: int) -> np.ndarray:
+        """int64 (rows,), items of the histories."""
+        return np.array([len(self.cases.histories[i]) for i in range(len(self.cases))], dtype=np.int64)
+
+    def build(self, slot: int, epoch: int) -> dict[str, np.ndarray]:
+        """Row ``slot``."""
+        user = int(self.cases.user_rows[slot])
+        ids, history = served_sequence(self.layout, self.cases.histories[slot], self.graph, user=user)
+        labels = next_item_labels(ids, int(self.cases.targets[slot]), self.layout.config, last_only=True)
+        return {"input_ids": ids, "labels": labels, "user_items": history}
+
+
+def served_sequence(
+    layout: GALRecLayout, history: np.ndarray, graph: InteractionGraph | None, *, user: int = -1
+) -> tuple[np.ndarray, np.ndarray]:
+    """A history as the model reads it when it recommends: (token ids int64 (length,), user_items int64 (n,)).
+
+    The neighbours are drawn by the history alone: who asks again gets the same answer.
+
+    Args:
+        history: int (n,) item rows, oldest first. graph: gives the neighbours; ``None``: none.
+        user: the history's own row in the graph, nobody's neighbour; -1 if unknown.
+    """
+    prompt = layout.prompt
+    history = np.asarray(history, dtype=np.int64)[-prompt.max_history :]
+    neighbors = further = np.zeros(0, dtype=np.int64)
+    if graph is not None and prompt.hops > 1:
+        rng = np.random.default_rng(zlib.crc32(history.tobytes()))
+        order = prompt.neighbor_order
+        neighbors = neighbor_users(graph, history, prompt.num_neighbors, rng, user=user, order=order)
+        if prompt.hops > 2:
+            further = neighbor_items(graph, neighbors, history, prompt.num_neighbor_items, rng)
+    return layout.user_sequence(history, neighbors, further), history

@@ -1,0 +1,144 @@
+"""Options of GAL-Rec training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from trl import SFTConfig
+
+from ..losses.graph_alignment import ALIGNMENTS
+from ..prompts.galrec_prompt import GALRecPrompt
+
+
+@dataclass
+class GALRecTrainingConfig(SFTConfig):
+    """`trl.SFTConfig` plus what GAL-Rec adds.
+
+    Args:
+        loss_weights: of the graph-aware losses, by name; JSON on the command line. All 0: no graph-aware module.
+        contrastive_temperature: of InfoNCE, tau.
+        momentum: of the momentum encoder.
+        queue_length: of each queue of keys; default: ``min(4096, entities // 2)``; 0: no queue, the negatives are the
+            batch's other keys.
+        symmetric_losses: let each side of a positive pair be the query once.
+        lm_loss_weight: of the vocabulary loss on titles, after the item's token.
+        template, hops, max_history, num_neighbors, num_neighbor_items, neighbor_order, title_hops, max_title_tokens:
+            what a user's sequence holds, see `GALRecPrompt`; ``max_length`` is its token budget.
+        audience_size: users of the target item in E_t^1.
+        latest_share, item_dropout, neighbor_dropout: see `GALRecExamples`.
+        residual_dropout: dropout on what attention and MLP add to the residual stream during training.
+        tokens_per_batch: of users' sequences per batch and process; replaces ``per_device_train_batch_size`` when set.
+        learning_rate, num_train_epochs: default: from the size of the model and of the data, see `fill_budget`; so is
+            ``tokens_per_batch`` of small models.
+        eval_users: how many validation users are ranked at each evaluation (0: all).
+        patience: stop after so many evaluations without a better NDCG@10 (0: never).
+    """
+
+    # Annotated by value, so that TrlParser parses JSON for it.
+    _VALID_DICT_FIELDS = SFTConfig._VALID_DICT_FIELDS + ["loss_weights"]
+
+    loss_weights: dict[str, Any] | str | None = field(
+        default_factory=lambda: dict.fromkeys(ALIGNMENTS, 0.1),
+        metadata={"help": "of the graph-aware losses by name; JSON on the command line; all 0: none"},
+    )
+    contrastive_temperature: float = field(default=0.1, metadata={"help": "of the contrastive losses"})
+    momentum: float = field(default=0.999, metadata={"help": "of the momentum encoder"})
+    queue_length: int | None = field(
+        default=None, metadata={"help": "keys per queue (default: min(4096, entities // 2); 0: in-batch negatives)"}
+    )
+    symmetric_losses: bool = field(default=True, metadata={"help": "let each side of a pair be the query once"})
+    lm_loss_weight: float = field(default=0.0, metadata={"help": "of the vocabulary loss on items' titles"})
+    template: str = field(default="words", metadata={"help": "`words`, or `bare`: no words around the tokens"})
+    hops: int = field(default=2, metadata={"help": "1, 2 or 3"})
+    max_history: int = field(default=50, metadata={"help": "how many of the latest items of a history are read"})
+    num_neighbors: int = field(default=8, metadata={"help": "users of hop 2"})
+    num_neighbor_items: int = field(default=8, metadata={"help": "items of hop 3"})
+    neighbor_order: str = field(default="uniform", metadata={"help": "hop 2: `uniform` samples or `most_shared` first"})
+    title_hops: list[int] = field(
+        default_factory=lambda: [0], metadata={"help": "titles beside items: 0 an item's own segment, hops 1 and 3"}
+    )
+    max_title_tokens: int = field(default=16, metadata={"help": "tokens of a title; what is longer is cut"})
+    audience_size: int = field(default=4, metadata={"help": "users of the target item in E_t^1"})
+    latest_share: float = field(
+        default=0.5, metadata={"help": "probability that the target is the last item, else any but the first"}
+    )
+    item_dropout: float = field(
+        default=0.0, metadata={"help": "probability with which an item of a window is left out in an epoch"}
+    )
+    neighbor_dropout: float = field(default=0.1, metadata={"help": "probability of a row without neighbours"})
+    residual_dropout: float = field(
+        default=0.0, metadata={"help": "dropout on what attention and MLP add to the residual stream in training"}
+    )
+    tokens_per_batch: int | None = field(
+        default=None,
+        metadata={"help": "tokens per batch and process; replaces per_device_train_batch_size when set"},
+    )
+    eval_users: int = field(default=2000, metadata={"help": "validation users ranked at each evaluation (0: all)"})
+    patience: int = field(default=0, metadata={"help": "stop after so many evaluations without a better NDCG@10"})
+    learning_rate: float | None = field(
+        default=None, metadata={"help": "peak learning rate (default: from the model's size, see `fill_budget`)"}
+    )
+    num_train_epochs: float | None = field(
+        default=None, metadata={"help": "epochs (default: from the model's and the data's size)"}
+    )
+    # Defaults of TRL's that fit neither small models nor machines without a GPU.
+    activation_checkpointing: bool | None = field(default=False, metadata={"help": "trade compute for memory"})
+    bf16: bool | None = field(default=None, metadata={"help": "bf16 autocast; default: where a GPU supports it"})
+    logging_steps: float = field(default=50, metadata={"help": "log every so many optimizer steps"})
+    save_total_limit: int | None = field(default=2, metadata={"help": "how many checkpoints are kept"})
+    max_length: int | None = field(default=512, metadata={"help": "longest sequence of a user, in tokens"})
+
+    def __post_init__(self):
+        if self.bf16 is None:
+            self.bf16 = (
+                False if self.fp16 or self.use_cpu else torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+            )
+        if not torch.cuda.is_available():
+            self.dataloader_pin_memory = False  # PyTorch warns at every loader otherwise
+        # Rows come tokenized, with labels: TRL must not prepare them again.
+        self.dataset_kwargs = {**(self.dataset_kwargs or {}), "skip_prepare_dataset": True}
+        if self.ddp_find_unused_parameters is None:
+            self.ddp_find_unused_parameters = False  # every layer runs in every step, also for no tokens
+        if self.ddp_broadcast_buffers is None:
+            self.ddp_broadcast_buffers = False  # the tables of external embeddings never change
+        super().__post_init__()
+        if not isinstance(self.loss_weights, dict):
+            raise ValueError(f"loss_weights must be a JSON object of loss and weight, got {self.loss_weights!r}")
+        unknown = sorted(set(self.loss_weights) - set(ALIGNMENTS))
+        if unknown or any(weight < 0 for weight in self.loss_weights.values()):
+            raise ValueError(f"loss_weights must be non-negative numbers for {sorted(ALIGNMENTS)}")
+        if self.max_length is None:
+            raise ValueError("max_length must be set: it is the token budget of a user's sequence")
+        if self.lm_loss_weight < 0 or (self.lm_loss_weight and 0 not in self.title_hops):
+            raise ValueError(
+                "lm_loss_weight must not be negative, and needs titles in items' segments: 0 in title_hops"
+            )
+        for name in ("queue_length", "eval_users", "patience"):
+            if getattr(self, name) is not None and getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.momentum < 1 or self.contrastive_temperature <= 0 or self.audience_size < 1:
+            raise ValueError("momentum must lie in [0, 1); contrastive_temperature and audience_size must be positive")
+        for name in ("packing", "padding_free", "label_smoothing_factor", "assistant_only_loss"):
+            if getattr(self, name):
+                raise ValueError(f"{name} has no effect on rows of users and items: leave it out")
+        self.prompt()
+
+    @property
+    def has_graph_losses(self) -> bool:
+        return any(weight > 0 for weight in self.loss_weights.values())
+
+    def prompt(self) -> GALRecPrompt:
+        """What a user's sequence holds."""
+        return GALRecPrompt(
+            template=self.template,
+            hops=self.hops,
+            max_history=self.max_history,
+            num_neighbors=self.num_neighbors,
+            num_neighbor_items=self.num_neighbor_items,
+            neighbor_order=self.neighbor_order,
+            title_hops=tuple(self.title_hops),
+            max_title_tokens=self.max_title_tokens,
+            max_length=self.max_length,
+        )

@@ -1,0 +1,246 @@
+"""`GALRecTrainer`: TRL's SFTTrainer with L_rec, the graph-aware losses and the momentum queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
+
+from ..losses.graph_alignment import GraphAlignment, PairBatch
+from ..models.galrec.configuration_galrec import SPECIAL_TOKENS
+from ..prompts.galrec_examples import GALRecCaseRows, GALRecExamples
+from .budget import fill_budget
+from .galrec_collator import GALRecCollator
+from .galrec_config import GALRecTrainingConfig
+from .language_model_trainer import LanguageModelTrainer
+from .momentum import MomentumEncoder
+from .training_dropout import add_training_dropout
+
+STATE_FILE = "galrec_state.safetensors"
+_PLACE = {name: place for place, name in enumerate(SPECIAL_TOKENS)}
+_DEFAULT_QUEUE = 4096
+
+
+class _MomentumCallback(TrainerCallback):
+    """Moves the momentum weights after every optimizer step, not after every batch."""
+
+    def __init__(self, trainer: GALRecTrainer):
+        self.trainer = trainer
+
+    def on_optimizer_step(self, args, state, control, **kwargs):
+        self.trainer.momentum_encoder.update()
+
+
+class GALRecTrainer(LanguageModelTrainer):
+    """Training of GAL-Rec (arXiv 2406.13235, section 4.4): L = L_rec + sum of weighted graph-aware losses.
+
+    Args:
+        model: `GALRecForCausalLM` with item vectors and, beyond one hop, the vectors of the graph's users.
+        args: `GALRecTrainingConfig`.
+        rows: training examples.
+        eval_rows: rows of the validation loss.
+        ranking_metrics: called with the model at every evaluation, on all processes; its dictionary is added to the
+            evaluation's metrics (``ndcg@10`` becomes ``eval_ndcg@10``).
+        others: as in `trl.SFTTrainer`.
+
+    Raises:
+        ValueError: losses between read-outs that ``hops`` leaves out, or rows without what the losses need.
+    """
+
+    _tag_names = ["trl", "sft", "galrec", "hf_llmrec"]
+    _group_steps = True
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: GALRecTrainingConfig,
+        *,
+        rows: GALRecExamples,
+        processing_class,
+        eval_rows: GALRecCaseRows | None = None,
+        ranking_metrics: Callable[[PreTrainedModel], dict[str, float]] | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        **kwargs,
+    ):
+        has_graph_losses = args.has_graph_losses
+        if (has_graph_losses or args.lm_loss_weight) and not rows.pairs:
+            raise ValueError("graph-aware losses and the vocabulary loss need rows with pairs=True")
+        if args.hops < 2 and any(args.loss_weights.get(name) for name in ("user_to_user", "neighborhood")):
+            raise ValueError("hops 1 has no E_u^2: set the weights of user_to_user and neighborhood to 0")
+        _freeze_unused(model, args)
+        size = sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
+        fill_budget(args, rows.lengths(0), size, kwargs.get("peft_config") is not None)
+        callbacks = list(callbacks or [])
+        if args.patience and args.load_best_model_at_end:
+            callbacks.append(EarlyStoppingCallback(args.patience))
+        super().__init__(
+            model=model,
+            args=args,
+            processing_class=processing_class,
+            **self._use_rows(rows, eval_rows, GALRecCollator(), ranking_metrics, callbacks),
+            **kwargs,
+        )
+        base = self.accelerator.unwrap_model(self.model)
+        add_training_dropout(base.get_base_model() if self._is_peft() else base, 0.0, args.residual_dropout)
+        self.alignment: GraphAlignment | None = None
+        self._momentum_encoder: MomentumEncoder | None = None
+        if has_graph_losses:
+            graph, wanted = rows.graph, args.queue_length
+            entities = {"user": graph.num_users, "item": graph.num_items}
+            self.alignment = GraphAlignment(
+                args.loss_weights,
+                base.config.projection_size,
+                queue_lengths={
+                    side: min(_DEFAULT_QUEUE, max(count // 2, 1)) if wanted is None else wanted
+                    for side, count in entities.items()
+                },
+                temperature=args.contrastive_temperature,
+                symmetric=args.symmetric_losses,
+            ).to(args.device)
+            self.add_callback(_MomentumCallback(self))
+
+    @property
+    def momentum_encoder(self) -> MomentumEncoder:
+        """Made at first use: only then are the weights where training finds them, loaded and cast."""
+        if self._momentum_encoder is None:
+            self._momentum_encoder = MomentumEncoder(self.accelerator.unwrap_model(self.model), self.args.momentum)
+        return self._momentum_encoder
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """L_rec per target of the whole (accumulated, distributed) batch, plus the other losses."""
+        if return_outputs:
+            raise ValueError("GALRecTrainer gives no logits: set prediction_loss_only=True and compute_metrics=None")
+        mode = "train" if self.model.training else "eval"
+        segments, pairs = inputs.get("segments"), inputs.get("pairs")
+        aligned = mode == "train" and self.alignment is not None
+        if aligned and pairs is None:
+            raise ValueError("graph-aware losses need rows with pairs: GALRecExamples(..., pairs=True)")
+        main = {name: inputs[name] for name in ("input_ids", "user_items")}
+        outputs = model(
+            **main,
+            labels=inputs["labels"],
+            num_items_in_batch=num_items_in_batch,
+            output_representations=aligned,
+        )
+        loss = outputs.loss
+        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+            # DDP averages gradients, the number of targets is that of all processes.
+            loss = loss * self.accelerator.num_processes
+        self._log_rec(mode, outputs, main["input_ids"].numel())
+        extra: list[torch.Tensor] = []
+        if mode == "train" and (aligned or self.args.lm_loss_weight):
+            found = self._read_segments(model, main["user_items"], segments, aligned)
+            if self.args.lm_loss_weight:
+                extra.append(self.args.lm_loss_weight * found["text_loss"])
+                self._metrics[mode]["text_loss"].append(float(found["text_loss"].detach()))
+        if aligned:
+            queries = {**_hops(outputs.representations), **found["queries"]}
+            keys = self._keys(main, segments)
+            graph_loss, logs = self.alignment(queries, keys, PairBatch(**pairs), gather=self._gather)
+            extra.append(graph_loss)
+            for name, value in logs.items():
+                self._metrics[mode][name].append(value)
+        if extra:
+            # Trainer divides by the accumulated batches only what was not divided by their targets.
+            steps = 1 if num_items_in_batch is None else self.current_gradient_accumulation_steps
+            loss = loss + torch.stack(extra).sum() / steps
+        return loss
+
+    def _read_segments(self, model, user_items, segments: dict[str, torch.Tensor], aligned: bool) -> dict[str, Any]:
+        """Queries from the short segments, with gradient, and the vocabulary loss."""
+        wanted = self.alignment.query_kinds if aligned else ()
+        labels = segments["item_text_labels"] if self.args.lm_loss_weight else None
+        queries, text_loss = {}, None
+        if "user_0" in wanted or "item_0" in wanted or labels is not None:
+            ids, owners = _stacked(segments, user_items)
+            if labels is not None:
+                labels = torch.nn.functional.pad(labels, (0, ids.shape[1] - labels.shape[1]), value=-100)
+                labels = torch.cat([torch.full_like(labels, -100), labels])
+            outputs = model(input_ids=ids, user_items=owners, text_labels=labels, output_representations=aligned)
+            text_loss = outputs.text_loss
+            if aligned:
+                queries = _entities(outputs.representations)
+        if "item_1" in wanted:
+            found = model(input_ids=segments["audience_ids"], output_representations=True).representations
+            queries["item_1"] = found[:, _PLACE["ITEM_1"]]
+        return {"queries": queries, "text_loss": text_loss}
+
+    @torch.no_grad()
+    def _keys(self, main: dict[str, torch.Tensor], segments: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Keys of the momentum encoder; only sequences that give a wanted key are read."""
+        wanted, keys = self.alignment.key_kinds, {}
+        encode = self.momentum_encoder
+        with self.compute_loss_context_manager(), self.accelerator.autocast():
+            if "user_1" in wanted or "user_2" in wanted:
+                keys |= _hops(encode(**main, output_representations=True).representations)
+            if "user_0" in wanted or "item_0" in wanted:
+                ids, owners = _stacked(segments, main["user_items"])
+                keys |= _entities(encode(input_ids=ids, user_items=owners, output_representations=True).representations)
+            if "item_1" in wanted:
+                found = encode(input_ids=segments["audience_ids"], output_representations=True).representations
+                keys["item_1"] = found[:, _PLACE["ITEM_1"]]
+        return keys
+
+    def _gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Rows of all processes, which may have different numbers of them."""
+        if self.accelerator.num_processes == 1:
+            return tensor
+        return self.accelerator.gather(self.accelerator.pad_across_processes(tensor, dim=0, pad_index=-1))
+
+    def _log_rec(self, mode: str, outputs, tokens: int) -> None:
+        at_rec, losses = outputs.at_rec, outputs.rec_losses.detach().double()
+        sums = torch.stack([losses[at_rec].sum(), at_rec.sum(), losses[~at_rec].sum(), (~at_rec).sum()])
+        rec, rec_count, history, history_count = self.accelerator.reduce(sums, "sum").tolist()
+        if rec_count:
+            self._metrics[mode]["rec_loss"].append(rec / rec_count)
+        if history_count:
+            self._metrics[mode]["history_loss"].append(history / history_count)
+        self._log_tokens(mode, tokens)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.alignment is not None and self.args.should_save:
+            state = {f"alignment.{name}": value for name, value in self.alignment.state_dict().items()}
+            state |= {f"momentum.{name}": value for name, value in self.momentum_encoder.state_dict().items()}
+            save_file({name: value.cpu().contiguous() for name, value in state.items()}, Path(output_dir) / STATE_FILE)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None or self.alignment is None:
+            return
+        state = load_file(Path(checkpoint) / STATE_FILE)
+        self.alignment.load_state_dict(_under("alignment.", state))
+        self.momentum_encoder.load_state_dict(_under("momentum.", state))
+
+
+def _freeze_unused(model: PreTrainedModel, args: GALRecTrainingConfig) -> None:
+    """Parameters that no loss reaches would leave DistributedDataParallel waiting for their gradients."""
+    if not args.has_graph_losses:
+        model.projection.requires_grad_(False)
+    if not args.lm_loss_weight and model.lm_head.weight is not model.get_input_embeddings().weight:
+        model.lm_head.requires_grad_(False)
+
+
+def _hops(representations: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"user_1": representations[:, _PLACE["USER_1"]], "user_2": representations[:, _PLACE["USER_2"]]}
+
+
+def _entities(representations: torch.Tensor) -> dict[str, torch.Tensor]:
+    own, item = representations.chunk(2)
+    return {"user_0": own[:, _PLACE["USER_0"]], "item_0": item[:, _PLACE["ITEM_0"]]}
+
+
+def _stacked(segments: dict[str, torch.Tensor], user_items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Own segments and item segments as one batch (2n, longest), with the items of the own users."""
+    own, item = segments["own_ids"], segments["item_ids"]
+    width = max(own.shape[1], item.shape[1])
+    ids = torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in (own, item)])
+    return ids, torch.cat([user_items, torch.full_like(user_items, -1)])
+
+
+def _under(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

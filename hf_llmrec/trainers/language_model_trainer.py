@@ -1,0 +1,44 @@
+"""What the trainers of language models share: TRL's SFTTrainer on rows of the epoch, saved as whole models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers.trainer import TRAINING_ARGS_NAME
+from trl import SFTTrainer
+from trl.models import unwrap_model_for_generation
+
+from .row_trainer import RowTrainerMixin
+
+
+class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
+    """`SFTTrainer` whose rows are built per epoch; see `RowTrainerMixin`."""
+
+    def _is_peft(self) -> bool:
+        from peft import PeftModel
+
+        return isinstance(self.accelerator.unwrap_model(self.model), PeftModel)
+
+    def _whole_model(self):
+        # Gathers ZeRO-3's shards. Before the first step there is no wrapped model yet.
+        return unwrap_model_for_generation(self.model_wrapped, self.accelerator)
+
+    def _log_tokens(self, mode: str, tokens: int) -> None:
+        if mode == "train":
+            self._total_train_tokens += tokens * self.accelerator.num_processes
+        self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
+
+    def save_whole_model(self, folder: str) -> None:
+        """Save a checkpoint that needs no adapters: merged, shards gathered, no pickled arguments.
+
+        Called on all processes, at the end: adapters are gone from the model afterwards.
+        """
+        if self._is_peft():
+            with self._whole_model() as model:
+                if self.args.should_save:
+                    model.merge_and_unload().save_pretrained(folder)
+        else:
+            self.save_model(folder)
+        if self.args.should_save:
+            # Trainer pickles its arguments beside every model; a published folder holds safetensors and JSON only.
+            (Path(folder) / TRAINING_ARGS_NAME).unlink(missing_ok=True)

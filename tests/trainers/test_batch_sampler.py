@@ -57,3 +57,12 @@ def test_one_giant_row_leaves_no_batch_empty():
 def test_exactly_one_size(size):
     with pytest.raises(ValueError, match="exactly one"):
         sampler(**size)
+
+
+def test_grouped_batches_are_halves_of_the_batches_of_twice_the_size():
+    """What two processes see in one step, one process with batches of twice the size sees."""
+    lengths = LENGTHS[:480]
+    one = LengthGroupedBatchSampler(lambda epoch: lengths, batch_size=16, seed=3)
+    two = LengthGroupedBatchSampler(lambda epoch: lengths, batch_size=8, seed=3, num_processes=2, group=2)
+    halves = list(two)
+    assert [halves[i] + halves[i + 1] for i in range(0, len(halves), 2)] == list(one)

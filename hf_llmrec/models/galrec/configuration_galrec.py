@@ -17,7 +17,7 @@ class GALRecConfig(PreTrainedConfig):
         text_config (`PreTrainedConfig` or `dict`, *optional*): of the backbone, any stock causal language model.
         num_items (`int`, defaults to 1000): catalogue size; item rows are 0 to ``num_items - 1``.
         external_sizes (`dict`, *optional*): width of each kind of external embedding, such as ``{"text": 384,
-            "collaborative": 128}``. Default: one kind, ``text``, of width 64.
+            "collaborative": 128}``, kept in alphabetical order. Default: one kind, ``text``, of width 64.
         mapping_size (`int`, *optional*): width inside the mapping layers. Default: the backbone's.
         item_residual (`bool`, defaults to `True`): learn a vector per item on top of the mapped ones.
         projection_size (`int`, defaults to 128): width of what the contrastive losses compare.
@@ -51,8 +51,8 @@ class GALRecConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs):
-        if self.external_sizes is None:
-            self.external_sizes = {"text": 64}
+        # Sorted as JSON will have them: layers and columns stand in this order.
+        self.external_sizes = dict(sorted((self.external_sizes or {"text": 64}).items()))
         self.auto_map = {
             "AutoConfig": "configuration_galrec.GALRecConfig",
             "AutoModel": "modeling_galrec.GALRecModel",

@@ -207,6 +207,7 @@ def peft_config(model_config: ModelConfig, model: GALRecForCausalLM) -> LoraConf
         inside = model.model.language_model.named_modules()
         names = sorted({name.rpartition(".")[2] for name, module in inside if isinstance(module, nn.Linear)})
         config.target_modules = rf".*\.language_model\..*\.({'|'.join(names)})"
-    own = [name for name in OWN_LAYERS if getattr(model.model, name) is not None]
+    modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    own = [name for name in OWN_LAYERS if name in modules]
     config.modules_to_save = [*(config.modules_to_save or []), *own, "projection"]
     return config

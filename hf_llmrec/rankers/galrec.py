@@ -74,12 +74,8 @@ class GALRecRanker(FolderRanker):
         """
         if graph.num_items != len(self.item_ids):
             raise ValueError(f"the graph has {graph.num_items} items, the model {len(self.item_ids)}")
-        offsets, items = graph.user_items.indptr[:-1], graph.user_items.indices
-        device = self.model.item_external.device
-        vectors = self.model.mean_external(
-            torch.from_numpy(items.astype(np.int64)).to(device), torch.from_numpy(offsets.astype(np.int64)).to(device)
-        )
-        self.model.set_user_vectors(vectors)
+        adjacency = graph.user_items
+        self.model.set_graph_users(torch.from_numpy(adjacency.indices), torch.from_numpy(adjacency.indptr))
         self.graph, self.user_rows = graph, {user: row for row, user in enumerate(user_ids)}
 
     def detach_graph(self) -> None:

@@ -169,9 +169,7 @@ def test_every_item_but_the_first_becomes_a_target():
     split, graph = shop(2)
     rows = examples(split, graph, latest_share=0.0)
     targets = {(row["user"], row["item"]) for e in range(40) for s in range(len(rows)) if (row := rows.build(s, e))}
-    expected = {
-        (user, int(item)) for user in range(graph.num_users) for item in split.train_sequence(user)[1:]
-    }
+    expected = {(user, int(item)) for user in range(graph.num_users) for item in split.train_sequence(user)[1:]}
     assert targets == expected
 
 

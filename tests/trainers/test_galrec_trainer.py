@@ -51,8 +51,9 @@ def test_each_loss_alone(galrec, name):
     assert set(trainer.alignment.weights) == {name}
     assert set(trainer.alignment.queues) == set(ALIGNMENTS[name])
     total, rec, history, graph = (logged(trainer, n) for n in ("loss", "rec_loss", "history_loss", f"{name}_loss"))
+    steps = zip(total, rec, history, graph, strict=True)
     # L = L_rec + weight * L_graph, where L_rec is the mean over all targets.
-    assert all(min(r, h) - 1e-3 <= t - g <= max(r, h) + 1e-3 for t, r, h, g in zip(total, rec, history, graph))
+    assert all(min(r, h) - 1e-3 <= t - g <= max(r, h) + 1e-3 for t, r, h, g in steps)
 
 
 def test_without_graph_losses_nothing_of_them_is_there(galrec):

@@ -36,6 +36,21 @@ class MappingLayers(nn.Module):
         return torch.stack(mapped).sum(0)
 
 
+class ItemResidual(nn.Module):
+    """A learned vector per item, on top of the mapped ones; a user's is the mean of its items'."""
+
+    def __init__(self, config: GALRecConfig):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(config.num_items, config.hidden_size))
+
+    def forward(self, items: torch.Tensor, offsets: torch.Tensor | None = None) -> torch.Tensor:
+        """Of items int64 (n,), float (n, hidden_size); with ``offsets`` int64 (m,), where bags of them begin, the
+        means of the bags, float (m, hidden_size), zero for empty ones."""
+        if offsets is None:
+            return F.embedding(items, self.weight)
+        return F.embedding_bag(items, self.weight, offsets, mode="mean")
+
+
 class EntityScale(nn.Module):
     """One learned factor between entity vectors and input embeddings."""
 

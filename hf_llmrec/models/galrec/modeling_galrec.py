@@ -15,7 +15,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
 from .configuration_galrec import SPECIAL_TOKENS, GALRecConfig
-from .entity_layers import EntityScale, ItemScorer, MappingLayers, ProjectionHead
+from .entity_embeddings import EntityEmbeddings
+from .entity_layers import EntityScale, ItemResidual, ItemScorer, MappingLayers, ProjectionHead
 from .next_item_loss import NextItemLoss, history_items
 
 
@@ -61,6 +62,8 @@ class GALRecPreTrainedModel(PreTrainedModel):
                 initialization.orthogonal_(skip.weight)
         elif isinstance(module, EntityScale):
             initialization.constant_(module.factor, float(self.config.entity_scale))
+        elif isinstance(module, ItemResidual):
+            initialization.zeros_(module.weight)
         elif isinstance(module, ItemScorer):
             if module.repeat_bias is not None:
                 initialization.zeros_(module.repeat_bias)
@@ -68,11 +71,9 @@ class GALRecPreTrainedModel(PreTrainedModel):
             initialization.normal_(module.weight, std=std)
             if getattr(module, "bias", None) is not None:
                 initialization.zeros_(module.bias)
-        if isinstance(module, GALRecModel):
-            initialization.zeros_(module.item_external)
-            initialization.zeros_(module.user_external)
-            if module.item_residual is not None:
-                initialization.zeros_(module.item_residual.weight)
+        if isinstance(module, EntityEmbeddings):
+            for buffer in (module.item_external, module.user_external, module.graph_items, module.graph_offsets):
+                initialization.zeros_(buffer)
 
 
 class GALRecModel(GALRecPreTrainedModel):
@@ -93,13 +94,7 @@ class GALRecModel(GALRecPreTrainedModel):
     def __init__(self, config: GALRecConfig):
         super().__init__(config)
         self.language_model = AutoModel.from_config(config.text_config)
-        # External embeddings side by side. Those of users belong to a graph and are never saved with the model.
-        self.register_buffer("item_external", torch.zeros(config.num_items, config.external_size))
-        self.register_buffer("user_external", torch.zeros(0, config.external_size), persistent=False)
-        self.item_mapping, self.user_mapping = MappingLayers(config), MappingLayers(config)
-        self.item_residual = nn.Embedding(config.num_items, config.hidden_size) if config.item_residual else None
-        self.special_embeddings = nn.Embedding(len(SPECIAL_TOKENS), config.hidden_size)
-        self.entity_scale = EntityScale(config)
+        self.entities = EntityEmbeddings(config)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.item_scorer = ItemScorer(config)
         self.post_init()
@@ -110,78 +105,27 @@ class GALRecModel(GALRecPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_input_embeddings(value)
 
-    @torch.no_grad()
+    @property
+    def item_external(self) -> torch.Tensor:
+        """External embeddings of the items, float (num_items, external_size)."""
+        return self.entities.item_external
+
     def set_item_vectors(self, vectors: dict[str, torch.Tensor]) -> None:
-        """Set the external embeddings of items: per kind of ``config.external_sizes`` float (num_items, size).
+        """See [`EntityEmbeddings.set_item_vectors`]."""
+        self.entities.set_item_vectors(vectors)
 
-        Rows are brought to unit length; a row of zeros is an item about which nothing is known.
-
-        Raises:
-            ValueError: kinds or shapes that differ from the configuration's.
-        """
-        expected = {kind: (self.config.num_items, size) for kind, size in self.config.external_sizes.items()}
-        found = {kind: tuple(value.shape) for kind, value in vectors.items()}
-        if found != expected:
-            raise ValueError(f"external embeddings of items must be {expected}, got {found}")
-        parts = [F.normalize(torch.as_tensor(vectors[kind]).float(), dim=-1) for kind in expected]
-        self.item_external.copy_(torch.cat(parts, dim=-1))
-
-    @torch.no_grad()
-    def set_user_vectors(self, vectors: torch.Tensor) -> None:
-        """Set the external embeddings of a graph's users, float (num_users, external_size), see `mean_external`."""
-        if vectors.dim() != 2 or vectors.shape[1] != self.config.external_size:
-            raise ValueError(f"user vectors must be (users, {self.config.external_size}), got {tuple(vectors.shape)}")
-        self.user_external = vectors.to(self.item_external)
-
-    def mean_external(self, items: torch.Tensor, offsets: torch.Tensor | None = None) -> torch.Tensor:
-        """What users are known by: the mean external embedding of their items, per kind of unit length.
-
-        Args:
-            items: int64 (n, k) rows, padded with -1; or the items of all users in one (m,), with
-            offsets: int64 (n,), where those of each user begin.
-
-        Returns:
-            float (n, external_size), zeros for users without items.
-        """
-        known = (items >= 0).to(self.item_external.dtype)
-        # A weighted bag: gathering (n, k, external_size) first would be most of a step's memory.
-        total = F.embedding_bag(items.clamp_min(0), self.item_external, offsets, per_sample_weights=known, mode="sum")
-        parts = total.split(tuple(self.config.external_sizes.values()), dim=-1)
-        return torch.cat([F.normalize(part, dim=-1) for part in parts], dim=-1)
+    def set_graph_users(self, items: torch.Tensor, offsets: torch.Tensor) -> None:
+        """See [`EntityEmbeddings.set_graph_users`]."""
+        self.entities.set_graph_users(items, offsets)
 
     def item_vectors(self, item_rows: torch.Tensor | None = None) -> torch.Tensor:
-        """Items in the language model's space, float (m, hidden_size): of rows int64 (m,), or of all."""
-        if item_rows is None:
-            item_rows = torch.arange(self.config.num_items, device=self.item_external.device)
-        vectors = self.item_mapping(self.item_external[item_rows])
-        return vectors if self.item_residual is None else vectors + self.item_residual(item_rows)
+        """See [`EntityEmbeddings.item_vectors`]."""
+        return self.entities.item_vectors(item_rows)
 
     def embed(self, input_ids: torch.Tensor, user_items: torch.Tensor | None = None) -> torch.Tensor:
         """Input embeddings float (batch, length, hidden_size); see `forward`."""
-        config, ids = self.config, input_ids.reshape(-1)
-        text = self.get_input_embeddings()(ids.masked_fill(ids >= config.vocab_size, 0))
-        first_special, own = config.vocab_size, config.special_token_ids["USER"]
-        kinds = (
-            (ids >= first_special) & (ids < own),
-            (ids >= config.first_item_id) & (ids < config.first_user_id),
-            ids >= config.first_user_id,
-            ids == own,
-        )
-        special, items, users, owners = (kind.nonzero().squeeze(1) for kind in kinds)
-        if len(users) and not len(self.user_external):
-            raise ValueError("the sequence has users of a graph: give their embeddings with set_user_vectors first")
-        if len(owners) and user_items is None:
-            raise ValueError("the sequence has the token of its own user: give the user's items as user_items")
-        # All layers run even for no tokens: DistributedDataParallel waits for the gradient of every parameter.
-        rows, place = torch.unique(ids[items] - config.first_item_id, return_inverse=True)
-        external = self.user_external[ids[users] - config.first_user_id]
-        if len(owners):
-            external = torch.cat([external, self.mean_external(user_items[owners // input_ids.shape[1]])])
-        vectors = torch.cat([F.embedding(place, self.item_vectors(rows)), self.user_mapping(external)])
-        vectors = torch.cat([self.entity_scale(vectors), self.special_embeddings(ids[special] - first_special)])
-        places = torch.cat([items, users, owners, special])
-        embedded = text.index_copy(0, places, vectors.to(text.dtype)).view(*input_ids.shape, -1)
-        return self.embedding_dropout(embedded)
+        text = self.get_input_embeddings()(input_ids.masked_fill(input_ids >= self.config.vocab_size, 0))
+        return self.embedding_dropout(self.entities(input_ids, text, user_items))
 
     def forward(
         self,

@@ -19,13 +19,19 @@ def build(architecture: str = "llama", **fields) -> GALRecForCausalLM:
     backbone = AutoModelForCausalLM.from_config(config)
     model = GALRecForCausalLM.from_backbone(backbone, num_items=NUM_ITEMS, external_sizes=SIZES, **fields)
     model.model.set_item_vectors({kind: torch.randn(NUM_ITEMS, size) for kind, size in SIZES.items()})
-    model.model.set_user_vectors(torch.randn(NUM_USERS, sum(SIZES.values())))
+    set_users(model.model)
     # Weights far from zero: a test of what a token sees must not pass because attention hardly mixes.
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.normal_(std=0.3)
     return model.eval()
+
+
+def set_users(model) -> None:
+    """Nine users with two items each."""
+    items = torch.randint(NUM_ITEMS, (2 * NUM_USERS,), generator=torch.Generator().manual_seed(5))
+    model.set_graph_users(items, torch.arange(0, 2 * NUM_USERS + 1, 2))
 
 
 def sequence(model, history=(3, 1, 4), neighbors=(2, 7), further=(5, 8)) -> torch.Tensor:

@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoModelForCausalLM, Trainer, TrainingArgum
 from hf_llmrec.models.galrec.configuration_galrec import SPECIAL_TOKENS, GALRecConfig
 from hf_llmrec.models.galrec.modeling_galrec import GALRecForCausalLM, GALRecModel
 
-from .conftest import NUM_ITEMS, SIZES, build, sequence
+from .conftest import NUM_ITEMS, build, sequence, set_users
 
 OWN = torch.tensor([[3, 1, 4]])
 
@@ -82,18 +82,20 @@ def test_readouts_that_a_sequence_does_not_have_are_zero(llama):
     torch.testing.assert_close(found[0, absent], zero.expand(3, -1))
 
 
-def test_users_are_the_mean_of_their_items_per_kind(llama):
+def test_users_are_the_mean_of_their_items(llama):
+    """External embeddings per kind, and the learned vectors: of a graph's users and of a history alike."""
     model = llama.model
-    external = model.item_external
-    found = model.mean_external(torch.tensor([[3, 1, -1], [-1, -1, -1]]))
-    for part in (slice(0, 4), slice(4, 10)):  # collaborative, text
-        mean = external[[3, 1], part].mean(0)
-        torch.testing.assert_close(found[0, part], mean / mean.norm())
-    assert not found[1].any()
-    flat = model.mean_external(torch.tensor([3, 1, 5]), torch.tensor([0, 2, 2]))
-    torch.testing.assert_close(flat[0], found[0])
-    assert not flat[1].any()
-    torch.testing.assert_close(flat[2], model.mean_external(torch.tensor([[5]]))[0])
+    model.set_graph_users(torch.tensor([3, 1, 5]), torch.tensor([0, 2, 2, 3]))
+    found = model.entities.user_vectors(torch.tensor([2, 0, 1]), torch.tensor([[3, 1, -1], [-1, -1, -1]]))
+    expected = []
+    for items in ([5], [3, 1], []):
+        external = torch.zeros(10)
+        for part in (slice(0, 4), slice(4, 10)) if items else ():  # collaborative, text
+            mean = model.item_external[items, part].mean(0)
+            external[part] = mean / mean.norm()
+        learned = model.entities.item_residual.weight[items].mean(0) if items else torch.zeros(16)
+        expected.append(model.entities.user_mapping(external[None])[0] + learned)
+    torch.testing.assert_close(found, torch.stack([*expected, expected[1], expected[2]]))
 
 
 def test_the_whole_model_is_trained(model):
@@ -116,19 +118,19 @@ def test_saved_and_loaded_models_are_the_same(model, tmp_path):
     text = torch.tensor([[1, 2, 3]])
     for loaded in (GALRecForCausalLM.from_pretrained(tmp_path), AutoModelForCausalLM.from_pretrained(tmp_path)):
         assert type(loaded) is GALRecForCausalLM
-        loaded.model.set_user_vectors(model.model.user_external)
+        set_users(loaded.model)
         torch.testing.assert_close(loaded.model.score_prompts(ids, OWN), expected)
         torch.testing.assert_close(loaded(text).logits, model(text).logits)
         tied = loaded.lm_head.weight is loaded.get_input_embeddings().weight
         assert tied == model.config.text_config.tie_word_embeddings
     base = AutoModel.from_pretrained(tmp_path)
-    assert type(base) is GALRecModel and not len(base.user_external), "no user is published with a model"
-    base.set_user_vectors(model.model.user_external)
+    assert type(base) is GALRecModel and not len(base.entities.user_external), "no user is published with a model"
+    set_users(base)
     torch.testing.assert_close(base.score_prompts(ids, OWN), expected)
     again = tmp_path / "again"
     base.save_pretrained(again)
     base = AutoModel.from_pretrained(again)
-    base.set_user_vectors(model.model.user_external)
+    set_users(base)
     torch.testing.assert_close(base.score_prompts(ids, OWN), expected)
 
 
@@ -166,10 +168,10 @@ def test_eager_attention_bf16_and_checkpointing(architecture, tmp_path):
     model.save_pretrained(tmp_path)
     eager = GALRecForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
     assert eager.model.language_model.config._attn_implementation == "eager"
-    eager.model.set_user_vectors(model.model.user_external)
+    set_users(eager.model)
     torch.testing.assert_close(eager.model.score_prompts(ids, OWN), expected, atol=1e-4, rtol=1e-4)
     half = GALRecForCausalLM.from_pretrained(tmp_path, dtype=torch.bfloat16)
-    half.model.set_user_vectors(model.model.user_external)
+    set_users(half.model)
     labels = torch.full_like(ids, -100)
     labels[0, -1] = 9
     half.train()
@@ -180,12 +182,12 @@ def test_eager_attention_bf16_and_checkpointing(architecture, tmp_path):
     gradients = []
     for checkpointing in (False, True):
         whole = GALRecForCausalLM.from_pretrained(tmp_path)
-        whole.model.set_user_vectors(model.model.user_external)
+        set_users(whole.model)
         if checkpointing:
             whole.activation_checkpointing_enable()
         whole.train()
         whole(ids, user_items=OWN, labels=labels).loss.backward()
-        gradients.append(whole.model.item_residual.weight.grad)
+        gradients.append(whole.model.entities.item_residual.weight.grad)
     torch.testing.assert_close(*gradients)
 
 
@@ -215,12 +217,12 @@ def test_clear_errors(llama):
     model = llama.model
     with pytest.raises(ValueError, match="external embeddings of items must be"):
         model.set_item_vectors({"text": torch.zeros(NUM_ITEMS, 6)})
-    with pytest.raises(ValueError, match="user vectors must be"):
-        model.set_user_vectors(torch.zeros(3, 4))
+    with pytest.raises(ValueError, match="rows below 12"):
+        model.set_graph_users(torch.tensor([12]), torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="user_items"):
         model(sequence(llama))
-    model.set_user_vectors(torch.zeros(0, sum(SIZES.values())))
-    with pytest.raises(ValueError, match="set_user_vectors"):
+    model.set_graph_users(torch.zeros(0, dtype=torch.long), torch.zeros(1))
+    with pytest.raises(ValueError, match="set_graph_users"):
         model(sequence(llama), user_items=OWN)
     for fields, message in [
         ({"rec_loss": "none"}, "rec_loss"),

@@ -66,7 +66,7 @@ def test_samples_estimate_it(repeat_bias):
         loss = model(ids, user_items=torch.tensor([[3, 1, 3]]), labels=labels).loss
         loss.backward()
         losses.append(loss.detach())
-        gradients.append(model.model.item_residual.weight.grad)
+        gradients.append(model.model.entities.item_residual.weight.grad)
     torch.testing.assert_close(*losses, atol=0.02, rtol=0.02)
     scale = gradients[0].abs().max()
     assert (gradients[0] - gradients[1]).abs().max() < 0.05 * scale

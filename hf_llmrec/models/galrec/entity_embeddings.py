@@ -14,8 +14,8 @@ class EntityEmbeddings(nn.Module):
     """What stands for items, users and read-outs in the language model's space.
 
     An item is its mapped external embedding, plus a learned vector where the configuration has one. A user is known by
-    items: the mean of their external embeddings, mapped, plus the mean of what was learned of them. Nothing of a user is
-    stored with a model, and somebody new is as good as anybody.
+    items: the mean of their external embeddings, mapped, plus the mean of what was learned of them. Nothing of a user
+    is stored with a model, and somebody new is as good as anybody.
 
     Attributes:
         item_external: float (num_items, external_size), saved with the model.

@@ -35,7 +35,10 @@ from .options import DatasetArguments
 logger = logging.getLogger("hf_llmrec")
 EXTERNAL = {"text": ("text",), "collaborative": ("collaborative",), "both": ("text", "collaborative")}
 # Layers of our own, which adapters do not cover: they are trained whole.
-OWN_LAYERS = ("item_mapping", "user_mapping", "item_residual", "special_embeddings", "entity_scale", "item_scorer")
+OWN_LAYERS = (
+    *("item_mapping", "user_mapping", "item_residual", "special_embeddings", "entity_scale"),
+    *("rec_gate", "item_scorer"),
+)
 # Above it, softmax over the whole catalogue at every position costs more than the model.
 _FULL_SOFTMAX_ITEMS = 5000
 # Environment of a process group, which the teacher's own process must not join.

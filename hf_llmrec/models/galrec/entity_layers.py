@@ -62,6 +62,24 @@ class EntityScale(nn.Module):
         return vectors * self.factor
 
 
+class RecGate(nn.Module):
+    """What `[REC]` reads is added to the state of the history's last item, by a learned gate that starts small.
+
+    Of `[REC]` there is one per sequence, of history positions there are many: alone it would learn from a tenth of the
+    targets. This way it learns what neighbours and the own token add to the history.
+    """
+
+    START = 0.1
+
+    def __init__(self, config: GALRecConfig):
+        super().__init__()
+        self.gate = nn.Parameter(torch.full((config.hidden_size,), self.START))
+
+    def forward(self, last: torch.Tensor, rec: torch.Tensor) -> torch.Tensor:
+        """float (n, hidden_size) twice -> the same shape."""
+        return last + self.gate * rec
+
+
 class ProjectionHead(nn.Module):
     """Read-out -> what contrastive losses compare. All read-outs share it, so every loss trains it."""
 

@@ -16,7 +16,7 @@ from transformers.utils import ModelOutput
 
 from .configuration_galrec import SPECIAL_TOKENS, GALRecConfig
 from .entity_embeddings import EntityEmbeddings
-from .entity_layers import EntityScale, ItemResidual, ItemScorer, MappingLayers, ProjectionHead
+from .entity_layers import EntityScale, ItemResidual, ItemScorer, MappingLayers, ProjectionHead, RecGate
 from .next_item_loss import NextItemLoss, history_items
 
 
@@ -62,6 +62,8 @@ class GALRecPreTrainedModel(PreTrainedModel):
                 initialization.orthogonal_(skip.weight)
         elif isinstance(module, EntityScale):
             initialization.constant_(module.factor, float(self.config.entity_scale))
+        elif isinstance(module, RecGate):
+            initialization.constant_(module.gate, RecGate.START)
         elif isinstance(module, ItemResidual):
             initialization.zeros_(module.weight)
         elif isinstance(module, ItemScorer):
@@ -96,7 +98,7 @@ class GALRecModel(GALRecPreTrainedModel):
         self.language_model = AutoModel.from_config(config.text_config)
         self.entities = EntityEmbeddings(config)
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
-        self.item_scorer = ItemScorer(config)
+        self.rec_gate, self.item_scorer = RecGate(config), ItemScorer(config)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -163,6 +165,15 @@ class GALRecModel(GALRecPreTrainedModel):
         place = found.int().argmax(dim=1)
         return hidden[torch.arange(len(hidden), device=hidden.device), place] * found.any(1, keepdim=True)
 
+    def rec_states(self, input_ids: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """State at `[REC]` after its gate, float (batch, hidden_size); see [`RecGate`]. Without a history, ungated."""
+        _, places = history_items(input_ids, self.config)
+        places = places.masked_fill(places == input_ids.shape[1], -1).amax(1)
+        rows = torch.arange(len(hidden), device=hidden.device)
+        rec = self.readout_states(input_ids, hidden, "REC")
+        gated = self.rec_gate(hidden[rows, places.clamp_min(0)], rec)
+        return torch.where((places >= 0).unsqueeze(1), gated, rec)
+
     def score_prompts(
         self,
         input_ids: torch.LongTensor,
@@ -174,7 +185,7 @@ class GALRecModel(GALRecPreTrainedModel):
         items, _ = history_items(input_ids, self.config)
         history = torch.zeros(len(items), self.config.num_items + 1, dtype=torch.bool, device=items.device)
         history = history.scatter_(1, items, True)[:, :-1]
-        return self.item_scorer(self.readout_states(input_ids, hidden, "REC"), self.item_vectors(), history)
+        return self.item_scorer(self.rec_states(input_ids, hidden), self.item_vectors(), history)
 
 
 class GALRecForCausalLM(GALRecPreTrainedModel, GenerationMixin):
@@ -262,7 +273,9 @@ class GALRecForCausalLM(GALRecPreTrainedModel, GenerationMixin):
         if labels is not None:
             sampled = self.config.rec_loss == "sampled_softmax" and self.training
             compute = NextItemLoss(self.config, self.model.item_scorer, self.model.item_vectors)
-            result.rec_losses, result.at_rec = compute(input_ids, hidden, labels, sampled)
+            at_rec = (input_ids == self.config.special_token_ids["REC"]).unsqueeze(2)
+            states = torch.where(at_rec, self.model.rec_states(input_ids, hidden).unsqueeze(1), hidden)
+            result.rec_losses, result.at_rec = compute(input_ids, states, labels, sampled)
             total = max(len(result.rec_losses), 1) if num_items_in_batch is None else num_items_in_batch
             weights = torch.where(result.at_rec, float(self.config.rec_weight), 1.0)
             result.loss = (result.rec_losses * weights).sum() / total

@@ -19,8 +19,10 @@ def by_hand(model, ids, user_items, labels) -> list[float]:
         for place in range(ids.shape[1]):
             if labels[row, place] == -100:
                 continue
-            scores = F.normalize(hidden[row, place], dim=-1) @ vectors.T / 0.1
-            hop_1 = ids[row].tolist().index(end)
+            hop_1, state = ids[row].tolist().index(end), hidden[row, place]
+            if place == ids.shape[1] - 1:  # [REC]
+                state = hidden[row, hop_1 - 1] + model.model.rec_gate.gate * state
+            scores = F.normalize(state, dim=-1) @ vectors.T / 0.1
             for item in {int(t) - first for t in ids[row, : min(hop_1, place + 1)]}:
                 if item >= 0:
                     scores[item] = scores[item] + REPEAT_SCALE * model.model.item_scorer.repeat_bias[0]

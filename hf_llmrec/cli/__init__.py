@@ -10,6 +10,7 @@ COMMANDS = {
     "train-lcrec": ("train_lcrec", "alignment-tune a language model on item indices"),
     "train-galrec": ("train_galrec", "train a language model on users, items and their neighbourhoods"),
     "train-baseline": ("train_baseline", "train SASRec or LightGCN, or fit nearest neighbours or popularity"),
+    "ablate": ("ablate", "GAL-Rec with one thing changed at a time, over seeds"),
     "evaluate": ("evaluate", "full-ranking metrics of a saved model"),
     "compare": ("compare", "several models in one table, with intervals and in words"),
     "quickstart": ("quickstart", "train, evaluate and recommend on the bundled demo shop"),

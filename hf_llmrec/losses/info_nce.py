@@ -62,18 +62,22 @@ def info_nce(
         raise ValueError(f"temperature must be positive, got {temperature}")
     if barred is not None and barred.shape != (len(queries), len(negatives)):
         raise ValueError(f"barred must be ({len(queries)}, {len(negatives)}), got {tuple(barred.shape)}")
-    # In float32 whatever the model computes in: exponentials of cosines over a small temperature need it.
+    # In float32 whatever the model computes in: exponentials of cosines over a small temperature need it. Passes over
+    # (n, m) cost more than the product, so there are as few as possible.
     queries, positives = F.normalize(queries.float(), dim=-1), F.normalize(positives.float(), dim=-1)
-    own = (queries * positives).sum(-1, keepdim=True)
-    others = queries @ F.normalize(negatives.float(), dim=-1).T
-    counted = torch.ones_like(others, dtype=torch.bool) if barred is None else ~barred
-    logits = torch.cat([own, others.masked_fill(~counted, -torch.inf)], dim=1) / temperature
-    losses = logits.logsumexp(dim=1) - logits[:, 0]
+    own = (queries * positives).sum(-1) / temperature
+    others = (queries / temperature) @ F.normalize(negatives.float(), dim=-1).T
     with torch.no_grad():
-        total = counted.sum().clamp_min(1)
-        negative = others.masked_fill(~counted, 0).sum() / total
+        total, counted = others.sum(), others.numel()
+        if barred is not None:
+            total, counted = total - others[barred].sum(), counted - barred.sum()
+        negative = total * temperature / torch.as_tensor(counted).clamp_min(1)
+    if barred is not None:
+        others = others.masked_fill_(barred, -torch.inf)
+    losses = torch.logaddexp(own, others.logsumexp(dim=1)) - own if len(negatives) else own * 0
     loss = losses.mean() if len(losses) else queries.sum() * 0
-    return InfoNCEOutput(loss, own.detach().mean() if len(own) else loss.detach(), negative)
+    similarity = own.detach().mean() * temperature if len(own) else loss.detach()
+    return InfoNCEOutput(loss, similarity, negative)
 
 
 def alignment(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

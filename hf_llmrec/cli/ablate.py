@@ -1,0 +1,169 @@
+"""``ablate``: GAL-Rec with one thing changed at a time, over seeds, in one table and one plot."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import PartialState
+from trl import ModelConfig, TrlParser
+
+from ..data.demo import make_demo_shop
+from ..data.files import read_json, write_json
+from ..evaluation.evaluator import evaluate_ranker
+from ..evaluation.pair_auc import pair_auc
+from ..rankers.galrec import GALRecRanker
+from ..rankers.galrec_items import item_readouts
+from ..trainers.galrec_config import GALRecTrainingConfig
+from . import train_galrec
+from .ablation_report import ablation_table, save_ablation, summarize
+from .galrec_model import GALRecArguments, train_teacher
+from .models import open_ranker
+from .options import DatasetArguments, end_processes, start_run
+from .results import run_facts
+
+logger = logging.getLogger("hf_llmrec")
+COMMUNITY_AUC = "community_auc"
+
+
+@dataclass
+class AblationArguments(DatasetArguments):
+    """What is varied.
+
+    Args:
+        base: YAML file with the options of `train-galrec` that all variants share.
+        variants: per name the options that differ, as JSON or in the YAML file; the first is what others are compared
+            with.
+        seeds: each variant is trained with each.
+        external_embeddings: for variants with collaborative embeddings; without it SASRec is trained once.
+        text_embeddings: safetensors file of text embeddings.
+        output_dir: folder for the models, ``ablation.json``, ``ablation.md`` and ``ablation.png``. Runs that are there
+            already are not repeated.
+    """
+
+    base: str = field(default=None, metadata={"help": "YAML file of options that all variants share"})
+    variants: dict[str, Any] | str | None = field(
+        default_factory=dict, metadata={"help": "per name the options that differ; the first is compared with"}
+    )
+    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "each variant is trained with each"})
+    external_embeddings: str | None = field(default=None, metadata={"help": "of a classical recommender"})
+    text_embeddings: str | None = field(default=None, metadata={"help": "safetensors file of text embeddings"})
+    output_dir: str = field(default=None, metadata={"help": "folder for the models, the table and the plot"})
+
+    def __post_init__(self):
+        if isinstance(self.variants, str):
+            self.variants = json.loads(self.variants)
+        if not self.base or not self.output_dir:
+            raise ValueError("--base and --output_dir are required")
+        if not self.variants or not all(isinstance(changes, dict) for changes in self.variants.values()):
+            raise ValueError("--variants must give, per name, the options that differ")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"--seeds must be different numbers, got {self.seeds}")
+
+
+def as_words(options: dict[str, Any]) -> list[str]:
+    """Options as they stand on a command line."""
+    words: list[str] = []
+    for name, value in options.items():
+        if isinstance(value, dict):
+            value = json.dumps(value)
+        words += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+    return words
+
+
+def train_variant(arguments: AblationArguments, changes: dict[str, Any], seed: int, folder: Path) -> float:
+    """Train one model; returns the seconds it took."""
+    options = {"dataset": arguments.dataset, "k_core": arguments.k_core, "protocol": arguments.protocol}
+    options |= {"output_dir": str(folder), "seed": seed, "disable_tqdm": True, **changes}
+    parser = TrlParser((GALRecArguments, GALRecTrainingConfig, ModelConfig))
+    parsed = parser.parse_args_and_config(["--config", arguments.base, *as_words(options)])
+    began = time.perf_counter()
+    one = parsed[0]
+    if one.external != "text":
+        if arguments.external_embeddings is None:  # one teacher for all variants and seeds
+            dataset, _ = arguments.load()
+            one.resume = True
+            arguments.external_embeddings = str(train_teacher(one, dataset, Path(arguments.output_dir) / "teacher"))
+            one.resume = False
+        one.external_embeddings = arguments.external_embeddings
+    if one.external != "collaborative":
+        one.text_embeddings = arguments.text_embeddings
+    train_galrec.run(*parsed)
+    return time.perf_counter() - began
+
+
+def look_alike_pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of demo items of one kind, whose texts are nearly the same, and whether one community buys both.
+
+    Items of one group differ least, but each is another community's: there is no pair of both kinds among them. So
+    pairs are of one kind and two groups, (first rows, second rows, same community).
+    """
+    shop = make_demo_shop()
+    first, second = np.triu_indices(len(shop.item_kind), 1)
+    keep = (shop.item_kind[first] == shop.item_kind[second]) & (shop.item_group[first] != shop.item_group[second])
+    first, second = first[keep], second[keep]
+    return first, second, shop.item_community[first] == shop.item_community[second]
+
+
+def measure(arguments: AblationArguments, folder: Path) -> dict[str, float]:
+    """NDCG@10 on validation and test users; on the demo, the AUC of E_i^0 on look-alike pairs."""
+    dataset, split = arguments.load()
+    ranker = open_ranker(str(folder), dataset, split)
+    assert isinstance(ranker, GALRecRanker)
+    found = {}
+    for name in ("validation", "test"):
+        result = evaluate_ranker(ranker, getattr(split, name), dataset.item_ids, user_ids=dataset.user_ids)
+        found[f"{name}_ndcg@10"] = result.metrics["ndcg@10"]
+    if arguments.dataset == "demo":
+        pairs = look_alike_pairs()
+        found[COMMUNITY_AUC] = pair_auc(item_readouts(ranker), *pairs)
+        found["text_auc"] = pair_auc(ranker.model.item_external.cpu().numpy(), *pairs)
+    return found
+
+
+def run(arguments: AblationArguments) -> dict[str, Any]:
+    """Train, measure, and write the table; returns what ``ablation.json`` holds."""
+    if PartialState().num_processes > 1:
+        raise ValueError("ablate trains one model after the other in one process: launch it with --num_processes 1")
+    output = Path(arguments.output_dir)
+    runs: dict[str, list[dict[str, float]]] = {}
+    for name, changes in arguments.variants.items():
+        for seed in arguments.seeds:
+            folder = output / name / f"seed_{seed}"
+            file = folder / "measures.json"
+            wanted = {"options": changes, "seed": seed}
+            if not file.is_file() or {key: read_json(file)[key] for key in wanted} != wanted:
+                seconds = train_variant(arguments, changes, seed, folder)
+                write_json(file, {**wanted, "measures": measure(arguments, folder), "seconds": round(seconds, 1)})
+            found = read_json(file)["measures"]
+            logger.info("%s, seed %d: %s", name, seed, {key: round(value, 4) for key, value in found.items()})
+            runs.setdefault(name, []).append(found)
+    measures = [key for key in next(iter(runs.values()))[0] if key != "text_auc"]
+    report = {
+        "dataset": arguments.dataset if arguments.dataset == "demo" else Path(arguments.dataset).name,
+        "base": Path(arguments.base).name,
+        "seeds": arguments.seeds,
+        "variants": arguments.variants,
+        "measures": measures,
+        "summary": summarize(runs, measures),
+        **({"text_auc": next(iter(runs.values()))[0]["text_auc"]} if arguments.dataset == "demo" else {}),
+        **run_facts(),
+    }
+    write_json(output / "ablation.json", report)
+    save_ablation(report, output)
+    print(ablation_table(report["summary"], measures, arguments.seeds))
+    return report
+
+
+def main(argv: list[str] | None = None) -> int:
+    (arguments,) = TrlParser((AblationArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
+    start_run(arguments)
+    run(arguments)
+    end_processes()
+    return 0

@@ -1,0 +1,11 @@
+"""Train GAL-Rec with one thing changed at a time, and compare.
+
+accelerate launch recipes/ablate.py --config recipes/configs/galrec/demo_ablation.yaml --dataset demo --output_dir O
+"""
+
+import sys
+
+from hf_llmrec.cli.ablate import main
+
+if __name__ == "__main__":
+    sys.exit(main())

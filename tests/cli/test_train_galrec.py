@@ -1,0 +1,102 @@
+"""`train-galrec` from end to end: external embeddings, other backbones, LoRA, evaluation, the pipeline."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import GPT2Config, GPT2LMHeadModel, pipeline
+
+from hf_llmrec.cli import evaluate, train_galrec
+from hf_llmrec.data.embedding_files import save_embeddings
+from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+
+QUICK = ["--max_steps", "6", "--learning_rate", "0.01", "--per_device_train_batch_size", "15", "--num_neighbors", "3"]
+QUICK += ["--eval_users", "10", "--report_to", "none", "--use_cpu", "True", "--disable_tqdm", "True"]
+SMALL = ["--backbone_overrides", '{"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}']
+
+
+@pytest.fixture(scope="module")
+def folders(dataset, tmp_path_factory):
+    root = tmp_path_factory.mktemp("galrec")
+    dataset.save(root / "data")
+    rng = np.random.default_rng(0)
+    save_embeddings(root / "items.safetensors", dataset, items=rng.standard_normal((dataset.num_items, 6)))
+    base = train_corpus_tokenizer(dataset.titles, vocab_size=400)
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=len(base), n_positions=256, n_embd=16, n_layer=1, n_head=2)
+    GPT2LMHeadModel(config).save_pretrained(root / "gpt2")
+    base.save_pretrained(root / "gpt2")
+    return root
+
+
+def train(folders, output, *options):
+    train_galrec.main(["--dataset", str(folders / "data"), "--output_dir", str(output), *QUICK, *options])
+
+
+def test_without_embeddings_the_teacher_is_trained_first(folders, tmp_path, caplog):
+    """In a process of its own; `--resume` finds it again."""
+    with caplog.at_level("INFO", logger="hf_llmrec"):
+        train(folders, tmp_path, *SMALL)
+    assert "SASRec is trained first" in caplog.text
+    teacher = tmp_path / "teacher/embeddings.safetensors"
+    written = teacher.stat().st_mtime_ns
+    with safe_open(teacher, "np") as file:
+        width = file.get_tensor("item_embeddings").shape[1]
+    assert json.loads((tmp_path / "config.json").read_text())["external_sizes"]["collaborative"] == width
+    train(folders, tmp_path, *SMALL, "--resume", "True")
+    assert teacher.stat().st_mtime_ns == written
+
+
+def test_a_model_is_evaluated_and_served(folders, tmp_path, dataset):
+    options = ["--external_embeddings", str(folders / "items.safetensors"), "--include_graph", "True"]
+    train(folders, tmp_path, *SMALL, *options, "--lm_loss_weight", "0.1", "--hops", "3")
+    settings = json.loads((tmp_path / "recommender.json").read_text())
+    assert settings["method"] == "galrec" and settings["graph"] and settings["prompt"]["hops"] == 3
+    assert {path.suffix for path in tmp_path.iterdir() if path.is_file()} <= {".json", ".safetensors", ".py"}
+    report = json.loads((tmp_path / "training_report.json").read_text())
+    assert report["config"]["hops"] == 3 and any("history_to_item_loss" in entry for entry in report["log"])
+    found = {}
+    for neighbors in ("True", "False"):
+        file = tmp_path / f"{neighbors}.json"
+        places = ["--model", str(tmp_path), "--dataset", str(folders / "data"), "--output", str(file)]
+        evaluate.main([*places, "--neighbors", neighbors, "--split", "validation"])
+        found[neighbors] = json.loads(file.read_text())
+    assert found["True"]["num_users"] == found["False"]["num_users"] == 60
+    rec = pipeline("recommendation", model=str(tmp_path))
+    assert type(rec.model).__name__ == "GALRecForCausalLM" and rec.ranker.graph is not None
+    answer = rec({"history": ["i3", "i4", "i5"]}, top_k=4, exclude=["i6"])
+    assert len(answer) == 4 and "i6" not in {item["item_id"] for item in answer}
+    assert answer[0]["title"] == dataset.titles[dataset.item_row[answer[0]["item_id"]]]
+    with pytest.raises(ValueError, match="no use for a query"):
+        rec({"history": ["i3"], "query": "something red"})
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_another_backbone_with_and_without_lora(folders, tmp_path, lora):
+    options = ["--model_name_or_path", str(folders / "gpt2"), "--external", "text", "--max_length", "250"]
+    train(folders, tmp_path, *options, *(["--use_peft", "True"] if lora else []))
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["text_config"]["model_type"] == "gpt2" and config["external_sizes"].keys() == {"text"}
+    base = GPT2LMHeadModel.from_pretrained(folders / "gpt2").state_dict()
+    with safe_open(tmp_path / "model.safetensors", "pt") as file:
+        names = set(file.keys())
+        assert not any("lora" in name for name in names)
+        moved = file.get_tensor("model.language_model.h.0.attn.c_attn.weight")
+        embeddings = file.get_tensor("model.language_model.wte.weight")
+    assert not torch.equal(moved, base["transformer.h.0.attn.c_attn.weight"]), "adapters were merged"
+    assert torch.equal(embeddings, base["transformer.wte.weight"]) == lora
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--external", "none"], "--external"),
+        (["--external", "text", "--external_embeddings", "x"], "--external text leaves out"),
+        (["--model_options", '{"wings": 2}'], "no \\['wings'\\]"),
+    ],
+)
+def test_refused_before_it_starts(folders, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        train(folders, tmp_path, *options)

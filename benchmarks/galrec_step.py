@@ -28,7 +28,7 @@ from hf_llmrec.cli.results import run_facts
 from hf_llmrec.data.files import write_json
 from hf_llmrec.data.graph import InteractionGraph
 from hf_llmrec.data.interactions import RecDataset
-from hf_llmrec.losses import ALIGNMENTS, MomentumQueue, info_nce
+from hf_llmrec.losses import ALIGNMENTS, MomentumQueue, info_nce, matches
 from hf_llmrec.models.galrec.modeling_galrec import GALRecForCausalLM
 from hf_llmrec.models.lcrec.backbones import build_backbone
 from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
@@ -203,8 +203,8 @@ def queue_seconds(length: int, pairs: int, dim: int = 128, repeats: int = 15) ->
         keys, known = torch.randn(pairs, dim), torch.randint(12_101, (pairs, 64))
         began = time.perf_counter()
         for _ in range(8):
-            barred = queue.barred(known)
-            info_nce(queries, keys, queue.keys.clone(), temperature=0.1, barred=barred).loss.backward()
+            negatives, ids = queue.entries
+            info_nce(queries, keys, negatives, temperature=0.1, barred=matches(ids, known)).loss.backward()
         for _ in range(5):
             queue.enqueue(keys, torch.randint(12_101, (pairs,)))
         seconds.append(time.perf_counter() - began)

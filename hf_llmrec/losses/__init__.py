@@ -2,7 +2,7 @@
 
 from .graph_alignment import ALIGNMENTS, GraphAlignment, PairBatch
 from .info_nce import InfoNCEOutput, alignment, info_nce, uniformity
-from .momentum_queue import MomentumQueue
+from .momentum_queue import MomentumQueue, matches
 
 __all__ = [
     "ALIGNMENTS",
@@ -12,5 +12,6 @@ __all__ = [
     "PairBatch",
     "alignment",
     "info_nce",
+    "matches",
     "uniformity",
 ]

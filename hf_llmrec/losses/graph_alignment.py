@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .info_nce import alignment, info_nce, uniformity
-from .momentum_queue import MomentumQueue, contained
+from .momentum_queue import MomentumQueue, matches
 
 # Which read-outs make a positive pair; the digit is the number of hops that a read-out has seen.
 ALIGNMENTS: dict[str, tuple[str, str]] = {
@@ -18,6 +18,8 @@ ALIGNMENTS: dict[str, tuple[str, str]] = {
     "history_to_item": ("user_1", "item_0"),
     "neighborhood": ("user_2", "item_1"),
 }
+# E_t^1 reads several users: its segment is the longest, and giving it gradients would cost as much as all else.
+_ONLY_KEYS = {"item_1"}
 # Uniformity looks at all pairs of so many vectors at most.
 _MOST_VECTORS = 512
 
@@ -71,7 +73,8 @@ class GraphAlignment(nn.Module):
         dim: width of the projected read-outs.
         queue_lengths: of the queues of ``user`` and ``item`` keys; 0: no queue, negatives are the batch's other keys.
         temperature: of InfoNCE.
-        symmetric: let each side of a pair be the query once, so that both sides get gradients.
+        symmetric: let each side of a pair be the query once, so that both sides get gradients (but E_t^1, whose segment
+            is the longest: it gives keys only).
 
     A queue is filled after the loss: a query never meets its own key in it.
 
@@ -101,10 +104,14 @@ class GraphAlignment(nn.Module):
         self.weights = {name: float(weights[name]) for name in ALIGNMENTS if weights.get(name, 0) > 0}
         if not self.weights:
             raise ValueError("loss_weights: no loss has a positive weight")
-        self.temperature, self.symmetric = temperature, symmetric
-        pairs = [ALIGNMENTS[name] for name in self.weights]
-        self.query_kinds = _in_order([a for a, _ in pairs] + ([b for _, b in pairs] if symmetric else []))
-        self.key_kinds = _in_order([b for _, b in pairs] + ([a for a, _ in pairs] if symmetric else []))
+        self.temperature = temperature
+        self.directions = {name: [ALIGNMENTS[name]] for name in self.weights}
+        for name, ways in self.directions.items():
+            first, second = ALIGNMENTS[name]
+            if symmetric and second not in _ONLY_KEYS:
+                ways.append((second, first))
+        self.query_kinds = _in_order([query for ways in self.directions.values() for query, _ in ways])
+        self.key_kinds = _in_order([key for ways in self.directions.values() for _, key in ways])
         lengths = {kind: queue_lengths[kind.split("_")[0]] for kind in self.key_kinds}
         self.queues = nn.ModuleDict(
             {kind: MomentumQueue(length, dim) for kind, length in lengths.items() if length > 0}
@@ -132,9 +139,8 @@ class GraphAlignment(nn.Module):
         logs: dict[str, float] = {}
         total = torch.zeros((), device=pairs.users.device)
         for name, weight in self.weights.items():
-            first, second = ALIGNMENTS[name]
-            directions = [(first, second), (second, first)] if self.symmetric else [(first, second)]
-            losses = [self._direction(name, *way, queries, keys, everyone, pairs, gather, logs) for way in directions]
+            ways = self.directions[name]
+            losses = [self._direction(name, *way, queries, keys, everyone, pairs, gather, logs) for way in ways]
             total = total + weight * torch.stack(losses).mean()
             logs[f"{name}_loss"] = float(torch.stack(losses).detach().mean())
         with torch.no_grad():
@@ -149,11 +155,8 @@ class GraphAlignment(nn.Module):
         valid = pairs.valid(query, key)
         known = pairs.known(query, key)[valid]
         asked, positives = queries[query][valid], keys[key][valid]
-        if key in self.queues:
-            negatives, barred = self.queues[key].keys.clone(), self.queues[key].barred(known)
-        else:
-            negatives, ids = everyone[key]
-            barred = contained(ids, known)
+        negatives, ids = self.queues[key].entries if key in self.queues else everyone[key]
+        barred = matches(ids, known)
         found = info_nce(asked, positives, negatives, temperature=self.temperature, barred=barred)
         # Means over all processes' pairs, of which each may have a different number.
         counts = gather(valid.sum().view(1))

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+# From here on exp(-2 / temperature), the smallest term, is no zero in float32.
+_SAFE_TEMPERATURE = 0.05
+
 
 @dataclass
 class InfoNCEOutput:
@@ -29,7 +32,7 @@ def info_nce(
     negatives: torch.Tensor,
     *,
     temperature: float = 0.07,
-    barred: torch.Tensor | None = None,
+    barred: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> InfoNCEOutput:
     """Cross-entropy of telling a query's positive from negatives by cosine similarity (arXiv 1807.03748).
 
@@ -37,7 +40,8 @@ def info_nce(
         queries, positives: float (n, d), pairs.
         negatives: float (m, d), the same for all queries; m may be 0.
         temperature: cosines are divided by it.
-        barred: bool (n, m), negatives that are none for a query: itself, or what it is known to be joined to.
+        barred: pairs of a query's row and a negative's, int64 (k,) each and none twice: negatives that are none for a
+            query, because they are itself, or what it is known to be joined to.
 
     A query of which every negative is barred has nothing to be told from, and a loss of 0.
 
@@ -50,7 +54,8 @@ def info_nce(
 
     Example:
         ```python
-        found = info_nce(user_states, item_states, queue.keys, barred=queue.ids == item_ids.unsqueeze(1))
+        keys, ids = queue.entries
+        found = info_nce(user_states, item_states, keys, barred=matches(ids, known_items))
         found.loss.backward()
         ```
     """
@@ -60,24 +65,40 @@ def info_nce(
         raise ValueError(f"negatives must be (m, {queries.shape[1]}), got {tuple(negatives.shape)}")
     if temperature <= 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
-    if barred is not None and barred.shape != (len(queries), len(negatives)):
-        raise ValueError(f"barred must be ({len(queries)}, {len(negatives)}), got {tuple(barred.shape)}")
-    # In float32 whatever the model computes in: exponentials of cosines over a small temperature need it. Passes over
-    # (n, m) cost more than the product, so there are as few as possible.
+    if barred is not None and barred[0].shape != barred[1].shape:
+        raise ValueError(f"barred must be pairs, got {len(barred[0])} queries and {len(barred[1])} negatives")
+    # In float32 whatever the model computes in: exponentials of cosines over a small temperature need it.
     queries, positives = F.normalize(queries.float(), dim=-1), F.normalize(positives.float(), dim=-1)
-    own = (queries * positives).sum(-1) / temperature
-    others = (queries / temperature) @ F.normalize(negatives.float(), dim=-1).T
+    negatives = F.normalize(negatives.float(), dim=-1)
+    # Passes over (n, m) cost more than the product. No cosine exceeds 1, so no maximum need be looked for: 1 / T is
+    # taken off everywhere, within the product.
+    most = 1 / temperature
+    own = ((queries * positives).sum(-1) - 1) * most
+    others = torch.addmm(queries.new_full((1,), -most), queries * most, negatives.T)
     with torch.no_grad():
         total, counted = others.sum(), others.numel()
         if barred is not None:
-            total, counted = total - others[barred].sum(), counted - barred.sum()
-        negative = total * temperature / torch.as_tensor(counted).clamp_min(1)
+            total, counted = total - others[barred].sum(), counted - len(barred[0])
+        negative = 1 + total * temperature / counted if counted else total.new_zeros(())
     if barred is not None:
-        others = others.masked_fill_(barred, -torch.inf)
-    losses = torch.logaddexp(own, others.logsumexp(dim=1)) - own if len(negatives) else own * 0
+        others = others.index_put_(barred, others.new_full((), -torch.inf))
+    losses = torch.where(_has_negatives(others, barred), torch.logaddexp(own, _log_sum(others, temperature)) - own, 0.0)
     loss = losses.mean() if len(losses) else queries.sum() * 0
-    similarity = own.detach().mean() * temperature if len(own) else loss.detach()
+    similarity = 1 + own.detach().mean() * temperature if len(own) else loss.detach()
     return InfoNCEOutput(loss, similarity, negative)
+
+
+def _log_sum(others: torch.Tensor, temperature: float) -> torch.Tensor:
+    """log of the sum of exponentials of (n, m) values of at most 0, float (n,)."""
+    if temperature < _SAFE_TEMPERATURE or not others.shape[1]:
+        return others.logsumexp(dim=1) if others.shape[1] else others.new_full(others.shape[:1], -torch.inf)
+    return others.exp().sum(1).clamp_min(torch.finfo(others.dtype).tiny).log()
+
+
+def _has_negatives(others: torch.Tensor, barred: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
+    """bool (n,), whether a query has a negative that counts."""
+    left = torch.full(others.shape[:1], others.shape[1], device=others.device)
+    return (left if barred is None else left - torch.bincount(barred[0], minlength=len(left))) > 0
 
 
 def alignment(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

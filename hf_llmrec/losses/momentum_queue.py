@@ -55,16 +55,12 @@ class MomentumQueue(nn.Module):
         self.added_at[places] = self.calls
         self.pointer.copy_((self.pointer + count) % self.length)
 
-    def barred(self, known: torch.Tensor) -> torch.Tensor:
-        """Which entries are no negatives: empty ones, and those of entities that a query is joined to.
-
-        Args:
-            known: int64 (n, k), entities per query (its positive, itself, its training neighbours), padded with -1.
-
-        Returns:
-            bool (n, length).
-        """
-        return (self.ids < 0) | contained(self.ids, known)
+    @property
+    def entries(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the queue holds, float32 (m, dim) keys and int64 (m,) ids, m <= length: a copy, later keys stay out."""
+        held = self.ids >= 0  # filled from the first place on
+        count = int(held.sum())
+        return self.keys[:count].clone(), self.ids[:count].clone()
 
     @property
     def fill(self) -> float:
@@ -78,15 +74,25 @@ class MomentumQueue(nn.Module):
         return float((self.calls - self.added_at[held]).float().mean()) if held.any() else 0.0
 
 
-def contained(ids: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """bool (n, m), whether each of ids int64 (m,) stands in each of rows int64 (n, k).
+def matches(ids: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where ids stand in rows: pairs (row, place of the id), int64 (k,) each, none twice.
 
-    By binary search and scatter: comparing all with all would take n * m * k.
+    By binary search, and as pairs: they are few, and a matrix of (n, m) would cost more than what it is for.
+
+    Args:
+        ids: int64 (m,), any of them several times. rows: int64 (n, w), padded with a number that is no id.
     """
-    unique, inverse = torch.unique(ids, return_inverse=True)
-    if not len(unique) or not rows.shape[1]:
-        return torch.zeros(len(rows), len(ids), dtype=torch.bool, device=ids.device)
-    place = torch.searchsorted(unique, rows.contiguous()).clamp_max(len(unique) - 1)
-    place = torch.where(unique[place] == rows, place, len(unique))
-    found = torch.zeros(len(rows), len(unique) + 1, dtype=torch.bool, device=ids.device)
-    return found.scatter_(1, place, True)[:, inverse]
+    if not len(ids) or not rows.numel():
+        return ids.new_zeros(0), ids.new_zeros(0)
+    ordered, place = ids.sort(stable=True)
+    unique, number = torch.unique_consecutive(ordered, return_counts=True)
+    where = torch.searchsorted(unique, rows.contiguous()).clamp_max_(len(unique) - 1)
+    row, column = (unique[where] == rows).nonzero(as_tuple=True)
+    where = where[row, column]
+    counts, first = number[where], (number.cumsum(0) - number)[where]
+    ends = counts.cumsum(0)
+    inside = torch.arange(int(counts.sum()), device=ids.device) - (ends - counts).repeat_interleave(counts)
+    columns = place[first.repeat_interleave(counts) + inside]
+    # A row may hold an id twice.
+    pairs = torch.unique(row.repeat_interleave(counts) * len(ids) + columns)
+    return pairs // len(ids), pairs % len(ids)

@@ -89,7 +89,7 @@ class GALRecExamples:
         ids = self.layout.user_sequence(history, neighbors, further)
         row = {
             "input_ids": ids,
-            "labels": next_item_labels(ids, target, self.layout.config),
+            "labels": next_item_labels(self.layout, ids, target),
             "user_items": history,
         }
         if self.pairs:
@@ -118,28 +118,29 @@ class GALRecExamples:
             "user": user,
             "item": target,
             # With the example's own edge added: what is masked must not depend on whether the graph has it.
-            "known_items": np.union1d(self.graph.user_items.of(user), [target]).astype(np.int64),
+            "known_items": np.append(self.graph.user_items.of(user), target),
             "known_users": known_users,
-            "item_known_users": np.union1d(self.graph.item_users.of(target), [user]).astype(np.int64),
+            "item_known_users": np.append(self.graph.item_users.of(target), user),
             "has_pair": bool(target not in history),
             "has_audience": bool(len(audience)),
         }
 
 
-def next_item_labels(ids: np.ndarray, target: int, config, *, last_only: bool = False) -> np.ndarray:
+def next_item_labels(layout: GALRecLayout, ids: np.ndarray, target: int, *, last_only: bool = False) -> np.ndarray:
     """Labels of a user's sequence, int64 (length,): after each hop-1 item the next one, ``target`` after the last of
     them and at `[REC]`; -100 elsewhere.
 
     Args:
         last_only: at `[REC]` alone.
     """
-    special, first = config.special_token_ids, config.first_item_id
+    first = layout.first_item_id
     labels = np.full(len(ids), IGNORE)
-    labels[np.flatnonzero(ids == special["REC"])[-1]] = target
+    labels[-1] = target  # a sequence ends with [REC]
     if not last_only:
-        end = int(np.flatnonzero(ids == special["USER_1"])[0])
-        places = np.flatnonzero((ids[:end] >= first) & (ids[:end] < config.first_user_id))
-        labels[places] = np.append(ids[places][1:] - first, target)[: len(places)]
+        end = int((ids == layout.ids["USER_1"]).argmax())
+        places = ((ids[:end] >= first) & (ids[:end] < layout.first_user_id)).nonzero()[0]
+        labels[places[:-1]] = ids[places[1:]] - first
+        labels[places[-1:]] = target
     return labels
 
 
@@ -165,7 +166,7 @@ class GALRecCaseRows:
         """Row ``slot``."""
         user = int(self.cases.user_rows[slot])
         ids, history = served_sequence(self.layout, self.cases.histories[slot], self.graph, user=user)
-        labels = next_item_labels(ids, int(self.cases.targets[slot]), self.layout.config, last_only=True)
+        labels = next_item_labels(self.layout, ids, int(self.cases.targets[slot]), last_only=True)
         return {"input_ids": ids, "labels": labels, "user_items": history}
 
 

@@ -117,6 +117,9 @@ class GALRecLayout:
         template: dict[str, str] | None = None,
     ):
         self.prompt, self.config, self.ids = prompt, config, config.special_token_ids
+        # Read once: a configuration's attributes are slow, and rows are built by the million.
+        self.first_item_id, self.first_user_id = config.first_item_id, config.first_user_id
+        self._tokens = {name: np.array([token]) for name, token in self.ids.items()}
         sections = template or load_galrec_template(prompt.template)
         words = {name: [part for part in _PLACEHOLDER.split(pattern) if part] for name, pattern in sections.items()}
         has_words = any(not _PLACEHOLDER.fullmatch(part) for parts in words.values() for part in parts)
@@ -168,17 +171,17 @@ class GALRecLayout:
         parts = []
         for hop, nodes in enumerate(hops, start=1):
             parts += self._section(f"hop_{hop}", f"USER_{hop}", {"{nodes}": nodes})
-        parts += self._section("end", "REC", {"{user}": [self._token("USER")]})
+        parts += self._section("end", "REC", {"{user}": [self._tokens["USER"]]})
         return np.concatenate(parts)
 
     def own_segment(self) -> np.ndarray:
         """The segment of E_u^0, int64 (length,): the example's own user alone."""
-        return np.concatenate(self._section("own", "USER_0", {"{user}": [self._token("USER")]}))
+        return np.concatenate(self._section("own", "USER_0", {"{user}": [self._tokens["USER"]]}))
 
     def item_segment(self, item: int) -> tuple[np.ndarray, np.ndarray]:
         """The segment of E_i^0: (tokens int64 (length,), the title's tokens as text labels, -100 elsewhere)."""
         title = self._titles[item] if 0 in self.prompt.title_hops else np.zeros(0, dtype=np.int64)
-        token = np.array([self.config.first_item_id + item])
+        token = np.array([self.first_item_id + item])
         parts = self._section("item", "ITEM_0", {"{item}": [token], "{title}": [title]})
         labels = [part if part is title else np.full(len(part), -100) for part in parts]
         return np.concatenate(parts), np.concatenate(labels)
@@ -194,18 +197,15 @@ class GALRecLayout:
             if not isinstance(part, str):
                 found.append(part)
             else:
-                found += [self._token(readout)] if part == "{readout}" else values[part]
+                found += [self._tokens[readout]] if part == "{readout}" else values[part]
         return found
 
-    def _token(self, name: str) -> np.ndarray:
-        return np.array([self.ids[name]])
-
     def _users(self, users: np.ndarray) -> list[np.ndarray]:
-        return list((self.config.first_user_id + users)[:, None])
+        return list((self.first_user_id + users)[:, None])
 
     def _items(self, items: np.ndarray, hop: int) -> list[np.ndarray]:
         """One array per item: its token, and its title's where the hop has titles."""
-        tokens = (self.config.first_item_id + items)[:, None]
+        tokens = (self.first_item_id + items)[:, None]
         if hop not in self.prompt.title_hops:
             return list(tokens)
         return [np.concatenate([token, self._titles[item]]) for token, item in zip(tokens, items, strict=True)]

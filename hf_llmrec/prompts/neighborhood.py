@@ -69,7 +69,7 @@ def item_audience(
     anything is drawn.
     """
     users = graph.item_users.of(item)
-    users = users[~np.isin(users, without)]
+    users = users[(users[:, None] != without).all(axis=1)]
     return rng.permutation(users)[:count].astype(np.int64)
 
 

@@ -22,7 +22,7 @@ class GALRecTrainingConfig(SFTConfig):
         momentum: of the momentum encoder.
         queue_length: of each queue of keys; default: ``min(4096, entities // 2)``; 0: no queue, the negatives are the
             batch's other keys.
-        symmetric_losses: let each side of a positive pair be the query once.
+        symmetric_losses: let each side of a positive pair be the query once (but E_t^1, which gives keys only).
         lm_loss_weight: of the vocabulary loss on titles, after the item's token.
         template, hops, max_history, num_neighbors, num_neighbor_items, neighbor_order, title_hops, max_title_tokens:
             what a user's sequence holds, see `GALRecPrompt`; ``max_length`` is its token budget.

@@ -164,9 +164,6 @@ class GALRecTrainer(LanguageModelTrainer):
             text_loss = outputs.text_loss
             if aligned:
                 queries = _entities(outputs.representations)
-        if "item_1" in wanted:
-            found = model(input_ids=segments["audience_ids"], output_representations=True).representations
-            queries["item_1"] = found[:, _PLACE["ITEM_1"]]
         return {"queries": queries, "text_loss": text_loss}
 
     @torch.no_grad()

@@ -24,6 +24,7 @@ class GALRecConfig(PreTrainedConfig):
         entity_scale (`float`, defaults to 0.2): first factor between entity vectors (about unit length) and input
             embeddings; learned.
         embedding_dropout (`float`, defaults to 0.0): on the input embeddings, in training.
+        rec_dropout (`float`, defaults to 0.0): on what `[REC]` adds to the state of the history's last item, in training.
         score_temperature (`float`, defaults to 0.1): item scores are cosines divided by it.
         repeat_bias (`bool`, defaults to `True`): add one learned number to the scores of the history's items.
         rec_weight (`float`, defaults to 1.0): weight of a target at `[REC]` against one at a position of the history.
@@ -43,6 +44,7 @@ class GALRecConfig(PreTrainedConfig):
     projection_size: int = 128
     entity_scale: float | int = 0.2
     embedding_dropout: float | int = 0.0
+    rec_dropout: float | int = 0.0
     score_temperature: float | int = 0.1
     repeat_bias: bool = True
     rec_weight: float | int = 1.0
@@ -101,8 +103,9 @@ class GALRecConfig(PreTrainedConfig):
         for name in ("num_items", "num_negatives", "projection_size", "score_temperature"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if not 0 <= self.embedding_dropout < 1:
-            raise ValueError(f"embedding_dropout must lie in [0, 1), got {self.embedding_dropout}")
+        for name in ("embedding_dropout", "rec_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
 
 
 __all__ = ["GALRecConfig"]

@@ -74,10 +74,11 @@ class RecGate(nn.Module):
     def __init__(self, config: GALRecConfig):
         super().__init__()
         self.gate = nn.Parameter(torch.full((config.hidden_size,), self.START))
+        self.dropout = nn.Dropout(config.rec_dropout)
 
     def forward(self, last: torch.Tensor, rec: torch.Tensor) -> torch.Tensor:
         """float (n, hidden_size) twice -> the same shape."""
-        return last + self.gate * rec
+        return last + self.gate * self.dropout(rec)
 
 
 class ProjectionHead(nn.Module):

@@ -24,7 +24,7 @@ class GALRecConfig(PreTrainedConfig):
         entity_scale (`float`, defaults to 0.2): first factor between entity vectors (about unit length) and input
             embeddings; learned.
         embedding_dropout (`float`, defaults to 0.0): on the input embeddings, in training.
-        rec_dropout (`float`, defaults to 0.0): on what `[REC]` adds to the state of the history's last item, in training.
+        rec_dropout (`float`, defaults to 0.0): on what `[REC]` adds to the state of the last item, in training.
         score_temperature (`float`, defaults to 0.1): item scores are cosines divided by it.
         repeat_bias (`bool`, defaults to `True`): add one learned number to the scores of the history's items.
         rec_weight (`float`, defaults to 1.0): weight of a target at `[REC]` against one at a position of the history.

@@ -164,8 +164,7 @@ class GraphAlignment(nn.Module):
         if query == ALIGNMENTS[name][0]:
             logs[f"{name}_positive"] = float(found.positive_similarity)
             logs[f"{name}_negative"] = float(found.negative_similarity)
-            if len(asked):
-                logs[f"{name}_alignment"] = float(alignment(asked.detach(), positives))
+            logs[f"{name}_alignment"] = float(alignment(asked.detach(), positives)) if len(asked) else 0.0
         return found.loss * share
 
 

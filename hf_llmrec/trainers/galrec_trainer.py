@@ -142,7 +142,8 @@ class GALRecTrainer(LanguageModelTrainer):
             keys = self._keys(main, segments)
             graph_loss, logs = self.alignment(queries, keys, PairBatch(**pairs), gather=self._gather)
             extra.append(graph_loss)
-            for name, value in logs.items():
+            means = self.accelerator.reduce(torch.tensor(list(logs.values()), device=loss.device), "mean").tolist()
+            for name, value in zip(logs, means, strict=True):
                 self._metrics[mode][name].append(value)
         if extra:
             # Trainer divides by the accumulated batches only what was not divided by their targets.

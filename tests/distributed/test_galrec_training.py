@@ -11,7 +11,7 @@ from .test_lcrec_training import run_and_kill
 
 pytestmark = pytest.mark.slow
 COMMON = (
-    *("--external", "text", "--learning_rate", "0.01", "--max_length", "96", "--num_neighbors", "3"),
+    *("--external", "text", "--learning_rate", "0.01", "--max_length", "256", "--num_neighbors", "3"),
     *("--queue_length", "40", "--momentum", "0.9", "--eval_users", "10", "--report_to", "none"),
     *("--use_cpu", "True", "--disable_tqdm", "True", "--logging_steps", "1", "--seed", "3"),
 )

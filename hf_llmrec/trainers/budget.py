@@ -8,7 +8,7 @@ import math
 import numpy as np
 from transformers import TrainingArguments
 
-from .lcrec_config import LCRecTrainingConfig
+from .language_model_config import LanguageModelTrainingConfig
 from .row_config import RowTrainingConfig
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 SMALL_MODEL = 50_000_000
 
 
-def fill_budget(args: LCRecTrainingConfig, lengths: np.ndarray, num_parameters: int, adapters: bool) -> None:
+def fill_budget(args: LanguageModelTrainingConfig, lengths: np.ndarray, num_parameters: int, adapters: bool) -> None:
     """Set the options of ``args`` that are ``None``, in place, and log them.
 
     A small model learns from nothing: 30 epochs, or as many as 1,500 optimizer steps need, at 2e-3, in batches that

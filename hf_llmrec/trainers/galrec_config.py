@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from trl import SFTConfig
-
 from ..losses.graph_alignment import ALIGNMENTS
 from ..prompts.galrec_prompt import GALRecPrompt
+from .language_model_config import LanguageModelTrainingConfig
 
 
 @dataclass
-class GALRecTrainingConfig(SFTConfig):
-    """`trl.SFTConfig` plus what GAL-Rec adds.
+class GALRecTrainingConfig(LanguageModelTrainingConfig):
+    """`LanguageModelTrainingConfig` plus what GAL-Rec adds.
 
     Args:
         loss_weights: of the graph-aware losses, by name; JSON on the command line. All 0: no graph-aware module.
@@ -29,15 +27,11 @@ class GALRecTrainingConfig(SFTConfig):
         audience_size: users of the target item in E_t^1.
         latest_share, item_dropout, neighbor_dropout: see `GALRecExamples`.
         residual_dropout: dropout on what attention and MLP add to the residual stream during training.
-        tokens_per_batch: of users' sequences per batch and process; replaces ``per_device_train_batch_size`` when set.
-        learning_rate, num_train_epochs: default: from the size of the model and of the data, see `fill_budget`; so is
-            ``tokens_per_batch`` of small models.
-        eval_users: how many validation users are ranked at each evaluation (0: all).
         patience: stop after so many evaluations without a better NDCG@10 (0: never).
     """
 
     # Annotated by value, so that TrlParser parses JSON for it.
-    _VALID_DICT_FIELDS = SFTConfig._VALID_DICT_FIELDS + ["loss_weights"]
+    _VALID_DICT_FIELDS = LanguageModelTrainingConfig._VALID_DICT_FIELDS + ["loss_weights"]
 
     loss_weights: dict[str, Any] | str | None = field(
         default_factory=lambda: dict.fromkeys(ALIGNMENTS, 0.1),
@@ -71,36 +65,10 @@ class GALRecTrainingConfig(SFTConfig):
     residual_dropout: float = field(
         default=0.0, metadata={"help": "dropout on what attention and MLP add to the residual stream in training"}
     )
-    tokens_per_batch: int | None = field(
-        default=None,
-        metadata={"help": "tokens per batch and process; replaces per_device_train_batch_size when set"},
-    )
-    eval_users: int = field(default=2000, metadata={"help": "validation users ranked at each evaluation (0: all)"})
     patience: int = field(default=0, metadata={"help": "stop after so many evaluations without a better NDCG@10"})
-    learning_rate: float | None = field(
-        default=None, metadata={"help": "peak learning rate (default: from the model's size, see `fill_budget`)"}
-    )
-    num_train_epochs: float | None = field(
-        default=None, metadata={"help": "epochs (default: from the model's and the data's size)"}
-    )
-    # Defaults of TRL's that fit neither small models nor machines without a GPU.
-    activation_checkpointing: bool | None = field(default=False, metadata={"help": "trade compute for memory"})
-    bf16: bool | None = field(default=None, metadata={"help": "bf16 autocast; default: where a GPU supports it"})
-    logging_steps: float = field(default=50, metadata={"help": "log every so many optimizer steps"})
-    save_total_limit: int | None = field(default=2, metadata={"help": "how many checkpoints are kept"})
     max_length: int | None = field(default=512, metadata={"help": "longest sequence of a user, in tokens"})
 
     def __post_init__(self):
-        if self.bf16 is None:
-            self.bf16 = (
-                False if self.fp16 or self.use_cpu else torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-            )
-        if not torch.cuda.is_available():
-            self.dataloader_pin_memory = False  # PyTorch warns at every loader otherwise
-        # Rows come tokenized, with labels: TRL must not prepare them again.
-        self.dataset_kwargs = {**(self.dataset_kwargs or {}), "skip_prepare_dataset": True}
-        if self.ddp_find_unused_parameters is None:
-            self.ddp_find_unused_parameters = False  # every layer runs in every step, also for no tokens
         if self.ddp_broadcast_buffers is None:
             self.ddp_broadcast_buffers = False  # the tables of external embeddings never change
         super().__post_init__()
@@ -109,20 +77,15 @@ class GALRecTrainingConfig(SFTConfig):
         unknown = sorted(set(self.loss_weights) - set(ALIGNMENTS))
         if unknown or any(weight < 0 for weight in self.loss_weights.values()):
             raise ValueError(f"loss_weights must be non-negative numbers for {sorted(ALIGNMENTS)}")
-        if self.max_length is None:
-            raise ValueError("max_length must be set: it is the token budget of a user's sequence")
         if self.lm_loss_weight < 0 or (self.lm_loss_weight and 0 not in self.title_hops):
             raise ValueError(
                 "lm_loss_weight must not be negative, and needs titles in items' segments: 0 in title_hops"
             )
-        for name in ("queue_length", "eval_users", "patience"):
+        for name in ("queue_length", "patience"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.momentum < 1 or self.contrastive_temperature <= 0 or self.audience_size < 1:
             raise ValueError("momentum must lie in [0, 1); contrastive_temperature and audience_size must be positive")
-        for name in ("packing", "padding_free", "label_smoothing_factor", "assistant_only_loss"):
-            if getattr(self, name):
-                raise ValueError(f"{name} has no effect on rows of users and items: leave it out")
         self.prompt()
 
     @property

@@ -25,7 +25,7 @@ from . import train_galrec
 from .ablation_report import ablation_table, save_ablation, summarize
 from .galrec_model import GALRecArguments, train_teacher
 from .models import open_ranker
-from .options import DatasetArguments, end_processes, start_run
+from .options import DatasetArguments, as_words, end_processes, start_run
 from .results import run_facts
 
 logger = logging.getLogger("hf_llmrec")
@@ -65,16 +65,6 @@ class AblationArguments(DatasetArguments):
             raise ValueError("--variants must give, per name, the options that differ")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"--seeds must be different numbers, got {self.seeds}")
-
-
-def as_words(options: dict[str, Any]) -> list[str]:
-    """Options as they stand on a command line."""
-    words: list[str] = []
-    for name, value in options.items():
-        if isinstance(value, dict):
-            value = json.dumps(value)
-        words += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
-    return words
 
 
 def train_variant(arguments: AblationArguments, changes: dict[str, Any], seed: int, folder: Path) -> float:

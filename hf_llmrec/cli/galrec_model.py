@@ -17,6 +17,7 @@ from accelerate import PartialState
 from peft import LoraConfig
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.pytorch_utils import Conv1D
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from ..data.embedding_files import load_item_embeddings
@@ -30,7 +31,7 @@ from ..models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from ..prompts.training_text import corpus_texts
 from ..trainers.galrec_config import GALRecTrainingConfig
 from .backbone_check import check_backbone
-from .options import DatasetArguments
+from .options import DatasetArguments, as_words
 
 logger = logging.getLogger("hf_llmrec")
 EXTERNAL = {"text": ("text",), "collaborative": ("collaborative",), "both": ("text", "collaborative")}
@@ -53,6 +54,7 @@ class GALRecArguments(DatasetArguments):
         external: kinds of external embeddings: ``text``, ``collaborative`` or ``both``.
         external_embeddings: safetensors file with ``item_embeddings`` of a classical recommender. Without it, SASRec is
             trained first, in ``--output_dir``/teacher.
+        teacher_options: of `train-baseline`, for that SASRec, as JSON.
         text_embeddings: safetensors file with ``item_embeddings`` of texts; or
         text_encoder: ``tfidf``, a sentence-transformers model or a language model to make them with.
         backbone: ``tiny`` or ``small``, trained from scratch where no ``--model_name_or_path`` is given.
@@ -69,6 +71,9 @@ class GALRecArguments(DatasetArguments):
     external_embeddings: str | None = field(
         default=None,
         metadata={"help": "safetensors file of a classical recommender (default: SASRec is trained first)"},
+    )
+    teacher_options: dict[str, Any] | str | None = field(
+        default_factory=dict, metadata={"help": "options of train-baseline for the teacher, as JSON"}
     )
     text_embeddings: str | None = field(default=None, metadata={"help": "safetensors file of text embeddings"})
     text_encoder: str = field(default="tfidf", metadata={"help": "`tfidf`, or the model that embeds texts"})
@@ -89,7 +94,7 @@ class GALRecArguments(DatasetArguments):
             raise ValueError(f"--external must be one of {sorted(EXTERNAL)}, got {self.external!r}")
         if self.external_embeddings and self.external == "text":
             raise ValueError("--external_embeddings are of a classical recommender, which --external text leaves out")
-        for name in ("backbone_overrides", "model_options"):
+        for name in ("backbone_overrides", "model_options", "teacher_options"):
             value = getattr(self, name)
             setattr(self, name, json.loads(value) if isinstance(value, str) else value or {})
         unknown = sorted(set(self.model_options) - set(GALRecConfig().to_dict()))
@@ -131,9 +136,9 @@ def train_teacher(arguments: GALRecArguments, dataset: RecDataset, folder: Path)
             options |= {"model": "sasrec", "output_dir": folder, "export_embeddings": file, "resume": arguments.resume}
             if arguments.cpu_threads is not None:
                 options["cpu_threads"] = arguments.cpu_threads
-            command = [sys.executable, "-m", "hf_llmrec.cli", "train-baseline", "--disable_tqdm", "True"]
-            command += [word for name, value in options.items() for word in (f"--{name}", str(value))]
-            command += ["--report_to", "none"] + ([] if torch.cuda.is_available() else ["--use_cpu", "True"])
+            options |= {"disable_tqdm": True, "report_to": "none", "use_cpu": not torch.cuda.is_available()}
+            command = [sys.executable, "-m", "hf_llmrec.cli", "train-baseline"]
+            command += as_words({**options, **arguments.teacher_options})
             environment = {name: value for name, value in os.environ.items() if not name.startswith(_GROUP)}
             finished = subprocess.run(command, env=environment)
             done.parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +213,7 @@ def peft_config(model_config: ModelConfig, model: GALRecForCausalLM) -> LoraConf
         return None
     if model_config.lora_target_modules is None:
         inside = model.model.language_model.named_modules()
-        names = sorted({name.rpartition(".")[2] for name, module in inside if isinstance(module, nn.Linear)})
+        names = sorted({name.rpartition(".")[2] for name, module in inside if isinstance(module, (nn.Linear, Conv1D))})
         config.target_modules = rf".*\.language_model\..*\.({'|'.join(names)})"
     modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     own = [name for name in OWN_LAYERS if name in modules]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import os
 import sys
@@ -99,6 +100,16 @@ def end_processes() -> None:
     # where C++ aborts on threads that nobody joined.
     gc.collect()
     PartialState().destroy_process_group()
+
+
+def as_words(options: dict[str, Any]) -> list[str]:
+    """Options as they stand on a command line."""
+    words: list[str] = []
+    for name, value in options.items():
+        if isinstance(value, dict):
+            value = json.dumps(value)
+        words += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+    return words
 
 
 def metric_table(results: dict[str, dict[str, float]]) -> str:

@@ -37,14 +37,16 @@ def train(folders, output, *options):
 
 def test_without_embeddings_the_teacher_is_trained_first(folders, tmp_path, caplog):
     """In a process of its own; `--resume` finds it again."""
+    quick = ["--teacher_options", '{"max_steps": 4, "seed": 7, "model_options": {"hidden_size": 10}}']
     with caplog.at_level("INFO", logger="hf_llmrec"):
-        train(folders, tmp_path, *SMALL)
+        train(folders, tmp_path, *SMALL, *quick)
     assert "SASRec is trained first" in caplog.text
     teacher = tmp_path / "teacher/embeddings.safetensors"
     written = teacher.stat().st_mtime_ns
     with safe_open(teacher, "np") as file:
         width = file.get_tensor("item_embeddings").shape[1]
-    assert json.loads((tmp_path / "config.json").read_text())["external_sizes"]["collaborative"] == width
+    assert json.loads((tmp_path / "config.json").read_text())["external_sizes"]["collaborative"] == width == 10
+    assert json.loads((tmp_path / "teacher/training_report.json").read_text())["seed"] == 7
     train(folders, tmp_path, *SMALL, "--resume", "True")
     assert teacher.stat().st_mtime_ns == written
 

@@ -75,6 +75,7 @@ def test_accumulated_batches(galrec, tmp_path, ddp):
 
 def test_the_teacher_is_trained_by_one_of_two_processes(recipe, tmp_path, ddp):
     options = ["--external", "both", "--max_steps", "3", "--save_strategy", "no"]
+    options += ["--teacher_options", '{"max_steps": 4}']
     base = ("--model_name_or_path", str(recipe.folder / "base"), *COMMON[2:])
     galrec = Recipe(recipe.folder, "train_galrec.py", base)
     assert len(galrec.losses(tmp_path / "two", [*options, "--per_device_train_batch_size", "5"], ddp)) == 3

@@ -191,6 +191,8 @@ def count_lora(num_items: int = 12_101) -> dict[str, float]:
         "parameters": total,
         "momentum_copy": trained,
         "momentum_share": trained / total,
+        # The averages are float32: beside a backbone in half precision they weigh twice as much.
+        "momentum_share_of_bytes_half_precision": 4 * trained / (2 * (total - trained) + 4 * trained),
     }
 
 
@@ -239,7 +241,9 @@ def main() -> None:
     report["ratio"] = report["with"]["step_s"] / report["without"]["step_s"]
     print(f"a step with them takes {report['ratio']:.2f} times the step without")
     lora = count_lora()
-    print(f"0.6B with LoRA: the momentum copy adds {lora['momentum_share']:.2%} to the parameters")
+    half = lora["momentum_share_of_bytes_half_precision"]
+    print(f"0.6B with LoRA: the momentum copy adds {lora['momentum_share']:.2%} to the parameters' memory in float32,")
+    print(f"    {half:.2%} beside a frozen backbone in half precision")
     pairs, tokens = 32, 32 * 160  # sequences of a step, tokens of their prompts and segments
     operations = 2 * 4 * lora["backbone_parameters"] * tokens  # forward, backward of activations, keys: 4 passes
     backbone_s = operations / matmul_rate()

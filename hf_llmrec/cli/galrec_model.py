@@ -191,7 +191,7 @@ def build_model(
     fields = {
         "num_items": dataset.num_items,
         "external_sizes": {kind: int(value.shape[1]) for kind, value in vectors.items()},
-        "entity_scale": _embedding_norm(backbone) / len(vectors) ** 0.5,
+        "entity_scale": _entity_norm(backbone, bool(model_config.model_name_or_path)) / len(vectors) ** 0.5,
         "rec_loss": "full_softmax" if dataset.num_items <= _FULL_SOFTMAX_ITEMS else "sampled_softmax",
         **arguments.model_options,
     }
@@ -200,8 +200,15 @@ def build_model(
     return model, tokenizer
 
 
-def _embedding_norm(backbone: PreTrainedModel) -> float:
-    """Mean length of the backbone's input embeddings: what entity tokens should be like to it."""
+def _entity_norm(backbone: PreTrainedModel, pretrained: bool) -> float:
+    """How long the input embedding of an entity should be.
+
+    To a pretrained backbone entity tokens should look like its own tokens. One that is trained from scratch has no such
+    habits: there values of about 1 make the last item rule its own state, as in SASRec, and recommending begins with
+    "like the last one" instead of with noise.
+    """
+    if not pretrained:
+        return backbone.config.get_text_config().hidden_size ** 0.5
     weight = backbone.get_input_embeddings().weight
     return float(weight.detach()[:4096].float().norm(dim=-1).mean()) or 1.0
 

@@ -15,6 +15,8 @@ from ..data.files import read_json
 from ..evaluation.metrics import METRIC_NAMES
 
 TRAINING_REPORT = "training_report.json"
+# Files that a run was made from, named without their folders.
+_FILES = {"external_embeddings", "text_embeddings"}
 # Where things lie on one machine says nothing about a run.
 _PLACES = {
     *("output_dir", "dataset", "index", "model_name_or_path", "export_embeddings"),
@@ -42,6 +44,8 @@ def changed_options(options: Any, defaults: Any) -> dict[str, Any]:
         value, default = getattr(options, field.name), getattr(defaults, field.name)
         if field.name == "model_name_or_path" and value:
             found["base_model"] = value if not Path(value).exists() else Path(value).name
+        elif field.name in _FILES and value:
+            found[field.name] = Path(value).name
         elif field.name not in _PLACES and value != default:
             found[field.name] = value.value if isinstance(value, enum.Enum) else value
     return found

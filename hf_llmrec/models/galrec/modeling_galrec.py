@@ -93,6 +93,9 @@ class GALRecModel(GALRecPreTrainedModel):
     ```
     """
 
+    # What `GALRecForCausalLM` has besides.
+    _keys_to_ignore_on_load_unexpected = [r"^lm_head\.", r"^projection\."]
+
     def __init__(self, config: GALRecConfig):
         super().__init__(config)
         self.language_model = AutoModel.from_config(config.text_config)

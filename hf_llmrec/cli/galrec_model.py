@@ -16,9 +16,9 @@ import torch
 from accelerate import PartialState
 from peft import LoraConfig
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
-from trl import ModelConfig, get_peft_config, get_quantization_config
+from trl import ModelConfig, get_peft_config
 
 from ..data.embedding_files import load_item_embeddings
 from ..data.interactions import RecDataset
@@ -26,12 +26,10 @@ from ..data.splits import RecSplit
 from ..indexing.text_embeddings import embed_items, item_texts
 from ..models.galrec.configuration_galrec import GALRecConfig
 from ..models.galrec.modeling_galrec import GALRecForCausalLM
-from ..models.lcrec.backbones import build_backbone
-from ..models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from ..prompts.training_text import corpus_texts
 from ..trainers.galrec_config import GALRecTrainingConfig
-from .backbone_check import check_backbone
-from .options import DatasetArguments, as_words
+from .backbones import BackboneArguments, load_backbone
+from .options import as_words
 
 logger = logging.getLogger("hf_llmrec")
 EXTERNAL = {"text": ("text",), "collaborative": ("collaborative",), "both": ("text", "collaborative")}
@@ -47,7 +45,7 @@ _GROUP = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "GROUP_", "ROLE_", "ACCELER
 
 
 @dataclass
-class GALRecArguments(DatasetArguments):
+class GALRecArguments(BackboneArguments):
     """What to train on, and what to train.
 
     Args:
@@ -57,14 +55,10 @@ class GALRecArguments(DatasetArguments):
         teacher_options: of `train-baseline`, for that SASRec, as JSON.
         text_embeddings: safetensors file with ``item_embeddings`` of texts; or
         text_encoder: ``tfidf``, a sentence-transformers model or a language model to make them with.
-        backbone: ``tiny`` or ``small``, trained from scratch where no ``--model_name_or_path`` is given.
-        architecture: of the backbone, ``llama`` or ``qwen3``.
-        backbone_overrides: config fields of the backbone, as JSON.
-        corpus_vocab_size: text vocabulary of the tokenizer that is trained with a backbone.
         model_options: fields of `GALRecConfig`, as JSON.
         include_graph: publish the interaction graph with the model (rows, no user ids), so that it reads neighbours
             where it is served.
-        resume: continue from the last checkpoint in ``--output_dir``, if there is one.
+        others: see `BackboneArguments`.
     """
 
     external: str = field(default="both", metadata={"help": "`text`, `collaborative` or `both`"})
@@ -77,24 +71,18 @@ class GALRecArguments(DatasetArguments):
     )
     text_embeddings: str | None = field(default=None, metadata={"help": "safetensors file of text embeddings"})
     text_encoder: str = field(default="tfidf", metadata={"help": "`tfidf`, or the model that embeds texts"})
-    backbone: str = field(default="tiny", metadata={"help": "`tiny` or `small`, without --model_name_or_path"})
-    architecture: str = field(default="llama", metadata={"help": "of the backbone: `llama` or `qwen3`"})
-    backbone_overrides: dict[str, Any] | str | None = field(
-        default_factory=dict, metadata={"help": "config fields of the backbone, as JSON"}
-    )
-    corpus_vocab_size: int = field(default=4000, metadata={"help": "text vocabulary trained with a backbone"})
     model_options: dict[str, Any] | str | None = field(
         default_factory=dict, metadata={"help": "fields of the model's configuration, as JSON"}
     )
     include_graph: bool = field(default=False, metadata={"help": "publish the interaction graph with the model"})
-    resume: bool = field(default=False, metadata={"help": "continue from the last checkpoint in --output_dir"})
 
     def __post_init__(self):
+        super().__post_init__()
         if self.external not in EXTERNAL:
             raise ValueError(f"--external must be one of {sorted(EXTERNAL)}, got {self.external!r}")
         if self.external_embeddings and self.external == "text":
             raise ValueError("--external_embeddings are of a classical recommender, which --external text leaves out")
-        for name in ("backbone_overrides", "model_options", "teacher_options"):
+        for name in ("model_options", "teacher_options"):
             value = getattr(self, name)
             setattr(self, name, json.loads(value) if isinstance(value, str) else value or {})
         unknown = sorted(set(self.model_options) - set(GALRecConfig().to_dict()))
@@ -167,27 +155,7 @@ def build_model(
     vectors: dict[str, torch.Tensor],
 ) -> tuple[GALRecForCausalLM, PreTrainedTokenizerBase]:
     """(model with its item vectors, tokenizer of its backbone)."""
-    if model_config.model_name_or_path:
-        name = model_config.model_name_or_path
-        source = {"revision": model_config.model_revision, "trust_remote_code": training.trust_remote_code}
-        tokenizer = AutoTokenizer.from_pretrained(name, **source)
-        quantization = get_quantization_config(model_config)
-        if quantization is not None:
-            # Quantised weights cannot be moved afterwards: each process loads onto its own device.
-            source |= {"quantization_config": quantization, "device_map": {"": PartialState().device}}
-        backbone = AutoModelForCausalLM.from_pretrained(
-            name, dtype=model_config.dtype or "auto", attn_implementation=model_config.attn_implementation, **source
-        )
-        check_backbone(backbone, name, training.max_length)
-    else:
-        tokenizer = train_corpus_tokenizer(corpus_texts(dataset, split), vocab_size=arguments.corpus_vocab_size)
-        backbone = build_backbone(
-            arguments.backbone,
-            tokenizer,
-            architecture=arguments.architecture,
-            max_length=training.max_length,
-            overrides=arguments.backbone_overrides,
-        )
+    backbone, tokenizer = load_backbone(arguments, model_config, training, texts=lambda: corpus_texts(dataset, split))
     fields = {
         "num_items": dataset.num_items,
         "external_sizes": {kind: int(value.shape[1]) for kind, value in vectors.items()},

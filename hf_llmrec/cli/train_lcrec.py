@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from accelerate import PartialState
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
-from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
+from transformers import set_seed
+from trl import ModelConfig, TrlParser, get_peft_config
 
 from ..data.item_index import ItemIndex
 from ..evaluation.evaluator import evaluate_ranker
-from ..models.lcrec.backbones import build_backbone
-from ..models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from ..models.lcrec.index_embeddings import initialize_index_embeddings
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
 from ..prompts.lcrec_prompt import LCRecPrompt
@@ -27,8 +22,8 @@ from ..rankers.lcrec import LCRecRanker
 from ..trainers.checkpoints import last_complete_checkpoint
 from ..trainers.lcrec_config import LCRecTrainingConfig
 from ..trainers.lcrec_trainer import LCRecTrainer
-from .backbone_check import check_backbone
-from .options import DatasetArguments, end_processes, start_run
+from .backbones import BackboneArguments, load_backbone
+from .options import end_processes, start_run
 from .results import changed_options
 from .saving import finish_run, save_recommender
 
@@ -36,37 +31,25 @@ logger = logging.getLogger("hf_llmrec")
 
 
 @dataclass
-class LCRecArguments(DatasetArguments):
+class LCRecArguments(BackboneArguments):
     """What to train on, and what to train.
 
     Args:
         index: folder or Hub id of an `ItemIndex`, made by ``build-index``.
-        backbone: ``tiny`` or ``small``, trained from scratch where no ``--model_name_or_path`` is given.
-        architecture: of the backbone, ``llama`` or ``qwen3``.
-        backbone_overrides: config fields of the backbone, as JSON.
-        corpus_vocab_size: text vocabulary of the tokenizer that is trained with a backbone.
         train_index_rows: with ``--use_peft``: ``rows`` trains only the index tokens' embedding rows beside the
             adapters, ``all`` the whole embedding matrices, ``none`` neither.
-        resume: continue from the last checkpoint in ``--output_dir``, if there is one.
+        others: see `BackboneArguments`.
     """
 
     index: str = field(default=None, metadata={"help": "folder or Hub id of an item index (build-index)"})
-    backbone: str = field(default="tiny", metadata={"help": "`tiny` or `small`, without --model_name_or_path"})
-    architecture: str = field(default="llama", metadata={"help": "of the backbone: `llama` or `qwen3`"})
-    backbone_overrides: dict[str, Any] | str | None = field(
-        default_factory=dict, metadata={"help": "config fields of the backbone, as JSON"}
-    )
-    corpus_vocab_size: int = field(default=4000, metadata={"help": "text vocabulary trained with a backbone"})
     train_index_rows: str = field(default="rows", metadata={"help": "with --use_peft: `rows`, `all` or `none`"})
-    resume: bool = field(default=False, metadata={"help": "continue from the last checkpoint in --output_dir"})
 
     def __post_init__(self):
+        super().__post_init__()
         if not self.index:
             raise ValueError("--index is required: a folder made by build-index")
         if self.train_index_rows not in ("rows", "all", "none"):
             raise ValueError(f"--train_index_rows must be rows, all or none, got {self.train_index_rows!r}")
-        if isinstance(self.backbone_overrides, str):
-            self.backbone_overrides = json.loads(self.backbone_overrides)
 
 
 def peft_config(arguments: LCRecArguments, model_config: ModelConfig, tokenizer: LCRecTokenizer, model):
@@ -88,39 +71,6 @@ def peft_config(arguments: LCRecArguments, model_config: ModelConfig, tokenizer:
     return config
 
 
-def build_model(
-    arguments: LCRecArguments, model_config: ModelConfig, training: LCRecTrainingConfig, texts, index, titles
-):
-    """(model, tokenizer) with the index vocabulary in place."""
-    if model_config.model_name_or_path:
-        name = model_config.model_name_or_path
-        source = {"revision": model_config.model_revision, "trust_remote_code": training.trust_remote_code}
-        tokenizer = LCRecTokenizer.from_base(AutoTokenizer.from_pretrained(name, **source), index, titles)
-        quantization = get_quantization_config(model_config)
-        if quantization is not None:
-            # Quantised weights cannot be moved afterwards: each process loads onto its own device.
-            source |= {"quantization_config": quantization, "device_map": {"": PartialState().device}}
-        model = AutoModelForCausalLM.from_pretrained(
-            name,
-            dtype=model_config.dtype or "auto",
-            attn_implementation=model_config.attn_implementation,
-            **source,
-        )
-        check_backbone(model, name, training.max_length)
-    else:
-        base = train_corpus_tokenizer(texts, vocab_size=arguments.corpus_vocab_size)
-        tokenizer = LCRecTokenizer.from_base(base, index, titles)
-        model = build_backbone(
-            arguments.backbone,
-            tokenizer,
-            architecture=arguments.architecture,
-            max_length=training.max_length,
-            overrides=arguments.backbone_overrides,
-        )
-    initialize_index_embeddings(model, tokenizer, method=training.index_init, seed=training.seed)
-    return model, tokenizer
-
-
 def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: ModelConfig) -> dict[str, float]:
     """Train and save; returns the validation metrics of the saved model."""
     began = time.perf_counter()
@@ -140,8 +90,14 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
     prompt = LCRecPrompt(training.seq_form, training.packed_prefix, training.max_history, training.max_length)
     # Trainer's own push would upload checkpoints and half of the folder: the whole goes up once, at the end.
     push, training.push_to_hub = training.push_to_hub, False
-    texts = corpus_texts(dataset, split)
-    model, tokenizer = build_model(arguments, model_config, training, texts, index, dataset.titles)
+    model, tokenizer = load_backbone(
+        arguments,
+        model_config,
+        training,
+        texts=lambda: corpus_texts(dataset, split),
+        extend=lambda base: LCRecTokenizer.from_base(base, index, dataset.titles),
+    )
+    initialize_index_embeddings(model, tokenizer, method=training.index_init, seed=training.seed)
     rows = LCRecTaskRows(
         dataset,
         split,

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from ..data.recommender_folder import ItemCatalog, load_settings
 from ..evaluation.top_k import rank_dense_scores
+from .batches import evaluation_mode, rank_in_batches
 from .folder import FolderRanker
 
 
@@ -59,25 +60,16 @@ class DenseRanker(FolderRanker):
         return cls(model, catalog.item_ids, **values)
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
-        rows = np.full((len(histories), k), -1, dtype=np.int64)
-        scores = np.full((len(histories), k), -np.inf, dtype=np.float64)
         if self.max_history is not None:
             histories = [np.asarray(history)[-self.max_history :] for history in histories]
-        # Neighbours of similar length share a batch: padding is computed, too.
-        order = np.argsort(np.array([len(history) for history in histories], dtype=np.int64), kind="stable")
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            for start in range(0, len(order), self.batch_size):
-                batch = order[start : start + self.batch_size]
-                dense = self._scores(
-                    [histories[i] for i in batch], None if user_ids is None else [user_ids[i] for i in batch]
-                )
-                left_out = None if exclude is None else [exclude[i] for i in batch]
-                rows[batch], scores[batch] = rank_dense_scores(dense, k, exclude=left_out, allowed=allowed)
-        finally:
-            self.model.train(was_training)
-        return rows, scores
+
+        def rank_batch(batch, left_out):
+            users = None if user_ids is None else [user_ids[number] for number in batch]
+            dense = self._scores([histories[number] for number in batch], users)
+            return rank_dense_scores(dense, k, exclude=left_out, allowed=allowed)
+
+        with evaluation_mode(self.model):
+            return rank_in_batches(rank_batch, [len(history) for history in histories], k, self.batch_size, exclude)
 
     @torch.no_grad()
     def _scores(self, histories: list[np.ndarray], user_ids: list[str] | None) -> torch.Tensor:

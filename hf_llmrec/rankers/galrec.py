@@ -14,6 +14,7 @@ from ..data.recommender_folder import ItemCatalog, load_settings
 from ..evaluation.top_k import rank_dense_scores
 from ..prompts.galrec_examples import served_sequence
 from ..prompts.galrec_prompt import GALRecLayout, GALRecPrompt
+from .batches import evaluation_mode, rank_in_batches
 from .dense import pad_histories
 from .folder import FolderRanker
 
@@ -83,25 +84,17 @@ class GALRecRanker(FolderRanker):
         self.graph, self.user_rows = None, {}
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
-        rows = np.full((len(histories), k), -1, dtype=np.int64)
-        scores = np.full((len(histories), k), -np.inf, dtype=np.float64)
         users = [-1] * len(histories) if user_ids is None else [self.user_rows.get(user, -1) for user in user_ids]
         read = [
             served_sequence(self.layout, histories[number], self.graph, user=user) for number, user in enumerate(users)
         ]
-        # Sequences of similar length share a batch: padding is computed, too.
-        order = np.argsort(np.array([len(ids) for ids, _ in read], dtype=np.int64), kind="stable")
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            for start in range(0, len(order), self.batch_size):
-                batch = order[start : start + self.batch_size]
-                dense = self._scores([read[i] for i in batch])
-                left_out = None if exclude is None else [exclude[i] for i in batch]
-                rows[batch], scores[batch] = rank_dense_scores(dense, k, exclude=left_out, allowed=allowed)
-        finally:
-            self.model.train(was_training)
-        return rows, scores
+
+        def rank_batch(batch, left_out):
+            dense = self._scores([read[number] for number in batch])
+            return rank_dense_scores(dense, k, exclude=left_out, allowed=allowed)
+
+        with evaluation_mode(self.model):
+            return rank_in_batches(rank_batch, [len(ids) for ids, _ in read], k, self.batch_size, exclude)
 
     @torch.no_grad()
     def _scores(self, read: list[tuple[np.ndarray, np.ndarray]]) -> torch.Tensor:

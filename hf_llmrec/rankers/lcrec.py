@@ -13,6 +13,7 @@ from ..generation.beam_search import recommend_items
 from ..generation.item_trie import ItemTrie
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
 from ..prompts.lcrec_prompt import LCRecPrompt
+from .batches import evaluation_mode, rank_in_batches
 from .folder import FolderRanker
 
 
@@ -75,32 +76,25 @@ class LCRecRanker(FolderRanker):
         self, prompts: Sequence[Sequence[int]], k: int, *, exclude=None, allowed=None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rank after any prompts, given as lists of token ids; the result is that of `rank`."""
-        rows = np.full((len(prompts), k), -1, dtype=np.int64)
-        scores = np.full((len(prompts), k), -np.inf, dtype=np.float64)
-        was_training = self.model.training
-        self.model.eval()
-        # Neighbours of similar length share a batch: left padding is computed, too.
-        order = np.argsort([len(prompt) for prompt in prompts], kind="stable")
-        try:
-            for start in range(0, len(order), self.batch_size):
-                batch = order[start : start + self.batch_size]
-                input_ids, mask = self._left_pad([prompts[i] for i in batch])
-                found, values = recommend_items(
-                    self.model,
-                    input_ids,
-                    mask,
-                    self.trie,
-                    self._level_token_ids,
-                    num_beams=max(self.num_beams, k),
-                    k=k,
-                    normalize=self.normalize,
-                    exclude=None if exclude is None else [exclude[i] for i in batch],
-                    allowed=allowed,
-                )
-                rows[batch], scores[batch] = found.cpu().numpy(), values.double().cpu().numpy()
-        finally:
-            self.model.train(was_training)
-        return rows, scores
+
+        def rank_batch(batch, left_out):
+            input_ids, mask = self._left_pad([prompts[number] for number in batch])
+            found, values = recommend_items(
+                self.model,
+                input_ids,
+                mask,
+                self.trie,
+                self._level_token_ids,
+                num_beams=max(self.num_beams, k),
+                k=k,
+                normalize=self.normalize,
+                exclude=left_out,
+                allowed=allowed,
+            )
+            return found.cpu().numpy(), values.double().cpu().numpy()
+
+        with evaluation_mode(self.model):
+            return rank_in_batches(rank_batch, [len(prompt) for prompt in prompts], k, self.batch_size, exclude)
 
     def _left_pad(self, prompts: list[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         longest = max(len(prompt) for prompt in prompts)

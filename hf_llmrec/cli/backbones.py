@@ -1,0 +1,105 @@
+"""The language model that a command trains: a given one, or a small one from scratch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.integrations import is_deepspeed_zero3_enabled
+from trl import ModelConfig, get_quantization_config
+
+from ..models.lcrec.backbones import build_backbone
+from ..models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+from ..trainers.language_model_config import LanguageModelTrainingConfig
+from .options import DatasetArguments
+
+
+@dataclass
+class BackboneArguments(DatasetArguments):
+    """A dataset, and the language model to train on it.
+
+    Args:
+        backbone: ``tiny`` or ``small``, trained from scratch where no ``--model_name_or_path`` is given.
+        architecture: of the backbone, ``llama`` or ``qwen3``.
+        backbone_overrides: config fields of the backbone, as JSON.
+        corpus_vocab_size: text vocabulary of the tokenizer that is trained with a backbone.
+        resume: continue from the last checkpoint in ``--output_dir``, if there is one.
+    """
+
+    backbone: str = field(default="tiny", metadata={"help": "`tiny` or `small`, without --model_name_or_path"})
+    architecture: str = field(default="llama", metadata={"help": "of the backbone: `llama` or `qwen3`"})
+    backbone_overrides: dict[str, Any] | str | None = field(
+        default_factory=dict, metadata={"help": "config fields of the backbone, as JSON"}
+    )
+    corpus_vocab_size: int = field(default=4000, metadata={"help": "text vocabulary trained with a backbone"})
+    resume: bool = field(default=False, metadata={"help": "continue from the last checkpoint in --output_dir"})
+
+    def __post_init__(self):
+        if isinstance(self.backbone_overrides, str):
+            self.backbone_overrides = json.loads(self.backbone_overrides)
+        self.backbone_overrides = self.backbone_overrides or {}
+
+
+def load_backbone(
+    arguments: BackboneArguments,
+    model_config: ModelConfig,
+    training: LanguageModelTrainingConfig,
+    texts: Callable[[], Sequence[str]],
+    extend: Callable[[PreTrainedTokenizerBase], PreTrainedTokenizerBase] = lambda tokenizer: tokenizer,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """(causal language model, tokenizer), as ``--model_name_or_path`` or ``--backbone`` say.
+
+    Args:
+        texts: gives what a tokenizer is trained on where none is given.
+        extend: what becomes of the tokenizer. A model from scratch is made for the extended one; a given model keeps
+            its vocabulary.
+    """
+    name = model_config.model_name_or_path
+    if not name:
+        tokenizer = extend(train_corpus_tokenizer(texts(), vocab_size=arguments.corpus_vocab_size))
+        model = build_backbone(
+            arguments.backbone,
+            tokenizer,
+            architecture=arguments.architecture,
+            max_length=training.max_length,
+            overrides=arguments.backbone_overrides,
+        )
+        return model, tokenizer
+    source = {"revision": model_config.model_revision, "trust_remote_code": training.trust_remote_code}
+    tokenizer = extend(AutoTokenizer.from_pretrained(name, **source))
+    quantization = get_quantization_config(model_config)
+    if quantization is not None:
+        # Quantised weights cannot be moved afterwards: each process loads onto its own device.
+        source |= {"quantization_config": quantization, "device_map": {"": PartialState().device}}
+    model = AutoModelForCausalLM.from_pretrained(
+        name, dtype=model_config.dtype or "auto", attn_implementation=model_config.attn_implementation, **source
+    )
+    check_backbone(model, name, training.max_length)
+    return model, tokenizer
+
+
+def check_backbone(model, name: str, max_length: int) -> None:
+    """Refuse what cannot be trained: a model that sees the future, or rows longer than its positions.
+
+    Raises:
+        ValueError: names the model, and the option to change.
+    """
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None and max_length > positions:
+        raise ValueError(f"--max_length {max_length} is longer than the {positions} positions of {name}")
+    if is_deepspeed_zero3_enabled():  # its weights are spread over the processes: no forward pass yet
+        return
+    first, second = torch.tensor([[1, 2, 3], [1, 2, 4]], device=model.device)
+    model.eval()
+    with torch.no_grad():
+        states = [model.base_model(input_ids=ids.unsqueeze(0)).last_hidden_state[0, :2] for ids in (first, second)]
+    if not torch.allclose(*states, atol=1e-3):
+        raise ValueError(
+            f"{name} is no causal language model: what a token reads depends on tokens after it, so it would see the "
+            "answers it is trained to give (BERT-like models: set is_decoder in their config)"
+        )

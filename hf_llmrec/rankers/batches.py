@@ -1,0 +1,47 @@
+"""Ranking in batches, with the model in evaluation mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from torch import nn
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Without dropout inside the block; afterwards as before."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def rank_in_batches(
+    rank_batch: Callable[..., tuple[np.ndarray, np.ndarray]],
+    lengths: Sequence[int],
+    k: int,
+    batch_size: int,
+    exclude: Sequence[np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rank cases of similar length together: padding is computed, too.
+
+    Args:
+        rank_batch: called with the numbers of some cases, int64 (m,), and what to leave out for each (or ``None``);
+            gives their item rows and scores, (m, k).
+        lengths: of each case's sequence.
+
+    Returns:
+        item rows int64 and scores float64, (n, k), in the order of the cases.
+    """
+    rows = np.full((len(lengths), k), -1, dtype=np.int64)
+    scores = np.full((len(lengths), k), -np.inf, dtype=np.float64)
+    order = np.argsort(np.array(lengths, dtype=np.int64), kind="stable")
+    for start in range(0, len(order), batch_size):
+        batch = order[start : start + batch_size]
+        left_out = None if exclude is None else [exclude[number] for number in batch]
+        rows[batch], scores[batch] = rank_batch(batch, left_out)
+    return rows, scores

@@ -168,9 +168,12 @@ class GALRecModel(GALRecPreTrainedModel):
         place = found.int().argmax(dim=1)
         return hidden[torch.arange(len(hidden), device=hidden.device), place] * found.any(1, keepdim=True)
 
-    def rec_states(self, input_ids: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """State at `[REC]` after its gate, float (batch, hidden_size); see [`RecGate`]. Without a history, ungated."""
-        _, places = history_items(input_ids, self.config)
+    def rec_states(self, input_ids: torch.Tensor, hidden: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """State at `[REC]` after its gate, float (batch, hidden_size); see [`RecGate`]. Without a history, ungated.
+
+        Args:
+            places: of the history's items, see `history_items`.
+        """
         places = places.masked_fill(places == input_ids.shape[1], -1).amax(1)
         rows = torch.arange(len(hidden), device=hidden.device)
         rec = self.readout_states(input_ids, hidden, "REC")
@@ -185,10 +188,10 @@ class GALRecModel(GALRecPreTrainedModel):
     ) -> torch.Tensor:
         """Scores of the whole catalogue at `[REC]`, float32 (batch, num_items), in one pass; see `forward`."""
         hidden = self(input_ids, attention_mask=attention_mask, user_items=user_items).last_hidden_state
-        items, _ = history_items(input_ids, self.config)
+        items, places = history_items(input_ids, self.config)
         history = torch.zeros(len(items), self.config.num_items + 1, dtype=torch.bool, device=items.device)
         history = history.scatter_(1, items, True)[:, :-1]
-        return self.item_scorer(self.rec_states(input_ids, hidden), self.item_vectors(), history)
+        return self.item_scorer(self.rec_states(input_ids, hidden, places), self.item_vectors(), history)
 
 
 class GALRecForCausalLM(GALRecPreTrainedModel, GenerationMixin):
@@ -276,9 +279,10 @@ class GALRecForCausalLM(GALRecPreTrainedModel, GenerationMixin):
         if labels is not None:
             sampled = self.config.rec_loss == "sampled_softmax" and self.training
             compute = NextItemLoss(self.config, self.model.item_scorer, self.model.item_vectors)
+            history = history_items(input_ids, self.config)
             at_rec = (input_ids == self.config.special_token_ids["REC"]).unsqueeze(2)
-            states = torch.where(at_rec, self.model.rec_states(input_ids, hidden).unsqueeze(1), hidden)
-            result.rec_losses, result.at_rec = compute(input_ids, states, labels, sampled)
+            states = torch.where(at_rec, self.model.rec_states(input_ids, hidden, history[1]).unsqueeze(1), hidden)
+            result.rec_losses, result.at_rec = compute(input_ids, history, states, labels, sampled)
             total = max(len(result.rec_losses), 1) if num_items_in_batch is None else num_items_in_batch
             weights = torch.where(result.at_rec, float(self.config.rec_weight), 1.0)
             result.loss = (result.rec_losses * weights).sum() / total

@@ -41,6 +41,11 @@ def history_items(input_ids: torch.Tensor, config: GALRecConfig) -> tuple[torch.
     return items.masked_fill(~valid, config.num_items), places.masked_fill(~valid, input_ids.shape[1])
 
 
+def _rows_of(valid: torch.Tensor) -> torch.Tensor:
+    """int64 (n,), the row of each of the n true entries."""
+    return valid.nonzero()[:, 0]
+
+
 class NextItemLoss:
     """Computes L_rec of a batch of users' sequences.
 
@@ -54,12 +59,17 @@ class NextItemLoss:
         self.config, self.scorer, self.vectors = config, scorer, vectors
 
     def __call__(
-        self, input_ids: torch.Tensor, hidden: torch.Tensor, labels: torch.Tensor, sampled: bool
+        self,
+        input_ids: torch.Tensor,
+        history: tuple[torch.Tensor, torch.Tensor],
+        hidden: torch.Tensor,
+        labels: torch.Tensor,
+        sampled: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Cross-entropy of every labelled position.
 
         Args:
-            input_ids: int64 (b, length). hidden: float (b, length, d).
+            input_ids: int64 (b, length). hidden: float (b, length, d). history: see `history_items`.
             labels: int64 (b, length), the item row that follows a position, -100 where there is none.
             sampled: over target, history and negatives instead of over the catalogue.
 
@@ -70,7 +80,7 @@ class NextItemLoss:
         states = hidden.gather(1, places.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
         targets = labels.gather(1, places).masked_fill(~valid, 0)
         at_rec = (input_ids.gather(1, places) == self.config.special_token_ids["REC"])[valid]
-        items, item_places = history_items(input_ids, self.config)
+        items, item_places = history
         # An item counts once, where it stands first: a prefix that holds a later one holds that one too.
         known = first_occurrences(items) & (items < self.config.num_items)
         seen = known.unsqueeze(1) & (item_places.unsqueeze(1) <= places.unsqueeze(2))
@@ -85,9 +95,8 @@ class NextItemLoss:
         if self.scorer.repeat_bias is not None:
             seen = seen[valid]
             rows, columns = seen.nonzero(as_tuple=True)
-            row_of = torch.arange(len(valid), device=valid.device).unsqueeze(1).expand_as(valid)[valid]
             bias = (REPEAT_SCALE * self.scorer.repeat_bias.float()).expand(len(rows))
-            scores = scores.index_put((rows, items[row_of[rows], columns]), bias, accumulate=True)
+            scores = scores.index_put((rows, items[_rows_of(valid)[rows], columns]), bias, accumulate=True)
         return scores.gather(1, targets[valid].unsqueeze(1)).squeeze(1), scores
 
     def _sampled(self, states, targets, items, seen, valid):
@@ -109,8 +118,7 @@ class NextItemLoss:
         barred = negatives == targets[valid].unsqueeze(1)
         if self.scorer.repeat_bias is None:
             return own[valid], drawn.masked_fill(barred, -torch.inf)
-        row_of = torch.arange(len(valid), device=valid.device).unsqueeze(1).expand_as(valid)[valid]
-        barred = barred | contained(negatives, items)[row_of]
+        barred = barred | contained(negatives, items)[_rows_of(valid)]
         history = self.scorer(states, of_items, torch.ones((), dtype=torch.bool, device=states.device))
         history = history.masked_fill(~seen | again, -torch.inf)[valid]
         return own[valid], torch.cat([drawn.masked_fill(barred, -torch.inf), history], dim=1)

@@ -116,6 +116,7 @@ def train_teacher(arguments: GALRecArguments, dataset: RecDataset, folder: Path)
     file, state = folder / "embeddings.safetensors", PartialState()
     done = folder / f".done-{os.environ.get('MASTER_PORT', '0')}"
     if state.is_main_process:
+        code = 0
         if file.exists() and arguments.resume:
             load_item_embeddings(file, dataset)
         else:
@@ -128,12 +129,11 @@ def train_teacher(arguments: GALRecArguments, dataset: RecDataset, folder: Path)
             command = [sys.executable, "-m", "hf_llmrec.cli", "train-baseline"]
             command += as_words({**options, **arguments.teacher_options})
             environment = {name: value for name, value in os.environ.items() if not name.startswith(_GROUP)}
-            finished = subprocess.run(command, env=environment)
-            done.parent.mkdir(parents=True, exist_ok=True)
-            done.write_text(str(finished.returncode))
-            if finished.returncode:
-                raise RuntimeError(f"training SASRec, the teacher, ended with {finished.returncode}; see its log above")
-        done.write_text("0")
+            code = subprocess.run(command, env=environment).returncode
+        done.parent.mkdir(parents=True, exist_ok=True)
+        done.write_text(str(code))
+        if code:
+            raise RuntimeError(f"training SASRec, the teacher, ended with {code}; see its log above")
     else:
         # No barrier of the process group: it would give up after half an hour.
         while not done.exists():

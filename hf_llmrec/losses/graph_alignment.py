@@ -24,6 +24,12 @@ _ONLY_KEYS = {"item_1"}
 _MOST_VECTORS = 512
 
 
+def check_weights(weights: Mapping[str, float]) -> None:
+    """Raises ``ValueError`` for a loss that does not exist, or a weight below 0."""
+    if set(weights) - set(ALIGNMENTS) or any(weight < 0 for weight in weights.values()):
+        raise ValueError(f"loss_weights must be non-negative numbers for {sorted(ALIGNMENTS)}, got {dict(weights)}")
+
+
 @dataclass
 class PairBatch:
     """Who the pairs of a batch are, and what is no negative for them. n pairs; id lists are padded with -1.
@@ -98,9 +104,7 @@ class GraphAlignment(nn.Module):
         symmetric: bool = True,
     ):
         super().__init__()
-        unknown = sorted(set(weights) - set(ALIGNMENTS))
-        if unknown or any(weight < 0 for weight in weights.values()):
-            raise ValueError(f"loss_weights must be non-negative numbers for {sorted(ALIGNMENTS)}, got {dict(weights)}")
+        check_weights(weights)
         self.weights = {name: float(weights[name]) for name in ALIGNMENTS if weights.get(name, 0) > 0}
         if not self.weights:
             raise ValueError("loss_weights: no loss has a positive weight")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..losses.graph_alignment import ALIGNMENTS
+from ..losses.graph_alignment import ALIGNMENTS, check_weights
 from ..prompts.galrec_prompt import GALRecPrompt
 from .language_model_config import LanguageModelTrainingConfig
 
@@ -74,9 +74,7 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
         super().__post_init__()
         if not isinstance(self.loss_weights, dict):
             raise ValueError(f"loss_weights must be a JSON object of loss and weight, got {self.loss_weights!r}")
-        unknown = sorted(set(self.loss_weights) - set(ALIGNMENTS))
-        if unknown or any(weight < 0 for weight in self.loss_weights.values()):
-            raise ValueError(f"loss_weights must be non-negative numbers for {sorted(ALIGNMENTS)}")
+        check_weights(self.loss_weights)
         if self.lm_loss_weight < 0 or (self.lm_loss_weight and 0 not in self.title_hops):
             raise ValueError(
                 "lm_loss_weight must not be negative, and needs titles in items' segments: 0 in title_hops"

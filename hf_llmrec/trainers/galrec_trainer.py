@@ -73,7 +73,7 @@ class GALRecTrainer(LanguageModelTrainer):
             raise ValueError("hops 1 has no E_u^2: set the weights of user_to_user and neighborhood to 0")
         _freeze_unused(model, args)
         size = sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
-        fill_budget(args, rows.lengths(0), size, kwargs.get("peft_config") is not None)
+        fill_budget(args, rows.lengths(0), size, kwargs.get("peft_config") is not None, target_per_item=True)
         callbacks = list(callbacks or [])
         if args.patience and args.load_best_model_at_end:
             callbacks.append(EarlyStoppingCallback(args.patience))

@@ -13,10 +13,11 @@ class LanguageModelTrainingConfig(SFTConfig):
     """`trl.SFTConfig` with defaults for rows of items, which come tokenized and are ranked while a model trains.
 
     Args:
-        tokens_per_batch: tokens per batch and process; replaces ``per_device_train_batch_size`` when set.
+        tokens_per_batch: tokens per batch and process; replaces ``per_device_train_batch_size`` when set. Rows of
+            similar length share a batch: in batches of as many rows each, targets of long rows count for less.
         eval_users: how many validation users are ranked at each evaluation (0: all).
         learning_rate, num_train_epochs: default: from the size of the model and of the data, see `fill_budget`; so is
-            ``tokens_per_batch`` of small models.
+            ``tokens_per_batch``, of small models and of rows with a target per item.
     """
 
     tokens_per_batch: int | None = field(

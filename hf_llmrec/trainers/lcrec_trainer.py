@@ -46,7 +46,8 @@ class LCRecTrainer(LanguageModelTrainer):
     ):
         # Under ZeRO-3 a parameter's own numel is that of this process's share.
         size = sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
-        fill_budget(args, rows.lengths(0), size, kwargs.get("peft_config") is not None)
+        adapters = kwargs.get("peft_config") is not None
+        fill_budget(args, rows.lengths(0), size, adapters, target_per_item=args.seq_form == "packed")
         super().__init__(
             model=model,
             args=args,

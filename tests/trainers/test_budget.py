@@ -11,7 +11,7 @@ SMALL, LARGE = 2_000_000, 600_000_000
 
 def filled(tmp_path, rows, parameters, adapters=False, **given):
     args = LCRecTrainingConfig(output_dir=str(tmp_path), use_cpu=True, report_to="none", **given)
-    fill_budget(args, np.full(rows, 30), parameters, adapters)
+    fill_budget(args, np.full(rows, 30), parameters, adapters, target_per_item=args.seq_form == "packed")
     return args
 
 
@@ -26,8 +26,14 @@ def test_small_models_learn_from_nothing(tmp_path):
 
 @pytest.mark.parametrize("adapters, rate", [(False, 5e-5), (True, 2e-4)])
 def test_pretrained_models_are_tuned_as_in_the_paper(tmp_path, adapters, rate):
-    args = filled(tmp_path, 20_000, LARGE, adapters)
+    args = filled(tmp_path, 20_000, LARGE, adapters, seq_form="prefix")
     assert args.learning_rate == rate and args.num_train_epochs == 4 and args.tokens_per_batch is None
+
+
+def test_rows_with_a_target_per_item_come_in_batches_of_as_many_tokens(tmp_path):
+    args = filled(tmp_path, 20_000, LARGE, seq_form="packed")
+    assert args.tokens_per_batch == 8 * 30 and args.num_train_epochs == 4
+    assert filled(tmp_path, 20_000, LARGE, per_device_train_batch_size=16).tokens_per_batch is None
 
 
 def test_what_was_given_stays(tmp_path):

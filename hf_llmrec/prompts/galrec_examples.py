@@ -70,10 +70,12 @@ class GALRecExamples:
         return len(self.windows)
 
     def lengths(self, epoch: int) -> np.ndarray:
-        """int64 (rows,), about the tokens of each user's sequence; the same in every epoch."""
-        prompt = self.layout.prompt
-        beyond = (0, prompt.num_neighbors, prompt.num_neighbors + prompt.num_neighbor_items)[prompt.hops - 1]
-        return self.windows.lengths(epoch) + beyond + prompt.hops + 2
+        """int64 (rows,), items of each user's window that are targets; the same in every epoch.
+
+        Batches are sized by them: counting neighbours and words, too, would put fewer targets into batches of short
+        histories, and give each of them more weight.
+        """
+        return self.windows.lengths(epoch)
 
     def build(self, slot: int, epoch: int) -> dict[str, np.ndarray | int | bool]:
         """Row ``slot`` of ``epoch``."""

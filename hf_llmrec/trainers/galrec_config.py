@@ -22,6 +22,7 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
             batch's other keys.
         symmetric_losses: let each side of a positive pair be the query once (but E_t^1, which gives keys only).
         lm_loss_weight: of the vocabulary loss on titles, after the item's token.
+        tokens_per_batch: here counts the items of histories that are targets.
         template, hops, max_history, num_neighbors, num_neighbor_items, neighbor_order, title_hops, max_title_tokens:
             what a user's sequence holds, see `GALRecPrompt`; ``max_length`` is its token budget.
         audience_size: users of the target item in E_t^1.

@@ -230,3 +230,11 @@ def test_shares_are_probabilities():
     for name in ("latest_share", "item_dropout", "neighbor_dropout"):
         with pytest.raises(ValueError, match=name):
             examples(split, graph, **{name: 1.5})
+
+
+def test_rows_are_as_long_as_they_have_targets_whatever_else_they_read():
+    split, graph = shop(4)
+    rows = examples(split, graph, latest_share=1.0)
+    labelled = [int((rows.build(slot, 0)["labels"] != -100).sum()) for slot in range(len(rows))]
+    # The last item is the target of the history's last item and of [REC].
+    assert [count - 1 for count in labelled] == rows.lengths(0).tolist()

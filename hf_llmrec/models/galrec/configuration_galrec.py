@@ -23,6 +23,8 @@ class GALRecConfig(PreTrainedConfig):
         projection_size (`int`, defaults to 128): width of what the contrastive losses compare.
         entity_scale (`float`, defaults to 0.2): first factor between entity vectors (about unit length) and input
             embeddings; learned.
+        external_dropout (`float`, defaults to 0.0): probability with which an item lacks one kind of its external
+            embeddings, each kind by itself, in training.
         embedding_dropout (`float`, defaults to 0.0): on the input embeddings, in training.
         rec_dropout (`float`, defaults to 0.0): on what `[REC]` adds to the state of the last item, in training.
         score_temperature (`float`, defaults to 0.1): item scores are cosines divided by it.
@@ -43,6 +45,7 @@ class GALRecConfig(PreTrainedConfig):
     item_residual: bool = True
     projection_size: int = 128
     entity_scale: float | int = 0.2
+    external_dropout: float | int = 0.0
     embedding_dropout: float | int = 0.0
     rec_dropout: float | int = 0.0
     score_temperature: float | int = 0.1
@@ -103,7 +106,7 @@ class GALRecConfig(PreTrainedConfig):
         for name in ("num_items", "num_negatives", "projection_size", "score_temperature"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("embedding_dropout", "rec_dropout"):
+        for name in ("external_dropout", "embedding_dropout", "rec_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
 

@@ -93,11 +93,20 @@ class EntityEmbeddings(nn.Module):
         items = torch.cat([self.graph_items[first.repeat_interleave(counts) + inside], user_items[given]])
         return vectors + self.item_residual(items, torch.cat([ends - counts, starts + counts.sum()]))
 
+    def _with_dropout(self, external: torch.Tensor) -> torch.Tensor:
+        """In training, some items lack some kinds of their external embeddings; float (m, external_size)."""
+        sizes, chance = self.config.external_sizes, self.config.external_dropout
+        if not self.training or not chance:
+            return external
+        kept = torch.rand(len(external), len(sizes), device=external.device) >= chance
+        widths = torch.tensor(list(sizes.values()), device=external.device)
+        return external * kept.repeat_interleave(widths, dim=1, output_size=external.shape[1])
+
     def item_vectors(self, item_rows: torch.Tensor | None = None) -> torch.Tensor:
         """Items in the language model's space, float (m, hidden_size): of rows int64 (m,), or of all."""
         if item_rows is None:
             item_rows = torch.arange(self.config.num_items, device=self.item_external.device)
-        vectors = self.item_mapping(self.item_external[item_rows])
+        vectors = self.item_mapping(self._with_dropout(self.item_external[item_rows]))
         return vectors if self.item_residual is None else vectors + self.item_residual(item_rows)
 
     def forward(

@@ -232,3 +232,24 @@ def test_clear_errors(llama):
     ]:
         with pytest.raises(StrictDataclassClassValidationError, match=message):
             GALRecConfig(**fields)
+
+
+def test_external_dropout_leaves_out_whole_kinds_each_by_itself_and_only_in_training(llama):
+    config = GALRecConfig(
+        text_config=llama.config.text_config,
+        num_items=4000,
+        external_sizes={"collaborative": 3, "text": 5},
+        external_dropout=0.3,
+        item_residual=False,
+    )
+    entities = GALRecModel(config).entities
+    entities.set_item_vectors({"collaborative": torch.ones(4000, 3), "text": torch.ones(4000, 5)})
+    with torch.no_grad():
+        whole = entities.eval().item_vectors()
+        found = entities.train().item_vectors()
+    assert len(whole.unique(dim=0)) == 1
+    # Both kinds, one or the other, or none: four vectors, as often as two coins of their own say.
+    vectors, counts = found.unique(dim=0, return_counts=True)
+    shares = sorted((counts / 4000).tolist())
+    assert shares == pytest.approx([0.09, 0.21, 0.21, 0.49], abs=0.03)
+    assert torch.allclose(vectors[counts.argmax()], whole[0], atol=1e-6)

@@ -9,8 +9,8 @@ import torch
 from transformers import PreTrainedModel
 
 from ..data.recommender_folder import ItemCatalog, load_settings
+from ..evaluation.batches import evaluation_mode, rank_in_batches
 from ..evaluation.top_k import rank_dense_scores
-from .batches import evaluation_mode, rank_in_batches
 from .folder import FolderRanker
 
 

@@ -11,10 +11,10 @@ from transformers import AutoTokenizer, PreTrainedModel
 from ..data.graph import InteractionGraph
 from ..data.graph_files import load_graph
 from ..data.recommender_folder import ItemCatalog, load_settings
+from ..evaluation.batches import evaluation_mode, rank_in_batches
 from ..evaluation.top_k import rank_dense_scores
 from ..prompts.galrec_examples import served_sequence
 from ..prompts.galrec_prompt import GALRecLayout, GALRecPrompt
-from .batches import evaluation_mode, rank_in_batches
 from .dense import pad_histories
 from .folder import FolderRanker
 

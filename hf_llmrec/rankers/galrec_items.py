@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .batches import evaluation_mode
+from ..evaluation.batches import evaluation_mode
 from .dense import pad_histories
 from .galrec import GALRecRanker
 

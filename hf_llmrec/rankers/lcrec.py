@@ -9,11 +9,11 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ..data.recommender_folder import load_settings
+from ..evaluation.batches import evaluation_mode, rank_in_batches
 from ..generation.beam_search import recommend_items
 from ..generation.item_trie import ItemTrie
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
 from ..prompts.lcrec_prompt import LCRecPrompt
-from .batches import evaluation_mode, rank_in_batches
 from .folder import FolderRanker
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from ..evaluation.batches import evaluation_mode
+
 
 class MomentumEncoder:
     """Exponential moving averages of a model's trainable parameters, and the model as it would be with them.
@@ -50,12 +52,8 @@ class MomentumEncoder:
         """The model's output with the averaged parameters, without dropout and without gradient."""
         trained = dict(self.model.named_parameters())
         weights = {name: value.to(trained[name].dtype) for name, value in self.averages.items()}
-        was_training = self.model.training
-        self.model.eval()
-        try:
+        with evaluation_mode(self.model):
             return functional_call(self.model, weights, (), inputs)
-        finally:
-            self.model.train(was_training)
 
     @property
     def num_parameters(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import nn
@@ -20,6 +20,8 @@ ALIGNMENTS: dict[str, tuple[str, str]] = {
 }
 # E_t^1 reads several users: its segment is the longest, and giving it gradients would cost as much as all else.
 _ONLY_KEYS = {"item_1"}
+# Read-outs of short segments, which all pairs have; the others belong to examples' sequences.
+_SHORT = {"user_0", "item_0"}
 # Uniformity looks at all pairs of so many vectors at most.
 _MOST_VECTORS = 512
 
@@ -34,12 +36,15 @@ def check_weights(weights: Mapping[str, float]) -> None:
 class PairBatch:
     """Who the pairs of a batch are, and what is no negative for them. n pairs; id lists are padded with -1.
 
+    A batch of m examples has n >= m pairs: with `examples`, the others have E_u^0 and E_t^0 only.
+
     Attributes:
         users, items: int64 (n,).
         known_items: int64 (n, a), items that each user is joined to. known_users: int64 (n, b), the user itself and its
             neighbours.
         item_known_users: int64 (n, c), users that each item is joined to.
         has_pair: bool (n,), whether the pair may be trained on. has_audience: bool (n,), whether item_1 saw users.
+        examples: int64 (m,), which pairs are those of the examples and their targets; ``None``: all.
     """
 
     users: torch.Tensor
@@ -49,6 +54,14 @@ class PairBatch:
     item_known_users: torch.Tensor
     has_pair: torch.Tensor
     has_audience: torch.Tensor
+    examples: torch.Tensor | None = None
+
+    def of_examples(self) -> PairBatch:
+        """The m pairs of the examples alone."""
+        if self.examples is None:
+            return self
+        names = (field.name for field in fields(self) if field.name != "examples")
+        return PairBatch(**{name: getattr(self, name)[self.examples] for name in names})
 
     def ids(self, kind: str) -> torch.Tensor:
         """int64 (n,), the entities of a kind of read-out, -1 where it must not become a key."""
@@ -131,14 +144,16 @@ class GraphAlignment(nn.Module):
         """The weighted loss float (), and what is logged; then the keys are enqueued.
 
         Args:
-            queries: per kind of `query_kinds` float (n, dim), with gradient.
-            keys: per kind of `key_kinds` float (n, dim), of the momentum encoder.
+            queries: per kind of `query_kinds` float, with gradient: (n, dim) of ``user_0`` and ``item_0``, (m, dim) of
+                the others.
+            keys: per kind of `key_kinds` the same, of the momentum encoder.
             pairs: whose they are.
             gather: concatenates a tensor over processes, rows of the first process first. Averaged over processes, the
                 loss is the mean over the pairs of all of them.
         """
         keys = {kind: keys[kind].detach().float() for kind in self.key_kinds}
-        everyone = {kind: (gather(keys[kind]), gather(pairs.ids(kind))) for kind in self.key_kinds}
+        ids = {kind: (pairs if kind in _SHORT else pairs.of_examples()).ids(kind) for kind in self.key_kinds}
+        everyone = {kind: (gather(keys[kind]), gather(ids[kind])) for kind in self.key_kinds}
         everyone = {kind: (vectors[ids >= 0], ids[ids >= 0]) for kind, (vectors, ids) in everyone.items()}
         logs: dict[str, float] = {}
         total = torch.zeros((), device=pairs.users.device)
@@ -156,9 +171,12 @@ class GraphAlignment(nn.Module):
         return total, logs
 
     def _direction(self, name, query, key, queries, keys, everyone, pairs, gather, logs) -> torch.Tensor:
+        chosen = None if _SHORT.issuperset((query, key)) else pairs.examples
+        asked, positives = _of_pairs(queries[query], query, chosen), _of_pairs(keys[key], key, chosen)
+        pairs = pairs if chosen is None else pairs.of_examples()
         valid = pairs.valid(query, key)
         known = pairs.known(query, key)[valid]
-        asked, positives = queries[query][valid], keys[key][valid]
+        asked, positives = asked[valid], positives[valid]
         negatives, ids = self.queues[key].entries if key in self.queues else everyone[key]
         barred = matches(ids, known)
         found = info_nce(asked, positives, negatives, temperature=self.temperature, barred=barred)
@@ -170,6 +188,11 @@ class GraphAlignment(nn.Module):
             logs[f"{name}_negative"] = float(found.negative_similarity)
             logs[f"{name}_alignment"] = float(alignment(asked.detach(), positives)) if len(asked) else 0.0
         return found.loss * share
+
+
+def _of_pairs(vectors: torch.Tensor, kind: str, chosen: torch.Tensor | None) -> torch.Tensor:
+    """Read-outs of the chosen pairs; those of examples' sequences are of the examples alone as they are."""
+    return vectors[chosen] if chosen is not None and kind in _SHORT else vectors
 
 
 def _in_order(kinds: list[str]) -> tuple[str, ...]:

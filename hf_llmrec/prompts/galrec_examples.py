@@ -26,13 +26,16 @@ class GALRecExamples:
     - ``own_ids``, ``item_ids``, ``item_text_labels``, ``audience_ids``: the segments of E_u^0, E_t^0 and E_t^1;
     - ``user``, ``item``: rows; ``known_items``: the user's items in the graph; ``known_users``: the user and its hop 2;
       ``item_known_users``: the item's users in the graph;
-    - ``has_pair``: the target is not in the history (else both sides would hold it); ``has_audience``: E_t^1 has users.
+    - ``has_pair``: the target is not in the history (else both sides would hold it); ``has_audience``: E_t^1 has users;
+    - ``earlier_pairs``: items of the history, each with ``item``, ``item_ids``, ``item_known_users``, ``known_items``
+      as above, and ``user_items``, what stands before it. Their E^0 are short, and a target alone is one edge of many.
 
     Args:
         split: its training interactions are the examples. graph: of training interactions only.
         layout: makes token ids.
         pairs: whether graph-aware losses are trained.
         audience_size: users of the item in E_t^1, at most.
+        edges_per_user: pairs of (E_u^0, E_t^0) in a row, at most: the target's, and of items of the history.
         latest_share: probability that the target is the window's last item; else it is any of them but the first.
         item_dropout: probability with which an item of a window is left out in an epoch.
         neighbor_dropout: probability with which a row has no neighbours, as in serving without a graph.
@@ -47,6 +50,7 @@ class GALRecExamples:
         *,
         pairs: bool = True,
         audience_size: int = 8,
+        edges_per_user: int = 1,
         latest_share: float = 0.5,
         item_dropout: float = 0.0,
         neighbor_dropout: float = 0.0,
@@ -60,7 +64,7 @@ class GALRecExamples:
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {value}")
         self.graph, self.layout, self.pairs, self.seed = graph, layout, pairs, seed
-        self.audience_size, self.latest_share = audience_size, latest_share
+        self.audience_size, self.edges_per_user, self.latest_share = audience_size, edges_per_user, latest_share
         self.item_dropout, self.neighbor_dropout = item_dropout, neighbor_dropout
         self.windows = ItemSequenceRows(split, max_length=layout.prompt.max_history)
         self.items = split.train_indices
@@ -80,7 +84,8 @@ class GALRecExamples:
     def build(self, slot: int, epoch: int) -> dict[str, np.ndarray | int | bool]:
         """Row ``slot`` of ``epoch``."""
         user, prompt = int(self.users[slot]), self.layout.prompt
-        rng = np.random.default_rng((self.seed, epoch, user, int(self.windows.starts[slot])))
+        key = (self.seed, epoch, user, int(self.windows.starts[slot]))
+        rng = np.random.default_rng(key)
         history, target = self._draw_target(slot, rng)
         neighbors = further = np.zeros(0, dtype=np.int64)
         if prompt.hops > 1 and rng.random() >= self.neighbor_dropout:
@@ -96,6 +101,9 @@ class GALRecExamples:
         }
         if self.pairs:
             row |= self._pair(user, target, history, neighbors, rng)
+            # Draws of its own: those before depend on the graph, and an earlier pair is an edge of it.
+            rng = np.random.default_rng((*key, 1))
+            row["earlier_pairs"] = self._earlier_pairs(user, history, row["known_items"], rng)
         return row
 
     def _draw_target(self, slot: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
@@ -126,6 +134,21 @@ class GALRecExamples:
             "has_pair": bool(target not in history),
             "has_audience": bool(len(audience)),
         }
+
+    def _earlier_pairs(self, user: int, history, known_items, rng) -> list[dict[str, np.ndarray | int]]:
+        places = [place for place in range(1, len(history)) if history[place] not in history[:place]]
+        if len(places) >= self.edges_per_user:
+            places = np.sort(rng.choice(places, size=self.edges_per_user - 1, replace=False)).tolist()
+        return [
+            {
+                "item": item,
+                "item_ids": self.layout.item_segment(item)[0],
+                "user_items": history[:place],
+                "known_items": np.append(known_items, item),
+                "item_known_users": np.append(self.graph.item_users.of(item), user),
+            }
+            for place, item in zip(places, history[places].tolist(), strict=True)
+        ]
 
 
 def next_item_labels(layout: GALRecLayout, ids: np.ndarray, target: int, *, last_only: bool = False) -> np.ndarray:

@@ -26,6 +26,9 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
         template, hops, max_history, num_neighbors, num_neighbor_items, neighbor_order, title_hops, max_title_tokens:
             what a user's sequence holds, see `GALRecPrompt`; ``max_length`` is its token budget.
         audience_size: users of the target item in E_t^1.
+        edges_per_user: pairs that ``user_to_item`` learns from in a row: the target with the user before it, and items
+            of the history, each with the user as it was before that item. A target alone is one edge of many: the loss
+            learns slowly from it, and costs least.
         latest_share, item_dropout, neighbor_dropout: see `GALRecExamples`.
         residual_dropout: dropout on what attention and MLP add to the residual stream during training.
         patience: stop after so many evaluations without a better NDCG@10 (0: never).
@@ -56,6 +59,7 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
     )
     max_title_tokens: int = field(default=16, metadata={"help": "tokens of a title; what is longer is cut"})
     audience_size: int = field(default=4, metadata={"help": "users of the target item in E_t^1"})
+    edges_per_user: int = field(default=1, metadata={"help": "pairs of a row that user_to_item learns from, at most"})
     latest_share: float = field(
         default=0.5, metadata={"help": "probability that the target is the last item, else any but the first"}
     )
@@ -83,8 +87,11 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
         for name in ("queue_length", "patience"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not 0 <= self.momentum < 1 or self.contrastive_temperature <= 0 or self.audience_size < 1:
-            raise ValueError("momentum must lie in [0, 1); contrastive_temperature and audience_size must be positive")
+        if not 0 <= self.momentum < 1 or self.contrastive_temperature <= 0:
+            raise ValueError("momentum must lie in [0, 1), and contrastive_temperature must be positive")
+        for name in ("audience_size", "edges_per_user"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         self.prompt()
 
     @property

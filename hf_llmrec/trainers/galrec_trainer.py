@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
 
 from ..losses.graph_alignment import GraphAlignment, PairBatch
@@ -133,7 +134,7 @@ class GALRecTrainer(LanguageModelTrainer):
         self._log_rec(mode, outputs, main["input_ids"].numel())
         extra: list[torch.Tensor] = []
         if mode == "train" and (aligned or self.args.lm_loss_weight):
-            found = self._read_segments(model, main["user_items"], segments, aligned)
+            found = self._read_segments(model, segments, aligned)
             if self.args.lm_loss_weight:
                 extra.append(self.args.lm_loss_weight * found["text_loss"])
                 self._metrics[mode]["text_loss"].append(float(found["text_loss"].detach()))
@@ -151,20 +152,19 @@ class GALRecTrainer(LanguageModelTrainer):
             loss = loss + torch.stack(extra).sum() / steps
         return loss
 
-    def _read_segments(self, model, user_items, segments: dict[str, torch.Tensor], aligned: bool) -> dict[str, Any]:
+    def _read_segments(self, model, segments: dict[str, torch.Tensor], aligned: bool) -> dict[str, Any]:
         """Queries from the short segments, with gradient, and the vocabulary loss."""
         wanted = self.alignment.query_kinds if aligned else ()
         labels = segments["item_text_labels"] if self.args.lm_loss_weight else None
         queries, text_loss = {}, None
         if "user_0" in wanted or "item_0" in wanted or labels is not None:
-            ids, owners = _stacked(segments, user_items)
+            ids, owners = _stacked(segments)
             if labels is not None:
-                labels = torch.nn.functional.pad(labels, (0, ids.shape[1] - labels.shape[1]), value=-100)
-                labels = torch.cat([torch.full_like(labels, -100), labels])
+                labels = F.pad(labels, (0, ids.shape[1] - labels.shape[1], len(ids) - len(labels), 0), value=-100)
             outputs = model(input_ids=ids, user_items=owners, text_labels=labels, output_representations=aligned)
             text_loss = outputs.text_loss
             if aligned:
-                queries = _entities(outputs.representations)
+                queries = _entities(outputs.representations, segments)
         return {"queries": queries, "text_loss": text_loss}
 
     @torch.no_grad()
@@ -176,8 +176,9 @@ class GALRecTrainer(LanguageModelTrainer):
             if "user_1" in wanted or "user_2" in wanted:
                 keys |= _hops(encode(**main, output_representations=True).representations)
             if "user_0" in wanted or "item_0" in wanted:
-                ids, owners = _stacked(segments, main["user_items"])
-                keys |= _entities(encode(input_ids=ids, user_items=owners, output_representations=True).representations)
+                ids, owners = _stacked(segments)
+                found = encode(input_ids=ids, user_items=owners, output_representations=True).representations
+                keys |= _entities(found, segments)
             if "item_1" in wanted:
                 found = encode(input_ids=segments["audience_ids"], output_representations=True).representations
                 keys["item_1"] = found[:, _PLACE["ITEM_1"]]
@@ -227,17 +228,18 @@ def _hops(representations: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"user_1": representations[:, _PLACE["USER_1"]], "user_2": representations[:, _PLACE["USER_2"]]}
 
 
-def _entities(representations: torch.Tensor) -> dict[str, torch.Tensor]:
-    own, item = representations.chunk(2)
-    return {"user_0": own[:, _PLACE["USER_0"]], "item_0": item[:, _PLACE["ITEM_0"]]}
+def _entities(representations: torch.Tensor, segments: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """E_u^0 and E_t^0 of every pair."""
+    own, item = representations.split([len(segments["own_ids"]), len(segments["item_ids"])])
+    return {"user_0": own[:, _PLACE["USER_0"]], "item_0": item[segments["item_places"], _PLACE["ITEM_0"]]}
 
 
-def _stacked(segments: dict[str, torch.Tensor], user_items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Own segments and item segments as one batch (2n, longest), with the items of the own users."""
-    own, item = segments["own_ids"], segments["item_ids"]
+def _stacked(segments: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Own segments, then item segments, as one batch int64 (pairs + items, longest), with the own users' items."""
+    own, item, owners = segments["own_ids"], segments["item_ids"], segments["own_items"]
     width = max(own.shape[1], item.shape[1])
-    ids = torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in (own, item)])
-    return ids, torch.cat([user_items, torch.full_like(user_items, -1)])
+    ids = torch.cat([F.pad(part, (0, width - part.shape[1])) for part in (own, item)])
+    return ids, F.pad(owners, (0, 0, 0, len(item)), value=-1)
 
 
 def _under(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -18,7 +18,7 @@ COMMON = (
 LORA = ["--use_peft", "True", "--lora_r", "4", "--lora_dropout", "0.0"]
 MODES = {"full": [], "lora": LORA}
 LOGGED = ["loss", "rec_loss", "history_loss", *(f"{name}_loss" for name in ALIGNMENTS)]
-LOGGED += [f"{kind}_queue_{part}" for kind in ("user_2", "item_0", "item_1") for part in ("fill", "age")]
+LOGGED += [f"{kind}_queue_{part}" for kind in ("user_0", "user_2", "item_0", "item_1") for part in ("fill", "age")]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def assert_same(found, expected, steps, tolerance) -> None:
 @pytest.mark.parametrize("launcher", ["ddp", "zero2"])
 def test_two_processes_give_the_losses_and_queue_of_one(galrec, tmp_path, request, launcher, mode):
     """60 examples: two processes with batches of 5 see what one with batches of 10 sees."""
-    options = ["--max_steps", "14", "--save_strategy", "no", *MODES[mode]]
+    options = ["--max_steps", "14", "--save_strategy", "no", "--edges_per_user", "3", *MODES[mode]]
     galrec.losses(tmp_path / "one", [*options, "--per_device_train_batch_size", "10"])
     two = [*options, "--per_device_train_batch_size", "5"]
     galrec.losses(tmp_path / "two", two, request.getfixturevalue(launcher))

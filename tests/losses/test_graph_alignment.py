@@ -29,10 +29,10 @@ def batch() -> PairBatch:
     )
 
 
-def by_hand(query, key, queries, keys, bank, pairs, temperature=0.1) -> float:
-    """Mean InfoNCE over usable pairs. ``bank``: list of (vector, id) per key kind."""
+def by_hand(query, key, queries, keys, bank, pairs, rows=range(N), temperature=0.1) -> float:
+    """Mean InfoNCE over usable pairs of rows. ``bank``: list of (vector, id) per key kind."""
     losses = []
-    for row in range(N):
+    for row in rows:
         if ("item" in query + key and not pairs.has_pair[row]) or (
             "item_1" in (query, key) and not pairs.has_audience[row]
         ):
@@ -45,38 +45,47 @@ def by_hand(query, key, queries, keys, bank, pairs, temperature=0.1) -> float:
     return torch.stack(losses).mean()
 
 
-def bank_of(keys, pairs) -> dict[str, list]:
+def bank_of(keys, pairs, examples=range(N)) -> dict[str, list]:
     found = {kind: [] for kind in KINDS}
     for kind in KINDS:
-        for row in range(N):
+        for row in range(N) if kind in ("user_0", "item_0") else examples:
             if kind != "item_1" or pairs.has_audience[row]:
                 found[kind].append((keys[kind][row], int((pairs.users if "user" in kind else pairs.items)[row])))
     return found
 
 
+@pytest.mark.parametrize("examples", [None, [1, 2, 5]])
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("queue", [0, 40])
-def test_against_a_loop(symmetric, queue):
+def test_against_a_loop(symmetric, queue, examples):
+    """With ``examples``, the other pairs have E_u^0 and E_t^0 only, and only `user_to_item` compares theirs."""
     weights = {"user_to_user": 0.5, "user_to_item": 1.0, "history_to_item": 2.0, "neighborhood": 0.25}
     lengths = {"user": queue, "item": queue}
     losses = GraphAlignment(weights, DIM, queue_lengths=lengths, temperature=0.1, symmetric=symmetric)
-    pairs = batch()
+    pairs, some = batch(), examples or list(range(N))
+    pairs.examples = None if examples is None else torch.tensor(examples)
     earlier, queries, keys = read_outs(1), read_outs(2), read_outs(3)
-    losses(earlier, earlier, pairs)  # fills the queues
-    total, logs = losses(queries, keys, pairs)
-    bank = bank_of(earlier if queue else keys, pairs)
+
+    def given(vectors):
+        return {kind: value if kind in ("user_0", "item_0") else value[some] for kind, value in vectors.items()}
+
+    losses(given(earlier), given(earlier), pairs)  # fills the queues
+    total, logs = losses(given(queries), given(keys), pairs)
+    bank = bank_of(earlier if queue else keys, pairs, some)
     expected = 0.0
     for name, weight in weights.items():
         # E_t^1 is never a query.
         ways = [ALIGNMENTS[name], ALIGNMENTS[name][::-1]][: 1 + (symmetric and name != "neighborhood")]
-        found = sum(by_hand(*way, queries, keys, bank, pairs) for way in ways) / len(ways)
+        rows = range(N) if name == "user_to_item" else some
+        found = sum(by_hand(*way, queries, keys, bank, pairs, rows) for way in ways) / len(ways)
         assert logs[f"{name}_loss"] == pytest.approx(float(found), rel=1e-5)
         expected = expected + weight * found
     torch.testing.assert_close(total, expected)
     if queue:
         assert len(losses.queues) == (5 if symmetric else 3)
         assert logs["item_0_queue_fill"] == pytest.approx(12 / 40)
-        assert logs["item_1_queue_fill"] == pytest.approx(10 / 40), "an item without users became a key"
+        audience = 2 * sum(batch().has_audience[row].item() for row in some)
+        assert logs["item_1_queue_fill"] == pytest.approx(audience / 40), "an item without users became a key"
         assert logs["item_0_queue_age"] == pytest.approx(0.5)
 
 

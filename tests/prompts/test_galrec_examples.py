@@ -47,9 +47,17 @@ def examples(split, graph, **options) -> GALRecExamples:
 
 def same(first, second) -> bool:
     """Equal fields; what is masked is a set."""
-    plain = [name for name in first if name not in MASKS]
+    plain = [name for name in first if name not in (*MASKS, "earlier_pairs")]
     masks = all(set(first[name].tolist()) == set(second[name].tolist()) for name in MASKS)
     return masks and all(np.array_equal(first[name], second[name]) for name in plain)
+
+
+def same_earlier_pairs(first, second) -> bool:
+    pairs = list(zip(first["earlier_pairs"], second["earlier_pairs"], strict=True))
+    names = ("item", "item_ids", "user_items")
+    plain = all(np.array_equal(one[name], other[name]) for one, other in pairs for name in names)
+    masks = ("known_items", "item_known_users")
+    return plain and all(set(one[name]) == set(other[name]) for one, other in pairs for name in masks)
 
 
 def check_edge_free(split, graph, slots, epoch=0, **options) -> None:
@@ -60,7 +68,11 @@ def check_edge_free(split, graph, slots, epoch=0, **options) -> None:
         if not row["has_pair"]:
             continue
         cut = examples(split, without_edge(graph, row["user"], row["item"]), **options).build(slot, epoch)
-        assert same(row, cut), f"example {slot} knows its own edge"
+        assert same(row, cut) and same_earlier_pairs(row, cut), f"example {slot} knows its own edge"
+        for number, pair in enumerate(row["earlier_pairs"]):
+            cut = examples(split, without_edge(graph, row["user"], pair["item"]), **options).build(slot, epoch)
+            found = ({**parts, "earlier_pairs": [parts["earlier_pairs"][number]]} for parts in (row, cut))
+            assert same_earlier_pairs(*found), f"an earlier pair of example {slot} knows its own edge"
 
 
 def entity_tokens(config, ids) -> set[int]:
@@ -83,6 +95,9 @@ def check_pairs_are_disjoint(rows: GALRecExamples, slots, epoch=0) -> None:
             assert not seen_1 & item, "the target is in the history"
             assert not seen_2 & audience, "hop 2 and the item's audience share a user"
             assert not entity_tokens(config, row["own_ids"]) & (item | seen_2)
+        for pair in row["earlier_pairs"]:
+            assert entity_tokens(config, pair["item_ids"]) == {config.first_item_id + pair["item"]}
+            assert pair["item"] not in pair["user_items"], "its user is known by an earlier item"
 
 
 @settings(max_examples=15, deadline=None)
@@ -90,6 +105,7 @@ def check_pairs_are_disjoint(rows: GALRecExamples, slots, epoch=0) -> None:
 def test_no_example_knows_its_own_edge(seed, order, repeats):
     split, graph = shop(seed, repeats=repeats)
     options = {"neighbor_order": order, "item_dropout": 0.2, "latest_share": 0.3, "seed": seed}
+    options["edges_per_user"] = 1 + seed % 4
     slots = range(0, len(examples(split, graph)), 3)
     check_edge_free(split, graph, slots, epoch=seed % 5, **options)
     check_pairs_are_disjoint(examples(split, graph, **options), slots, epoch=seed % 5)
@@ -128,6 +144,34 @@ def test_a_shared_token_in_a_pair_is_found(monkeypatch):
     monkeypatch.setattr(galrec_examples, "item_audience", leaky)
     with pytest.raises(AssertionError, match="share a user"):
         check_pairs_are_disjoint(examples(split, graph), range(20))
+
+
+def test_a_user_known_by_the_item_of_an_earlier_pair_is_found(monkeypatch):
+    split, graph = shop(0)
+    honest = GALRecExamples._earlier_pairs
+
+    def leaky(self, user, history, known_items, rng):
+        return [{**pair, "user_items": history} for pair in honest(self, user, history, known_items, rng)]
+
+    monkeypatch.setattr(GALRecExamples, "_earlier_pairs", leaky)
+    with pytest.raises(AssertionError, match="known by an earlier item"):
+        check_pairs_are_disjoint(examples(split, graph, edges_per_user=3), range(20))
+
+
+def test_earlier_pairs_are_edges_of_the_history():
+    split, graph = shop(3, repeats=True)
+    one, three, every = (examples(split, graph, edges_per_user=count, item_dropout=0.2) for count in (1, 3, 99))
+    for slot in range(len(one)):
+        plain, row, whole = (rows.build(slot, 2) for rows in (one, three, every))
+        assert not plain["earlier_pairs"] and len(row["earlier_pairs"]) <= 2
+        assert same(plain, row), "the other draws of a row depend on how many edges there are"
+        history = row["user_items"].tolist()
+        first_times = [place for place in range(1, len(history)) if history[place] not in history[:place]]
+        assert [pair["item"] for pair in whole["earlier_pairs"]] == [history[place] for place in first_times]
+        assert [pair["user_items"].tolist() for pair in whole["earlier_pairs"]] == [history[:p] for p in first_times]
+        assert len(row["earlier_pairs"]) == min(2, len(first_times))
+    drawn = [[pair["item"] for pair in three.build(0, epoch)["earlier_pairs"]] for epoch in range(6)]
+    assert len({tuple(items) for items in drawn}) > 1, "every epoch has the same edges"
 
 
 def test_a_target_that_the_history_has_makes_no_pair():

@@ -62,6 +62,7 @@ def galrec(dataset, tmp_path):
             layout,
             pairs=args.has_graph_losses or args.lm_loss_weight > 0,
             audience_size=args.audience_size,
+            edges_per_user=args.edges_per_user,
             item_dropout=args.item_dropout,
             seed=args.seed,
         )

@@ -6,7 +6,8 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from hf_llmrec.losses import ALIGNMENTS
+from hf_llmrec.losses import ALIGNMENTS, PairBatch
+from hf_llmrec.trainers.galrec_collator import GALRecCollator
 from hf_llmrec.trainers.galrec_config import GALRecTrainingConfig
 from hf_llmrec.trainers.galrec_trainer import STATE_FILE
 
@@ -106,6 +107,39 @@ def test_in_batch_negatives_without_a_queue(galrec):
     trainer = galrec(queue_length=0, max_steps=2)
     trainer.train()
     assert not len(trainer.alignment.queues) and logged(trainer, "history_to_item_loss")[0] > 0
+
+
+def test_earlier_pairs_train_user_to_item_alone(galrec):
+    """Every pair's read-outs are those of its own segments, in the order of the pairs."""
+    trainer = galrec(edges_per_user=4, title_hops=[0], lm_loss_weight=0.1, max_steps=3, queue_length=1000)
+    rows = [trainer._train_rows.build(slot, 0) for slot in range(8)]
+    batch, model = GALRecCollator()(rows), trainer.model.eval()
+    pairs, segments = PairBatch(**batch["pairs"]), batch["segments"]
+    read = trainer._read_segments(model, segments, aligned=True)
+    expected, items, users = [], [], []
+    for row in rows:
+        for pair in (*row["earlier_pairs"], row):
+            items.append(pair["item"])
+            users.append(row["user"])
+            for name, ids, owners in (
+                ("USER_0", row["own_ids"], pair["user_items"]),
+                ("ITEM_0", pair["item_ids"], [-1]),
+            ):
+                inputs = {"input_ids": torch.tensor(ids)[None], "user_items": torch.tensor(owners)[None]}
+                hidden = model.model(**inputs).last_hidden_state
+                expected.append(model.projection(model.model.readout_states(inputs["input_ids"], hidden, name)))
+    assert len(items) > 2 * len(rows) and len(segments["item_ids"]) < len(items), "no item occurs twice"
+    assert pairs.items.tolist() == items and pairs.users.tolist() == users
+    assert pairs.of_examples().items.tolist() == [row["item"] for row in rows]
+    torch.testing.assert_close(read["queries"]["user_0"], torch.cat(expected[::2]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(read["queries"]["item_0"], torch.cat(expected[1::2]), rtol=1e-4, atol=1e-5)
+    # The vocabulary loss reads the targets' titles, whatever other items are there.
+    alone = GALRecCollator()([{**row, "earlier_pairs": []} for row in rows])["segments"]
+    torch.testing.assert_close(read["text_loss"], trainer._read_segments(model, alone, aligned=True)["text_loss"])
+    trainer.train()
+    fill = {kind: logged(trainer, f"{kind}_queue_fill")[0] for kind in ("user_0", "item_0", "user_1", "user_2")}
+    assert fill["user_1"] == fill["user_2"] == pytest.approx(10 / 1000)
+    assert fill["user_0"] == fill["item_0"] > 20 / 1000
 
 
 def test_default_queue_length(galrec, dataset):

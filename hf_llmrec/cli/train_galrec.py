@@ -51,6 +51,7 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         pairs=training.has_graph_losses or training.lm_loss_weight > 0,
         audience_size=training.audience_size,
         edges_per_user=training.edges_per_user,
+        history_targets=training.history_targets,
         latest_share=training.latest_share,
         item_dropout=training.item_dropout,
         neighbor_dropout=training.neighbor_dropout,

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from transformers.utils import cached_file
 
 from .files import read_json, staged, write_json
+from .index_edits import place_items
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +154,50 @@ class ItemIndex:
             "fan_out_max": fan_max,
             **self.metadata.get("build", {}),
         }
+
+    # -- edits --------------------------------------------------------------------------------------------------------
+
+    def add_items(self, item_ids: Sequence[str], embeddings: np.ndarray, known_embeddings: np.ndarray) -> ItemIndex:
+        """An index with new items behind the others, whose codes stay: each gets a free code near its text.
+
+        Nothing is trained: a language model that knows the index can recommend the new items at once.
+
+        Args:
+            item_ids: m ids that the index does not have.
+            embeddings: float (m, d), of their texts. known_embeddings: float (num_items, d), of the items' that are
+                there, in row order and of the same encoder.
+
+        Raises:
+            ValueError: an id that is there already, shapes that do not fit, values that are not finite, or no room.
+        """
+        item_ids = list(item_ids)
+        taken = sorted(set(item_ids) & set(self.item_ids))
+        if taken:
+            raise ValueError(f"item {taken[0]!r} is in the index already")
+        new, known = (np.asarray(vectors, dtype=np.float32) for vectors in (embeddings, known_embeddings))
+        for name, found, count in (("embeddings", new, len(item_ids)), ("known_embeddings", known, self.num_items)):
+            if found.ndim != 2 or len(found) != count or found.shape[1] != known.shape[-1]:
+                raise ValueError(f"{name} must be ({count} items, {known.shape[-1]}), got {found.shape}")
+            if not np.isfinite(found).all():
+                raise ValueError(f"{name} hold values that are not finite")
+        if not self.num_items:
+            raise ValueError("the index has no item that a new one could be near to: build it with build_index")
+        codes = np.concatenate([self.codes, place_items(self.codes, self.codebook_sizes, known, new)])
+        return ItemIndex(self.item_ids + item_ids, codes, self.codebook_sizes, self.codebooks, dict(self.metadata))
+
+    def remove_items(self, item_ids: Sequence[str]) -> ItemIndex:
+        """An index without some items; the others keep their codes and their order.
+
+        Raises:
+            ValueError: an id that is not in the index.
+        """
+        gone = set(item_ids)
+        unknown = sorted(gone - set(self.item_ids))
+        if unknown:
+            raise ValueError(f"item {unknown[0]!r} is not in the index")
+        rows = [row for row, item in enumerate(self.item_ids) if item not in gone]
+        kept = [self.item_ids[row] for row in rows]
+        return ItemIndex(kept, self.codes[rows], self.codebook_sizes, self.codebooks, dict(self.metadata))
 
     # -- files --------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 class RecommendationPipeline(Pipeline):
     """Recommends items of a model's catalogue.
 
-    A request is ``{"history": [item ids, oldest first]}``, for LC-Rec optionally with ``"query"``, a wish in free text.
+    A request is ``{"history": [item ids, oldest first]}``, for LC-Rec optionally with ``"query"``, a wish in free text,
+    and for all models with ``"exclude"`` and ``"allowed"``, item ids, which hold beside those of the call.
     The answer is a list of ``{"item_id", "title", "score"}``, best first. A list of requests gives a list of answers.
 
     Call options: ``top_k`` (default 10), ``exclude`` and ``allowed`` (item ids; no item allowed: no answer), ``strict``
@@ -93,9 +94,9 @@ class RecommendationPipeline(Pipeline):
     def preprocess(self, inputs: dict[str, Any], strict: bool = False) -> dict[str, Any]:
         if not isinstance(inputs, dict) or not ({"history", "query"} & set(inputs)):
             raise ValueError('a request is a dictionary with "history" (list of item ids) and/or "query" (text)')
-        extra = sorted(set(inputs) - {"history", "query"})
+        extra = sorted(set(inputs) - {"history", "query", "exclude", "allowed"})
         if extra:
-            raise ValueError(f'a request has "history" and "query" only; got {extra}')
+            raise ValueError(f'a request has "history", "query", "exclude" and "allowed" only; got {extra}')
         history, query = inputs.get("history"), inputs.get("query")
         if query is not None and not isinstance(query, str):
             raise ValueError(f'"query" must be text, got {query!r}')
@@ -104,24 +105,34 @@ class RecommendationPipeline(Pipeline):
         rows = self._rows(() if history is None else history, "history", strict)
         if not len(rows) and not query:
             logger.warning("empty history: the model's own answer without a history is given")
-        return {"history": rows, "query": query}
+        return {"history": rows, "query": query, **self._limits(inputs)}
+
+    def _limits(self, given: dict[str, Any]) -> dict[str, np.ndarray | None]:
+        """Rows of the ``exclude`` and ``allowed`` items, sorted; ``None`` where there is no limit."""
+        names = ("exclude", "allowed")
+        return {n: None if given.get(n) is None else np.unique(self._rows(given[n], n, True)) for n in names}
 
     def _forward(self, prepared: list[dict[str, Any]], top_k: int = 10, exclude=None, allowed=None):
-        barred = None if exclude is None else self._rows(exclude, "exclude", True)
-        only = None if allowed is None else self._rows(allowed, "allowed", True)
+        of_call = self._limits({"exclude": exclude, "allowed": allowed})
+        barred = [_both(np.union1d, of_call["exclude"], request["exclude"]) for request in prepared]
+        only = [_both(np.intersect1d, of_call["allowed"], request["allowed"]) for request in prepared]
+        # What is ranked at once has one set of allowed items, and is all wishes or all histories.
+        groups: dict[tuple[bool, bytes | None], list[int]] = {}
+        for number, request in enumerate(prepared):
+            key = (bool(request["query"]), None if only[number] is None else only[number].tobytes())
+            groups.setdefault(key, []).append(number)
         rows = np.full((len(prepared), top_k), -1, dtype=np.int64)
         scores = np.full((len(prepared), top_k), -np.inf)
-        wishes = np.array([bool(request["query"]) for request in prepared], dtype=bool)
-        for number in (np.flatnonzero(~wishes), np.flatnonzero(wishes)):
-            if not len(number):
-                continue
-            histories = [prepared[i]["history"] for i in number]
-            limits = {"exclude": None if barred is None else [barred] * len(number), "allowed": only}
-            if wishes[number[0]]:
-                queries = [prepared[i]["query"] for i in number]
-                rows[number], scores[number] = self.ranker.rank_queries(histories, queries, top_k, **limits)
+        nothing = np.zeros(0, dtype=np.int64)
+        for (is_wish, _), numbers in groups.items():
+            histories = [prepared[i]["history"] for i in numbers]
+            left_out = [nothing if barred[i] is None else barred[i] for i in numbers]
+            limits = {"exclude": left_out if any(map(len, left_out)) else None, "allowed": only[numbers[0]]}
+            if is_wish:
+                queries = [prepared[i]["query"] for i in numbers]
+                rows[numbers], scores[numbers] = self.ranker.rank_queries(histories, queries, top_k, **limits)
             else:
-                rows[number], scores[number] = self.ranker.rank(histories, top_k, **limits)
+                rows[numbers], scores[numbers] = self.ranker.rank(histories, top_k, **limits)
         return rows, scores
 
     def postprocess(self, model_outputs) -> list[list[dict[str, Any]]]:
@@ -134,3 +145,10 @@ class RecommendationPipeline(Pipeline):
             ]
             for rows, scores in zip(*model_outputs, strict=True)
         ]
+
+
+def _both(join, first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
+    """``join`` of two sets of rows, of which either may be missing."""
+    if first is None or second is None:
+        return second if first is None else first
+    return join(first, second)

@@ -36,6 +36,7 @@ class GALRecExamples:
         pairs: whether graph-aware losses are trained.
         audience_size: users of the item in E_t^1, at most.
         edges_per_user: pairs of (E_u^0, E_t^0) in a row, at most: the target's, and of items of the history.
+        history_targets: whether L_rec is taken at every item of the history, too, not at `[REC]` alone.
         latest_share: probability that the target is the window's last item; else it is any of them but the first.
         item_dropout: probability with which an item of a window is left out in an epoch.
         neighbor_dropout: probability with which a row has no neighbours, as in serving without a graph.
@@ -51,6 +52,7 @@ class GALRecExamples:
         pairs: bool = True,
         audience_size: int = 8,
         edges_per_user: int = 1,
+        history_targets: bool = True,
         latest_share: float = 0.5,
         item_dropout: float = 0.0,
         neighbor_dropout: float = 0.0,
@@ -66,6 +68,7 @@ class GALRecExamples:
         self.graph, self.layout, self.pairs, self.seed = graph, layout, pairs, seed
         self.audience_size, self.edges_per_user, self.latest_share = audience_size, edges_per_user, latest_share
         self.item_dropout, self.neighbor_dropout = item_dropout, neighbor_dropout
+        self.history_targets = history_targets
         self.windows = ItemSequenceRows(split, max_length=layout.prompt.max_history)
         self.items = split.train_indices
         self.users = np.searchsorted(split.train_indptr, self.windows.starts, side="right") - 1
@@ -79,7 +82,7 @@ class GALRecExamples:
         Batches are sized by them: counting neighbours and words, too, would put fewer targets into batches of short
         histories, and give each of them more weight.
         """
-        return self.windows.lengths(epoch)
+        return self.windows.lengths(epoch) if self.history_targets else np.ones(len(self), dtype=np.int64)
 
     def build(self, slot: int, epoch: int) -> dict[str, np.ndarray | int | bool]:
         """Row ``slot`` of ``epoch``."""
@@ -96,7 +99,7 @@ class GALRecExamples:
         ids = self.layout.user_sequence(history, neighbors, further)
         row = {
             "input_ids": ids,
-            "labels": next_item_labels(self.layout, ids, target),
+            "labels": next_item_labels(self.layout, ids, target, last_only=not self.history_targets),
             "user_items": history,
         }
         if self.pairs:

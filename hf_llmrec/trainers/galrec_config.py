@@ -29,7 +29,7 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
         edges_per_user: pairs that ``user_to_item`` learns from in a row: the target with the user before it, and items
             of the history, each with the user as it was before that item. A target alone is one edge of many: the loss
             learns slowly from it, and costs least.
-        latest_share, item_dropout, neighbor_dropout: see `GALRecExamples`.
+        history_targets, latest_share, item_dropout, neighbor_dropout: see `GALRecExamples`.
         residual_dropout: dropout on what attention and MLP add to the residual stream during training.
         patience: stop after so many evaluations without a better NDCG@10 (0: never).
     """
@@ -60,6 +60,9 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
     max_title_tokens: int = field(default=16, metadata={"help": "tokens of a title; what is longer is cut"})
     audience_size: int = field(default=4, metadata={"help": "users of the target item in E_t^1"})
     edges_per_user: int = field(default=1, metadata={"help": "pairs of a row that user_to_item learns from, at most"})
+    history_targets: bool = field(
+        default=True, metadata={"help": "L_rec at every item of the history, too, not at [REC] alone"}
+    )
     latest_share: float = field(
         default=0.5, metadata={"help": "probability that the target is the last item, else any but the first"}
     )

@@ -107,6 +107,14 @@ def test_pipeline_answers(folder, dataset, caplog):
     assert both[0] == answer and len(both[1]) == 4
     limited = rec({"history": ["i1"]}, top_k=5, exclude=["i4"], allowed=["i4", "i7", "i8"])
     assert sorted(x["item_id"] for x in limited) == ["i7", "i8"]
+    requests = [
+        {"history": ["i1"], "allowed": ["i7", "i8"]},
+        {"history": ["i1"]},
+        {"history": ["i1"], "exclude": ["i4"]},
+    ]
+    one_by_one = [rec(request, top_k=3, exclude=["i5"], allowed=["i4", "i5", "i7"]) for request in requests]
+    assert rec(requests, top_k=3, exclude=["i5"], allowed=["i4", "i5", "i7"]) == one_by_one
+    assert [sorted(x["item_id"] for x in found) for found in one_by_one] == [["i7"], ["i4", "i7"], ["i7"]]
     assert rec({"history": np.array(["i1", "i2", "i3"])}, top_k=np.int64(4)) == answer
     assert rec({"history": ["i1"]}, allowed=[]) == [] and rec([]) == []
     many = [{"history": [f"i{i}"], "query": "a red piece" if i % 3 == 0 else None} for i in range(10)]
@@ -129,6 +137,8 @@ def test_pipeline_answers(folder, dataset, caplog):
         ({"history": ["i1"]}, {"batch_size": 0}, "batch_size"),
         ({"items": ["i1"]}, {}, "history"),
         ({"history": ["i1"], "wish": "x"}, {}, "wish"),
+        ({"history": ["i1"], "allowed": ["nothing"]}, {}, "nothing"),
+        ({"history": ["i1"], "exclude": "i1"}, {}, "list of item ids"),
         ({"history": ["i1"]}, {"top_k": 0}, "top_k"),
         ({"history": ["i1"]}, {"beams": 3}, "beams"),
         ({"history": ["i1"]}, {"exclude": ["nothing"]}, "nothing"),

@@ -63,6 +63,7 @@ def galrec(dataset, tmp_path):
             pairs=args.has_graph_losses or args.lm_loss_weight > 0,
             audience_size=args.audience_size,
             edges_per_user=args.edges_per_user,
+            history_targets=args.history_targets,
             item_dropout=args.item_dropout,
             seed=args.seed,
         )

@@ -42,10 +42,13 @@ def test_commands_in_documents_exist():
 
 
 def test_every_result_file_says_how_it_came_about():
-    files = [path for path in (ROOT / "results").rglob("*.json") if "metrics" in json.loads(path.read_text())]
+    records = {path: json.loads(path.read_text()) for path in (ROOT / "results").rglob("*.json")}
+    bare = [path for path, record in records.items() if "ndcg@10" in record]
+    assert not bare, f"what evaluate prints, not a result file (--result): {bare}"
+    files = [path for path, record in records.items() if "metrics" in record]
     assert files
     for path in files:
-        record = json.loads(path.read_text())
+        record = records[path]
         assert {"metrics", "config", "seed", "versions", "hardware", "duration_s"} <= set(record), path
         assert 0 <= record["metrics"]["ndcg@10"] <= record["metrics"]["hit_rate@10"] <= 1
         assert record["evaluation"]["split"] == "test" and "/" not in json.dumps(record["config"]), path

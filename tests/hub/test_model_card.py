@@ -1,0 +1,100 @@
+"""Cards say what the result files say, and the Hub's own reader understands them."""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from hf_llmrec.hub.model_card import METHODS, CardFacts, facts_from_json, figure, make_card
+from hf_llmrec.rankers.auto import RANKERS
+
+ROOT = Path(__file__).parents[2]
+BEAUTY = ROOT / "results" / "amazon-beauty-2014"
+CARDS = sorted(path.name for path in (ROOT / "model_cards").glob("*.md") if path.name != "README.md")
+
+
+def facts(**changes) -> CardFacts:
+    files = facts_from_json(
+        result=BEAUTY / "lcrec.json", comparison=BEAUTY / "comparison.json", index=BEAUTY / "index_kmeans.json"
+    )
+    values = {
+        "repo_id": "me/beauty",
+        "method": "lcrec",
+        "dataset": "Beauty",
+        "num_items": 12101,
+        "name": "lcrec",
+        **files,
+    }
+    return CardFacts(**{**values, **changes})
+
+
+def rendered() -> dict[str, str]:
+    spec = importlib.util.spec_from_file_location("render", ROOT / "model_cards" / "render.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.rendered_cards()
+
+
+def test_committed_cards_are_what_the_results_say():
+    cards = rendered()
+    assert set(cards) == set(CARDS)
+    for file, text in cards.items():
+        assert (ROOT / "model_cards" / file).read_text() == text, f"{file}: run `python model_cards/render.py`"
+
+
+@pytest.mark.parametrize("file", CARDS)
+def test_the_front_matter_survives_the_hubs_reader(file):
+    text = (ROOT / "model_cards" / file).read_text()
+    card = ModelCard(text)
+    again = ModelCard(str(card))
+    assert card.data.to_dict() == again.data.to_dict() == yaml.safe_load(text.split("---\n")[1])
+    results = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    spec = yaml.safe_load((ROOT / "model_cards" / "cards.yaml").read_text())["cards"][Path(file).stem]
+    metrics = facts_from_json(result=ROOT / spec["result"])["result"]["metrics"]
+    assert results == {name: round(value, 6) for name, value in metrics.items() if name != "num_users"}
+    for name in results:
+        assert f" {figure(metrics[name])} |" in card.text
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_a_card_without_results_claims_nothing(method):
+    text = str(make_card(CardFacts("me/model", method, "Shop", 600)))
+    assert "nothing is claimed" in text and "model-index" not in text and "None" not in text
+    assert ("trust_remote_code" in text) == (method == "galrec")
+
+
+def test_every_method_has_a_card():
+    assert set(METHODS) == set(RANKERS)
+
+
+def test_what_a_card_shows():
+    text = str(
+        make_card(
+            facts(
+                base_model="Qwen/Qwen3-0.6B",
+                dataset_id="me/beauty-data",
+                commit="abc123",
+                command="accelerate launch recipes/train_lcrec.py",
+                plots={"index.png": "How the codes are used"},
+            )
+        )
+    )
+    for part in (
+        *("base_model: Qwen/Qwen3-0.6B", "- me/beauty-data", "(commit abc123)", "recipes/train_lcrec.py"),
+        *("![How the codes are used](index.png)", "| **lcrec** |", "worse", "12101", "1958 s on a CPU, 1 thread;"),
+        *('model="me/beauty"', "license: apache-2.0", "learning_rate: 0.002"),
+    ):
+        assert part in text, part
+
+
+def test_a_comparison_of_another_run_is_found():
+    other = dict(facts().result["metrics"], **{"ndcg@10": 0.9})
+    with pytest.raises(ValueError, match=r"lcrec: ndcg@10 is 0\.0354\d+ in the comparison and 0\.9"):
+        make_card(facts(result={**facts().result, "metrics": other}))
+    with pytest.raises(ValueError, match="no model 'other'"):
+        make_card(facts(name="other"))
+    with pytest.raises(ValueError, match="no card for 'other'"):
+        make_card(dataclasses.replace(facts(), method="other"))

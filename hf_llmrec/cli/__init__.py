@@ -12,6 +12,7 @@ COMMANDS = {
     "train-baseline": ("train_baseline", "train SASRec or LightGCN, or fit nearest neighbours or popularity"),
     "ablate": ("ablate", "GAL-Rec with one thing changed at a time, over seeds"),
     "evaluate": ("evaluate", "full-ranking metrics of a saved model"),
+    "push": ("push", "publish a saved model with its card, results and plots"),
     "compare": ("compare", "several models in one table, with intervals and in words"),
     "quickstart": ("quickstart", "train, evaluate and recommend on the bundled demo shop"),
 }

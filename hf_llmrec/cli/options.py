@@ -54,8 +54,9 @@ class DatasetArguments:
         return dataset, dataset.split(self.protocol)
 
     def data_facts(self, dataset: RecDataset) -> dict[str, Any]:
-        """What a model must be evaluated on: the same data, split in the same way."""
+        """What a model must be evaluated on: the same data, split in the same way; and their name."""
         return {
+            "name": dataset.name,
             "protocol": self.protocol,
             "k_core": self.k_core,
             "dataset_fingerprint": dataset.fingerprint,

@@ -14,7 +14,7 @@ from transformers import TrainingArguments
 from ..data.files import move_files, write_json
 from ..data.interactions import RecDataset
 from ..data.recommender_folder import ItemCatalog, save_settings
-from ..hub.export import push_folder
+from ..hub.publish import publish
 from .results import TRAINING_REPORT, run_facts
 
 logger = logging.getLogger("hf_llmrec")
@@ -51,7 +51,7 @@ def save_recommender(
 def finish_run(
     training: TrainingArguments, push: bool, metrics: dict[str, float], began: float, report: dict[str, Any]
 ) -> None:
-    """Write ``training_report.json`` and, with ``push``, send the whole folder to the Hub in one commit.
+    """Write ``training_report.json`` and, with ``push``, send the folder with a model card to the Hub in one commit.
 
     Args:
         training: says where, and who writes.
@@ -65,9 +65,9 @@ def finish_run(
     write_json(Path(training.output_dir) / TRAINING_REPORT, {"validation": metrics, **report, **facts})
     logger.info("saved %s; validation NDCG@10 %.4f", training.output_dir, metrics["ndcg@10"])
     if push:
-        address = push_folder(
+        address = publish(
             training.output_dir,
-            training.hub_model_id,
+            training.hub_model_id or Path(training.output_dir).resolve().name,
             token=training.hub_token,
             private=training.hub_private_repo,
             revision=training.hub_revision,

@@ -90,7 +90,7 @@ def make_card(facts: CardFacts) -> ModelCard:
         tags=tags,
         datasets=[facts.dataset_id] if facts.dataset_id else None,
         base_model=facts.base_model,
-        model_name=name,
+        model_name=name if result else None,
         eval_results=_eval_results(facts) if result else None,
     )
     config = dict(result["config"]) if result else {}

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from .model_card import CardFacts, make_card
 TRAINING_CONFIG_FILE = "training_config.yaml"
 _NAMES = {"result": "results.json", "comparison": "comparison.json"}
 _REPORT = "training_report.json"
+# Files that travel to repositories as they are.
+_CODE = Path(__file__).parent
 
 
 @dataclass
@@ -100,6 +103,11 @@ def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, o
         write_json(output / _NAMES[name], value)
     if config:
         write_text(output / TRAINING_CONFIG_FILE, yaml.safe_dump(config, sort_keys=True))
+    shutil.copyfile(_CODE / "handler.py", output / "handler.py")
+    write_text(output / "requirements.txt", f"hf_llmrec>={version('hf_llmrec')}\n")
+    if settings["method"] == "lcrec":
+        (output / "custom_generate").mkdir()
+        shutil.copyfile(_CODE / "custom_generate.py", output / "custom_generate" / "generate.py")
     card.save(output / "README.md")
 
 

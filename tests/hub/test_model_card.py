@@ -62,8 +62,10 @@ def test_the_front_matter_survives_the_hubs_reader(file):
 @pytest.mark.parametrize("method", list(METHODS))
 def test_a_card_without_results_claims_nothing(method):
     text = str(make_card(CardFacts("me/model", method, "Shop", 600)))
-    assert "nothing is claimed" in text and "model-index" not in text and "None" not in text
-    assert ("trust_remote_code" in text) == (method == "galrec")
+    assert (
+        "nothing is claimed" in text and "model-index" not in text and "model_name" not in text and "None" not in text
+    )
+    assert ("trust_remote_code" in text) == (method in ("galrec", "lcrec"))
 
 
 def test_every_method_has_a_card():

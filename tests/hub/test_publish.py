@@ -1,15 +1,20 @@
 """What a published repository holds, prepared in a folder; pushing it is tested against a server in test_hub.py."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from transformers import pipeline
 
 from hf_llmrec.cli import evaluate, push, train_baseline
 from hf_llmrec.cli.compare import main as compare
+from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
 from hf_llmrec.hub.publish import Publication, prepare
+from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +45,11 @@ def test_a_repository_has_all_that_the_card_speaks_of(folders, tmp_path, capsys)
     assert capsys.readouterr().out.strip().endswith(str(output))
     names = {path.name for path in output.iterdir()}
     saved = {path.name for path in (folders / "knn").iterdir()} - {"checkpoint-7", "run.log"}
-    assert names == saved | {"README.md", "results.json", "comparison.json", "comparison.png", "training_config.yaml"}
+    assert names - saved == {
+        *("README.md", "results.json", "comparison.json", "comparison.png", "training_config.yaml"),
+        *("handler.py", "requirements.txt"),
+    }
+    assert saved <= names
     card = ModelCard.load(output / "README.md")
     assert card.data.license == "apache-2.0" and "knn" in card.data.tags and card.data.model_name == "knn-ring"
     metrics = json.loads((folders / "knn.json").read_text())["metrics"]
@@ -53,16 +62,77 @@ def test_a_repository_has_all_that_the_card_speaks_of(folders, tmp_path, capsys)
     assert config == json.loads((folders / "knn" / "training_report.json").read_text())["config"]
 
 
-def test_an_lcrec_repository_reports_its_index(model, tokenizer, dataset, tmp_path):
-    from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
-
+@pytest.fixture
+def lcrec(model, tokenizer, dataset, tmp_path):
+    """A prepared LC-Rec repository."""
     folder = tmp_path / "lcrec"
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(folder)
-    save_settings(folder, "lcrec", {"data": {"name": "ring"}})
+    prompt = LCRecPrompt("packed", "", 6).to_dict()
+    settings = {"prompt": prompt, "num_beams": 12, "normalize": "vocab", "data": {"name": "ring"}}
+    save_settings(folder, "lcrec", settings)
     prepare(folder, "me/lcrec", Publication(base_model="Qwen/Qwen3-0.6B"), tmp_path / "repo")
-    text = (tmp_path / "repo" / "README.md").read_text()
+    return tmp_path / "repo"
+
+
+def test_generate_without_the_package_gives_items(lcrec, dataset):
+    """The repository's own `generate`, in a process without hf_llmrec, ranks as the pipeline does."""
+    code = """
+import json, sys
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], trust_remote_code=True)
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+index = json.load(open(sys.argv[1] + "/item_index.json"))
+item_of = {
+    "".join(f"<{chr(97 + level)}_{code}>" for level, code in enumerate(codes)): item
+    for item, codes in zip(index["item_ids"], index["codes"])
+}
+text_of = {item: text for text, item in item_of.items()}
+prompts = [tokenizer.bos_token + "".join(text_of[item] for item in history) for history in json.loads(sys.argv[2])]
+inputs = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
+inputs.pop("token_type_ids", None)
+found = model.generate(**inputs, num_beams=len(item_of))
+start = inputs["input_ids"].shape[1]
+names = [item_of[text.replace(" ", "")] for text in tokenizer.batch_decode(found[:, start:])]
+assert "hf_llmrec" not in sys.modules
+print(json.dumps([names[row * len(item_of) : (row + 1) * len(item_of)] for row in range(len(prompts))]))
+"""
+    histories = [["i3", "i4", "i5"], ["i9"]]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(lcrec), json.dumps(histories)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    rec = pipeline("recommendation", model=str(lcrec))
+    expected = rec([{"history": history} for history in histories], top_k=dataset.num_items)
+    assert found == [[each["item_id"] for each in row] for row in expected]
+
+
+def test_an_endpoint_answers_as_the_pipeline_does(lcrec):
+    code = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from handler import EndpointHandler
+handler = EndpointHandler(sys.argv[1])
+one = handler({"inputs": {"history": ["i3", "i4"]}, "parameters": {"top_k": 3}})
+many = handler({"inputs": [{"history": ["i3", "i4"]}, {"query": "something red"}]})
+try:
+    handler({"history": ["i3"]})
+except ValueError as error:
+    print(json.dumps([one, many, str(error)]))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(lcrec)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, many, error = json.loads(done.stdout.strip().splitlines()[-1])
+    rec = pipeline("recommendation", model=str(lcrec))
+    assert [each["item_id"] for each in one] == [each["item_id"] for each in rec({"history": ["i3", "i4"]}, top_k=3)]
+    assert [len(answer) for answer in many] == [10, 10] and "inputs" in error
+    assert (lcrec / "requirements.txt").read_text().startswith("hf_llmrec>=")
+
+
+def test_an_lcrec_repository_reports_its_index(lcrec):
+    text = (lcrec / "README.md").read_text()
     assert "3 levels of 4, 4, 4 codes (kmeans)" in text and "0 collisions" in text
     assert "base_model: Qwen/Qwen3-0.6B" in text and "nothing is claimed" in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -12,6 +13,7 @@ COMMANDS = {
     "train-baseline": ("train_baseline", "train SASRec or LightGCN, or fit nearest neighbours or popularity"),
     "ablate": ("ablate", "GAL-Rec with one thing changed at a time, over seeds"),
     "evaluate": ("evaluate", "full-ranking metrics of a saved model"),
+    "recommend": ("recommend", "ask a saved model: items after a history"),
     "push": ("push", "publish a saved model with its card, results and plots"),
     "compare": ("compare", "several models in one table, with intervals and in words"),
     "quickstart": ("quickstart", "train, evaluate and recommend on the bundled demo shop"),
@@ -19,7 +21,11 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command. Heavy imports happen in the command, after its name is known to be right."""
+    """Run one command. Heavy imports happen in the command, after its name is known to be right.
+
+    What a user can mend (bad input, missing files) is told in one line, with exit status 1; set ``HF_LLMREC_DEBUG=1``
+    to see where it arose. A wrong command or option gives 2, an interrupt 130.
+    """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help") or argv[0] not in COMMANDS:
         lines = [f"  {name:<16}{text}" for name, (_, text) in COMMANDS.items()]
@@ -32,4 +38,13 @@ def main(argv: list[str] | None = None) -> int:
         print(usage if known or not argv else f"hf-llmrec: unknown command {argv[0]!r}\n{usage}", file=sys.stderr)
         return 0 if known else 2
     module, _ = COMMANDS[argv[0]]
-    return import_module(f"hf_llmrec.cli.{module}").main(argv[1:]) or 0
+    command = import_module(f"hf_llmrec.cli.{module}").main
+    if os.environ.get("HF_LLMREC_DEBUG"):
+        return command(argv[1:]) or 0
+    try:
+        return command(argv[1:]) or 0
+    except (ValueError, OSError) as error:
+        print(f"hf-llmrec {argv[0]}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,63 @@
+"""``recommend``: ask a saved model from the shell."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    found = argparse.ArgumentParser(
+        prog="hf-llmrec recommend", description="Items that a saved model recommends after a history."
+    )
+    found.add_argument("model", help="recommender folder or Hub id")
+    found.add_argument("--history", nargs="*", default=[], metavar="ID", help="item ids, oldest first")
+    found.add_argument("--query", help="a wish in free text (LC-Rec)")
+    found.add_argument("--top_k", type=int, default=10, help="how many items (default: 10)")
+    found.add_argument("--exclude", nargs="*", metavar="ID", help="item ids that must not come out")
+    found.add_argument("--allowed", nargs="*", metavar="ID", help="the only item ids that may come out")
+    found.add_argument("--strict", action="store_true", help="an unknown item in the history is an error")
+    found.add_argument("--revision", help="branch, tag or commit of a Hub repository")
+    found.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return found
+
+
+def table(answer: list[dict]) -> str:
+    """Rank, score, item id and title, in columns."""
+    rows = [("", "score", "item_id", "title")]
+    rows += [
+        (str(rank), f"{each['score']:.4f}", each["item_id"], " ".join(each["title"].split()))
+        for rank, each in enumerate(answer, start=1)
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        f"{rank:>{widths[0]}}  {score:>{widths[1]}}  {item:<{widths[2]}}  {title}".rstrip()
+        for rank, score, item, title in rows
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    if not arguments.history and not arguments.query:
+        raise ValueError("give --history, --query, or both")
+    if arguments.top_k < 1:
+        raise ValueError(f"--top_k must be at least 1, got {arguments.top_k}")
+    from transformers import pipeline
+    from transformers.utils import logging
+
+    from ..pipelines.recommendation import RecommendationPipeline
+
+    logging.disable_progress_bar()
+    where = {"revision": arguments.revision} if arguments.revision else {}
+    ask = pipeline("recommendation", model=arguments.model, pipeline_class=RecommendationPipeline, **where)
+    request = {"history": arguments.history, **({"query": arguments.query} if arguments.query else {})}
+    limits = {"exclude": arguments.exclude, "allowed": arguments.allowed}
+    answer = ask(request, top_k=arguments.top_k, strict=arguments.strict, **limits)
+    print(json.dumps(answer, ensure_ascii=False, indent=2) if arguments.json else table(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

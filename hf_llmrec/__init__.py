@@ -1,9 +1,9 @@
 """hf_llmrec: train, evaluate, publish and serve LLM recommenders as ordinary Hugging Face models."""
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
-
-from .registration import register
 
 __version__ = "0.1.0"
 
@@ -68,4 +68,15 @@ def __dir__():
     return [*__all__, "__version__"]
 
 
-register()
+def _is_command_line() -> bool:
+    """Whether this is a process of the script ``hf-llmrec``, which registers when a command runs.
+
+    Its help would otherwise wait for transformers and torch.
+    """
+    return os.path.splitext(os.path.basename(getattr(sys, "argv", [""])[0]))[0] == "hf-llmrec"
+
+
+if not _is_command_line():
+    from .registration import register
+
+    register()

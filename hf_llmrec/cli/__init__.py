@@ -20,6 +20,10 @@ COMMANDS = {
 }
 
 
+# Their options are known without transformers.
+_LIGHT = {"recommend", "push"}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Heavy imports happen in the command, after its name is known to be right.
 
@@ -37,6 +41,10 @@ def main(argv: list[str] | None = None) -> int:
         known = bool(argv) and argv[0] in ("-h", "--help")
         print(usage if known or not argv else f"hf-llmrec: unknown command {argv[0]!r}\n{usage}", file=sys.stderr)
         return 0 if known else 2
+    if argv[0] not in _LIGHT or not {"-h", "--help"} & set(argv):
+        from ..registration import register
+
+        register()
     module, _ = COMMANDS[argv[0]]
     command = import_module(f"hf_llmrec.cli.{module}").main
     if os.environ.get("HF_LLMREC_DEBUG"):

@@ -2,51 +2,34 @@
 
 from __future__ import annotations
 
-import logging
+import argparse
 import subprocess
 import sys
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from transformers import HfArgumentParser
 
-from ..hub.publish import Publication, prepare, publish
-from .options import start_logging
-
-logger = logging.getLogger("hf_llmrec")
-
-
-@dataclass
-class PushArguments:
-    """What is published, and where.
-
-    Args:
-        model: a recommender folder.
-        repo_id: ``name`` or ``owner/name``.
-        card_only: folder to write everything to instead of pushing it.
-        others: see `Publication`; private, revision, token: as in `huggingface_hub`.
-    """
-
-    model: str = field(metadata={"help": "recommender folder"})
-    repo_id: str = field(metadata={"help": "`name` or `owner/name`"})
-    card_only: str | None = field(
-        default=None, metadata={"help": "empty folder to write everything to, instead of pushing it"}
+def parser() -> argparse.ArgumentParser:
+    """The options; what they mean for the card, see `hf_llmrec.hub.publish.Publication`."""
+    found = argparse.ArgumentParser(
+        prog="hf-llmrec push", description="Publish a saved recommender with its model card, results and plots."
     )
-    dataset_name: str | None = field(default=None, metadata={"help": "name of the data set, for the card"})
-    dataset_id: str | None = field(default=None, metadata={"help": "Hub id of the data set"})
-    result: str | None = field(default=None, metadata={"help": "result file of `evaluate --result`"})
-    comparison: str | None = field(default=None, metadata={"help": "comparison.json of `compare`"})
-    name: str | None = field(
-        default=None, metadata={"help": "the model's name in the comparison (default: its folder)"}
-    )
-    plots: list[str] = field(default_factory=list, metadata={"help": "image files to show in the card"})
-    base_model: str | None = field(default=None, metadata={"help": "Hub id of the pretrained backbone"})
-    command: str | None = field(default=None, metadata={"help": "the training command, for the card"})
-    license: str = field(default="apache-2.0", metadata={"help": "licence identifier"})
-    language: str = field(default="en", metadata={"help": "of the item texts"})
-    private: bool = field(default=False, metadata={"help": "make a private repository"})
-    revision: str | None = field(default=None, metadata={"help": "branch to push to"})
-    token: str | None = field(default=None, metadata={"help": "access token (default: the one that is logged in)"})
+    found.add_argument("--model", required=True, help="recommender folder")
+    found.add_argument("--repo_id", required=True, help="`name` or `owner/name`")
+    found.add_argument("--card_only", metavar="DIR", help="write everything to an empty folder instead of pushing it")
+    found.add_argument("--dataset_name", help="name of the data set, for the card")
+    found.add_argument("--dataset_id", help="Hub id of the data set")
+    found.add_argument("--result", metavar="F.json", help="result file of `evaluate --result`")
+    found.add_argument("--comparison", metavar="F.json", help="comparison.json of `compare`")
+    found.add_argument("--name", help="the model's name in the comparison (default: that of its folder)")
+    found.add_argument("--plots", nargs="*", default=[], metavar="F.png", help="images to show in the card")
+    found.add_argument("--base_model", help="Hub id of the pretrained backbone")
+    found.add_argument("--command", help="the training command, for the card")
+    found.add_argument("--license", default="apache-2.0", help="licence identifier (default: apache-2.0)")
+    found.add_argument("--language", default="en", help="of the item texts (default: en)")
+    found.add_argument("--private", action="store_true", help="make a private repository")
+    found.add_argument("--revision", help="branch to push to")
+    found.add_argument("--token", help="access token (default: that of the login)")
+    return found
 
 
 def package_commit() -> str | None:
@@ -58,33 +41,27 @@ def package_commit() -> str | None:
     return found.stdout.strip() or None
 
 
-def run(arguments: PushArguments) -> str:
-    """Publish; returns where it went."""
-    named = {each.name for each in fields(Publication)} & {each.name for each in fields(arguments)}
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    from ..hub.publish import Publication, prepare, publish
+    from .options import start_logging
+
+    start_logging()
+    names = ("dataset_id", "result", "comparison", "name", "plots", "base_model", "command", "license", "language")
     publication = Publication(
         dataset=arguments.dataset_name,
         commit=package_commit(),
-        **{name: getattr(arguments, name) for name in named},
+        **{name: getattr(arguments, name) for name in names},
     )
-    if arguments.card_only is not None:
-        if Path(arguments.card_only).exists() and any(Path(arguments.card_only).iterdir()):
-            raise ValueError(f"--card_only {arguments.card_only}: the folder is not empty")
-        prepare(arguments.model, arguments.repo_id, publication, arguments.card_only)
-        return arguments.card_only
-    return publish(
-        arguments.model,
-        arguments.repo_id,
-        publication,
-        token=arguments.token,
-        private=arguments.private or None,
-        revision=arguments.revision,
-    )
-
-
-def main(argv: list[str] | None = None) -> int:
-    (arguments,) = HfArgumentParser(PushArguments).parse_args_into_dataclasses(argv)
-    start_logging()
-    print(run(arguments))
+    if arguments.card_only is None:
+        where = {"token": arguments.token, "private": arguments.private or None, "revision": arguments.revision}
+        print(publish(arguments.model, arguments.repo_id, publication, **where))
+        return 0
+    output = Path(arguments.card_only)
+    if output.exists() and any(output.iterdir()):
+        raise ValueError(f"--card_only {output}: the folder is not empty")
+    prepare(arguments.model, arguments.repo_id, publication, output)
+    print(output)
     return 0
 
 

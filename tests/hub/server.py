@@ -42,13 +42,17 @@ class Repo:
 
 
 class HubServer(ThreadingHTTPServer):
-    """Serves ``repos``, (kind, id) -> `Repo`, on a free port of this machine; ``url`` is its address."""
+    """Serves ``repos``, (kind, id) -> `Repo`, on a free port of this machine; ``url`` is its address.
+
+    ``cut`` has names of files, and how many more of their downloads break off half-way.
+    """
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), HubHandler)
         self.repos: dict[tuple[str, str], Repo] = {}
+        self.cut: dict[str, int] = {}
         self.url = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -68,14 +72,15 @@ class HubHandler(BaseHTTPRequestHandler):
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
-    def _send(self, status: int, content: bytes = b"", **headers: str) -> None:
+    def _send(self, status: int, content: bytes = b"", *, cut: bool = False, **headers: str) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content)
+            self.wfile.write(content[: len(content) // 2] if cut else content)
+        self.close_connection = self.close_connection or cut
 
     def _json(self, value, status: int = 200) -> None:
         self._send(status, json.dumps(value).encode(), Content_Type="application/json")
@@ -200,8 +205,11 @@ class HubHandler(BaseHTTPRequestHandler):
         if content is None:
             return self._missing("EntryNotFound")
         facts = {"X_Repo_Commit": oid, "ETag": f'"{hashlib.sha1(content).hexdigest()}"', "Accept_Ranges": "bytes"}
+        cut = self.command == "GET" and self.server.cut.get(path, 0) > 0
+        if cut:
+            self.server.cut[path] -= 1
         if match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
             start, stop = int(match[1]), min(int(match[2] or len(content) - 1), len(content) - 1)
             part = content[start : stop + 1]
-            return self._send(206, part, Content_Range=f"bytes {start}-{stop}/{len(content)}", **facts)
-        return self._send(200, content, **facts)
+            return self._send(206, part, cut=cut, Content_Range=f"bytes {start}-{stop}/{len(content)}", **facts)
+        return self._send(200, content, cut=cut, **facts)

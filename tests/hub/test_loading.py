@@ -1,0 +1,211 @@
+"""Published repositories, each read by its id in a fresh process from a local Hub: with the package, and without it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from transformers import pipeline
+
+from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
+from hf_llmrec.hub.publish import Publication, prepare
+from hf_llmrec.models.galrec.modeling_galrec import GALRecForCausalLM
+from hf_llmrec.models.lcrec.backbones import build_backbone
+from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.models.lcrec.index_embeddings import initialize_index_embeddings
+from hf_llmrec.models.lightgcn.configuration_lightgcn import LightGCNConfig
+from hf_llmrec.models.lightgcn.modeling_lightgcn import LightGCNModel
+from hf_llmrec.models.rqvae.configuration_rqvae import RQVAEConfig
+from hf_llmrec.models.rqvae.modeling_rqvae import RQVAEModel
+from hf_llmrec.models.sasrec.configuration_sasrec import SASRecConfig
+from hf_llmrec.models.sasrec.modeling_sasrec import SASRecModel
+from hf_llmrec.prompts.galrec_prompt import GALRecPrompt
+from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
+
+from .server import HubServer, Repo
+
+TINY = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+METHODS = ("lcrec", "galrec", "sasrec", "lightgcn")
+WITHOUT = 'import sys; sys.modules["hf_llmrec"] = None\n'
+
+
+def lcrec(dataset, tokenizer):
+    model = build_backbone("tiny", tokenizer, max_length=128, overrides=TINY)
+    initialize_index_embeddings(model, tokenizer)
+    settings = {"prompt": LCRecPrompt("packed", "", 6).to_dict(), "num_beams": 12, "normalize": "level"}
+    return model, tokenizer, settings
+
+
+def galrec(dataset, _):
+    tokenizer = train_corpus_tokenizer(dataset.titles, vocab_size=300)
+    backbone = build_backbone("tiny", tokenizer, overrides=TINY)
+    model = GALRecForCausalLM.from_backbone(backbone, num_items=dataset.num_items, external_sizes={"text": 8})
+    model.model.set_item_vectors({"text": torch.randn(dataset.num_items, 8)})
+    return model, tokenizer, {"prompt": GALRecPrompt(num_neighbors=3).to_dict(), "graph": False}
+
+
+def sasrec(dataset, _):
+    sizes = {"hidden_size": 16, "max_position_embeddings": 6, "initializer_range": 0.3}
+    return SASRecModel(SASRecConfig(num_items=dataset.num_items, **sizes)), None, {"max_history": 6}
+
+
+def lightgcn(dataset, _):
+    model = LightGCNModel(LightGCNConfig(num_items=dataset.num_items, num_users=2, embedding_size=4))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+    return model, None, {"user_ids": ["u0", "u1"]}
+
+
+@pytest.fixture(scope="module")
+def folders(dataset, tokenizer, tmp_path_factory):
+    """What each repository holds, by method; and the RQ-VAE's."""
+    root = tmp_path_factory.mktemp("repositories")
+    for method in METHODS:
+        torch.manual_seed(0)
+        model, words, settings = globals()[method](dataset, tokenizer)
+        saved = root / f"{method}-saved"
+        model.save_pretrained(saved)
+        if words is not None:
+            words.save_pretrained(saved)
+        ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(saved)
+        save_settings(saved, method, {**settings, "data": {"name": "ring"}})
+        prepare(saved, f"me/{method}-ring", Publication(), root / method)
+    torch.manual_seed(0)
+    sizes = {"hidden_sizes": [16, 8], "codebook_dim": 4, "codebook_sizes": [6, 6, 5]}
+    RQVAEModel(RQVAEConfig(input_dim=12, **sizes)).eval().save_pretrained(root / "rqvae")
+    return root
+
+
+@pytest.fixture(scope="module")
+def hub(folders):
+    server = HubServer()
+    for method in (*METHODS, "rqvae"):
+        folder = folders / method
+        repo = server.repos["models", f"me/{method}-ring"] = Repo()
+        files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        repo.commit(files, "main")
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("loading_home")
+
+
+def run(hub, home, code: str, *arguments: str) -> str:
+    """Last line that a program prints in a process that knows no other Hub."""
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=hub.environment(home), timeout=240)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout.strip().splitlines()[-1]
+
+
+def test_lcrec_is_a_stock_model_for_whoever_has_transformers(hub, home):
+    code = f"""{WITHOUT}
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+print(
+    type(AutoModel.from_pretrained("me/lcrec-ring")).__name__,
+    type(AutoModelForCausalLM.from_pretrained("me/lcrec-ring")).__name__,
+    len(AutoTokenizer.from_pretrained("me/lcrec-ring")("<a_1><b_2><c_3>", add_special_tokens=False)["input_ids"]),
+)
+"""
+    assert run(hub, home, code) == "LlamaModel LlamaForCausalLM 3"
+
+
+def test_lcrec_generates_items_by_the_repositorys_own_code(hub, home, dataset):
+    code = f"""{WITHOUT}
+import json
+from huggingface_hub import hf_hub_download
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model = AutoModelForCausalLM.from_pretrained("me/lcrec-ring", trust_remote_code=True)
+tokenizer = AutoTokenizer.from_pretrained("me/lcrec-ring")
+index = json.load(open(hf_hub_download("me/lcrec-ring", "item_index.json")))
+known = {{"".join(f"<{{chr(97 + level)}}_{{code}}>" for level, code in enumerate(codes)) for codes in index["codes"]}}
+found = model.generate(**tokenizer(["<a_1><b_2><c_3>"], return_tensors="pt", return_token_type_ids=False), num_beams=9)
+texts = [text.replace(" ", "") for text in tokenizer.batch_decode(found[:, -3:])]
+print(len(set(texts)), set(texts) <= known)
+"""
+    assert run(hub, home, code) == "9 True"
+
+
+LOAD_GALREC = """
+import torch
+from transformers import AutoModel, AutoModelForCausalLM
+options = {"trust_remote_code": True} if "--trust" in sys.argv else {}
+base = AutoModel.from_pretrained("me/galrec-ring", **options)
+causal = AutoModelForCausalLM.from_pretrained("me/galrec-ring", **options)
+ids = torch.tensor([[base.config.first_item_id + item for item in (3, 4, 5)] + [base.config.special_token_ids["REC"]]])
+own = torch.tensor([[3, 4, 5]])
+scores = [model.eval().score_prompts(ids, own) for model in (base, causal.model)]
+torch.testing.assert_close(*scores)
+print(type(base).__module__.split(".")[0], type(base).__name__, type(causal).__name__, f"{scores[0].sum().item():.3f}")
+"""
+
+
+def test_galrec_with_the_import_and_by_remote_code_alone(hub, home):
+    mine = run(hub, home, "import sys, hf_llmrec\n" + LOAD_GALREC).split()
+    theirs = run(hub, home, WITHOUT + LOAD_GALREC, "--trust").split()
+    assert mine[0] == "hf_llmrec" and theirs[0] == "transformers_modules"
+    assert mine[1:] == theirs[1:] and mine[1:3] == ["GALRecModel", "GALRecForCausalLM"]
+
+
+def test_galrec_without_trust_says_what_is_missing(hub, home):
+    code = (
+        WITHOUT
+        + """
+from transformers import AutoModel
+try:
+    AutoModel.from_pretrained("me/galrec-ring", trust_remote_code=False)
+except ValueError as error:
+    print("trust_remote_code" in str(error))
+"""
+    )
+    assert run(hub, home, code) == "True"
+
+
+def test_one_pipeline_for_every_method(hub, home, folders):
+    code = """
+import json, sys
+import hf_llmrec
+from transformers import pipeline
+ask = lambda method: pipeline("recommendation", model=f"me/{method}-ring")({"history": ["i3", "i4"]}, top_k=4)
+print(json.dumps({method: ask(method) for method in sys.argv[1:]}))
+"""
+    found = json.loads(run(hub, home, code, *METHODS))
+    for method in METHODS:
+        here = pipeline("recommendation", model=str(folders / method))({"history": ["i3", "i4"]}, top_k=4)
+        assert [each["item_id"] for each in found[method]] == [each["item_id"] for each in here], method
+        assert [each["score"] for each in found[method]] == pytest.approx([each["score"] for each in here], abs=1e-4)
+
+
+def test_the_rqvae_with_the_package_and_without(hub, home):
+    code = """
+import torch
+from transformers import AutoModel
+model = AutoModel.from_pretrained("me/rqvae-ring", trust_remote_code="--trust" in sys.argv)
+print(type(model).__name__, sum(p.double().sum().item() for p in model.parameters()).__round__(4))
+"""
+    mine = run(hub, home, "import sys, hf_llmrec\n" + code)
+    assert mine == run(hub, home, WITHOUT + code, "--trust") and mine.startswith("RQVAEModel")
+
+
+def test_a_download_that_breaks_off_is_resumed_or_an_error_but_never_half_a_model(hub, tmp_path):
+    code = """
+import sys
+import hf_llmrec
+from transformers import pipeline
+try:
+    print(len(pipeline("recommendation", model="me/sasrec-ring")({"history": ["i3"]}, top_k=4)))
+except Exception as error:
+    print("failed", type(error).__name__)
+"""
+    home = tmp_path / "home"
+    hub.cut["model.safetensors"] = 1000  # every answer breaks off
+    assert run(hub, home, code).startswith("failed")
+    hub.cut["model.safetensors"] = 1  # one does
+    assert run(hub, home, code) == "4"
+    assert hub.cut["model.safetensors"] == 0, "nothing broke off"

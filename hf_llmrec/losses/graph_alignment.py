@@ -152,14 +152,19 @@ class GraphAlignment(nn.Module):
                 loss is the mean over the pairs of all of them.
         """
         keys = {kind: keys[kind].detach().float() for kind in self.key_kinds}
-        ids = {kind: (pairs if kind in _SHORT else pairs.of_examples()).ids(kind) for kind in self.key_kinds}
+        targets = pairs.of_examples()
+        ids = {kind: (pairs if kind in _SHORT else targets).ids(kind) for kind in self.key_kinds}
         everyone = {kind: (gather(keys[kind]), gather(ids[kind])) for kind in self.key_kinds}
         everyone = {kind: (vectors[ids >= 0], ids[ids >= 0]) for kind, (vectors, ids) in everyone.items()}
         logs: dict[str, float] = {}
         total = torch.zeros((), device=pairs.users.device)
         for name, weight in self.weights.items():
             ways = self.directions[name]
-            losses = [self._direction(name, *way, queries, keys, everyone, pairs, gather, logs) for way in ways]
+            chosen = None if all(_SHORT.issuperset(way) for way in ways) else pairs.examples
+            asking = pairs if chosen is None else targets
+            losses = [
+                self._direction(name, *way, queries, keys, everyone, asking, chosen, gather, logs) for way in ways
+            ]
             total = total + weight * torch.stack(losses).mean()
             logs[f"{name}_loss"] = float(torch.stack(losses).detach().mean())
         with torch.no_grad():
@@ -170,10 +175,8 @@ class GraphAlignment(nn.Module):
                 logs[f"{kind}_queue_fill"], logs[f"{kind}_queue_age"] = queue.fill, queue.age
         return total, logs
 
-    def _direction(self, name, query, key, queries, keys, everyone, pairs, gather, logs) -> torch.Tensor:
-        chosen = None if _SHORT.issuperset((query, key)) else pairs.examples
+    def _direction(self, name, query, key, queries, keys, everyone, pairs, chosen, gather, logs) -> torch.Tensor:
         asked, positives = _of_pairs(queries[query], query, chosen), _of_pairs(keys[key], key, chosen)
-        pairs = pairs if chosen is None else pairs.of_examples()
         valid = pairs.valid(query, key)
         known = pairs.known(query, key)[valid]
         asked, positives = asked[valid], positives[valid]

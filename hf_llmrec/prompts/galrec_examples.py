@@ -104,9 +104,11 @@ class GALRecExamples:
         }
         if self.pairs:
             row |= self._pair(user, target, history, neighbors, rng)
-            # Draws of its own: those before depend on the graph, and an earlier pair is an edge of it.
-            rng = np.random.default_rng((*key, 1))
-            row["earlier_pairs"] = self._earlier_pairs(user, history, row["known_items"], rng)
+            row["earlier_pairs"] = []
+            if self.edges_per_user > 1:
+                # Draws of its own: those before depend on the graph, and an earlier pair is an edge of it.
+                rng = np.random.default_rng((*key, 1))
+                row["earlier_pairs"] = self._earlier_pairs(user, history, row["known_items"], rng)
         return row
 
     def _draw_target(self, slot: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:

@@ -61,7 +61,8 @@ def _pairs(rows: list[dict[str, Any]]) -> dict[str, dict[str, torch.Tensor]]:
             "items": item,
             "has_pair": has_pair,
             "has_audience": has_audience,
-            "examples": torch.tensor(examples),
+            # Left out where every pair is an example's: nothing has to be picked then.
+            **({"examples": torch.tensor(examples)} if len(pairs) > len(rows) else {}),
             **{name: _padded(pairs, name, -1) for name in _PAIR_LISTS},
         },
     }

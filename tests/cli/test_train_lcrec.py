@@ -1,6 +1,7 @@
 """`train-lcrec` with bases of other kinds, and what it refuses before it starts."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,7 +151,7 @@ def test_pushing_uploads_the_whole_folder_once(folders, tmp_path, monkeypatch):
         def upload_folder(self, *, folder_path, repo_id, ignore_patterns, **kwargs):
             from huggingface_hub.utils import filter_repo_objects
 
-            files = [str(p.relative_to(folder_path)) for p in tmp_path.rglob("*") if p.is_file()]
+            files = [str(p.relative_to(folder_path)) for p in Path(folder_path).rglob("*") if p.is_file()]
             uploads.append((repo_id, sorted(filter_repo_objects(files, ignore_patterns=ignore_patterns))))
             return "https://hub/commit"
 
@@ -160,4 +161,8 @@ def test_pushing_uploads_the_whole_folder_once(folders, tmp_path, monkeypatch):
     ((repo, files),) = uploads
     assert repo == "me/lcrec-ring"
     assert {"model.safetensors", "item_catalog.json", "recommender.json", "tokenizer.json"} <= set(files)
-    assert all(name.endswith((".json", ".safetensors")) for name in files)
+    others = {name for name in files if not name.endswith((".json", ".safetensors"))}
+    assert others == {
+        *("README.md", "training_config.yaml", "handler.py", "requirements.txt", "custom_generate/generate.py")
+    }
+    assert (tmp_path / "checkpoint-3").is_dir() and not any("checkpoint" in name for name in files)

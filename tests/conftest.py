@@ -12,11 +12,13 @@ import pytest
 import torch
 
 from hf_llmrec.data.interactions import RecDataset
+from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.models.lcrec.backbones import build_backbone
 from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from hf_llmrec.models.lcrec.index_embeddings import initialize_index_embeddings
 from hf_llmrec.models.lcrec.tokenization_lcrec import LCRecTokenizer
+from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
 
 NUM_ITEMS = 24
 
@@ -78,3 +80,25 @@ def model(tokenizer):
     )
     initialize_index_embeddings(model, tokenizer)
     return model
+
+
+@pytest.fixture(scope="session")
+def save_recommender(dataset):
+    """Writes a recommender folder as the training commands do; a method without tokenizer has None."""
+
+    def save(path, method, model, tokenizer, settings):
+        for part in (model, tokenizer):
+            if part is not None:
+                part.save_pretrained(path)
+        ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(path)
+        save_settings(path, method, {"dataset": dataset.name, **settings})
+        return path
+
+    return save
+
+
+@pytest.fixture
+def lcrec_folder(model, tokenizer, save_recommender, tmp_path):
+    """A saved LC-Rec recommender."""
+    settings = {"prompt": LCRecPrompt("packed", "Chosen: ", 6).to_dict(), "num_beams": 12, "normalize": "level"}
+    return save_recommender(tmp_path / "recommender", "lcrec", model, tokenizer, settings)

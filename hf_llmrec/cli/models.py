@@ -72,7 +72,7 @@ def check_training_data(model: str, arguments: DatasetArguments, dataset: RecDat
     trained = load_settings(model).get("data", {})
     here = arguments.data_facts(dataset)
     for name, value in trained.items():
-        if name != "name" and here.get(name) != value:  # the same data may lie in another folder
+        if here.get(name) != value:
             raise ValueError(
                 f"{model} was trained with {name} {value}, this is {here.get(name)}: what is held out here may have "
                 "been in its training (--other_data True evaluates all the same)"

@@ -54,9 +54,8 @@ class DatasetArguments:
         return dataset, dataset.split(self.protocol)
 
     def data_facts(self, dataset: RecDataset) -> dict[str, Any]:
-        """What a model must be evaluated on: the same data, split in the same way; and their name."""
+        """What a model must be evaluated on: the same data, split in the same way."""
         return {
-            "name": dataset.name,
             "protocol": self.protocol,
             "k_core": self.k_core,
             "dataset_fingerprint": dataset.fingerprint,

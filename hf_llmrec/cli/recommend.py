@@ -47,11 +47,9 @@ def main(argv: list[str] | None = None) -> int:
     from transformers import pipeline
     from transformers.utils import logging
 
-    from ..pipelines.recommendation import RecommendationPipeline
-
     logging.disable_progress_bar()
     where = {"revision": arguments.revision} if arguments.revision else {}
-    ask = pipeline("recommendation", model=arguments.model, pipeline_class=RecommendationPipeline, **where)
+    ask = pipeline("recommendation", model=arguments.model, **where)
     request = {"history": arguments.history, **({"query": arguments.query} if arguments.query else {})}
     limits = {"exclude": arguments.exclude, "allowed": arguments.allowed}
     answer = ask(request, top_k=arguments.top_k, strict=arguments.strict, **limits)

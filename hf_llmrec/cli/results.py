@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from ..data.files import read_json
+from ..data.recommender_folder import TRAINING_REPORT
 from ..evaluation.metrics import METRIC_NAMES
 
-TRAINING_REPORT = "training_report.json"
 # Files that a run was made from, named without their folders.
 _FILES = {"external_embeddings", "text_embeddings"}
 # Where things lie on one machine says nothing about a run.

@@ -13,9 +13,9 @@ from transformers import TrainingArguments
 
 from ..data.files import move_files, write_json
 from ..data.interactions import RecDataset
-from ..data.recommender_folder import ItemCatalog, save_settings
+from ..data.recommender_folder import TRAINING_REPORT, ItemCatalog, save_settings
 from ..hub.publish import publish
-from .results import TRAINING_REPORT, run_facts
+from .results import run_facts
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -43,7 +43,7 @@ def save_recommender(
     save_model(staging)
     if is_writer:
         ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(staging)
-        save_settings(staging, method, settings)
+        save_settings(staging, method, {"dataset": dataset.name, **settings})
         move_files(staging, Path(output_dir))
         shutil.rmtree(staging)
 

@@ -57,10 +57,11 @@ def place_items(
     centers /= np.bincount(group)[:, None]
     free = np.ones((len(prefixes), codebook_sizes[-1]), dtype=bool)
     free[group, codes[:, -1]] = False
+    rooms = free.sum(axis=1)
     known = np.bincount(codes[:, -1], minlength=codebook_sizes[-1]) > 0
     placed = np.empty((len(new_vectors), codes.shape[1]), dtype=np.int32)
     for row, vector in enumerate(new_vectors):
-        room = np.flatnonzero(free.any(axis=1))
+        room = np.flatnonzero(rooms)
         if not len(room):
             raise ValueError(f"there is no free code for new item {row}: every prefix in use is full")
         chosen = room[((centers[room] - vector) ** 2).sum(axis=1).argmin()]
@@ -70,5 +71,6 @@ def place_items(
             candidates = np.flatnonzero(free[chosen])
         last = candidates[((books[-1][candidates] - rest) ** 2).sum(axis=1).argmin()]
         free[chosen, last] = False
+        rooms[chosen] -= 1
         placed[row] = [*prefixes[chosen], last]
     return placed

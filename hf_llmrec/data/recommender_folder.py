@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from .files import read_json, write_json
 
 CATALOG_FILE = "item_catalog.json"
 RECOMMENDER_FILE = "recommender.json"
+# How a model was trained, for those that were.
+TRAINING_REPORT = "training_report.json"
 # What says where in a Hub repository, and how, files are read: as in ``from_pretrained``.
 HUB_OPTIONS = ("revision", "token", "subfolder", "cache_dir", "force_download", "local_files_only")
 
@@ -41,6 +44,12 @@ class ItemCatalog:
         value = read_json(resolve_file(path_or_hub_id, CATALOG_FILE, **hub_kwargs))
         items = value["items"]
         return cls([x["item_id"] for x in items], [x["title"] for x in items], value["dataset_fingerprint"])
+
+
+def copy_recommender(folder: str | os.PathLike, output: str | os.PathLike, *left_out: str) -> None:
+    """Copy a recommender folder into another one, but for checkpoints, hidden files and patterns ``left_out``."""
+    ignore = shutil.ignore_patterns("checkpoint-*", ".*", *left_out)
+    shutil.copytree(folder, output, dirs_exist_ok=True, ignore=ignore)
 
 
 def save_settings(folder: str | os.PathLike, method: str, settings: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from huggingface_hub import HfApi
 
 def push_folder(
     folder: str | os.PathLike,
-    repo_id: str | None = None,
+    repo_id: str,
     *,
     token: str | None = None,
     private: bool | None = None,
@@ -19,12 +19,11 @@ def push_folder(
 
     Args:
         folder: what `load_ranker` and ``from_pretrained`` read.
-        repo_id: ``name`` or ``owner/name``; default: the folder's name.
+        repo_id: ``name`` or ``owner/name``.
         token, private, revision: as in `huggingface_hub.HfApi`.
     """
     api = HfApi(token=token)
-    name = repo_id or os.path.basename(os.path.abspath(folder))
-    repo = api.create_repo(name, private=private, exist_ok=True).repo_id
+    repo = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
     commit = api.upload_folder(
         folder_path=str(folder),
         repo_id=repo,

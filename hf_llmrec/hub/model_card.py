@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +10,10 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from ..data.files import read_json
+from ..evaluation.comparison_report import HEADINGS
+
 TEMPLATE = Path(__file__).parent / "templates" / "recommender.md.jinja"
-METRICS = {
-    "hit_rate@1": "HR@1",
-    "hit_rate@5": "HR@5",
-    "hit_rate@10": "HR@10",
-    "ndcg@5": "NDCG@5",
-    "ndcg@10": "NDCG@10",
-}
 # Per method: its name, the library that loads it, the Hub's task where there is one that fits, the paper.
 METHODS: dict[str, dict[str, Any]] = {
     "lcrec": {"title": "LC-Rec", "library": "transformers", "pipeline_tag": "text-generation", "arxiv": "2311.09049"},
@@ -100,7 +95,7 @@ def make_card(facts: CardFacts) -> ModelCard:
         model_name=name,
         facts=facts,
         method=method,
-        metrics=METRICS,
+        metrics=HEADINGS,
         evaluation=result.get("evaluation", {}) if result else {},
         config=yaml.safe_dump(config, sort_keys=True, width=100).strip() if config else "",
         rows=_comparison_rows(facts),
@@ -128,7 +123,7 @@ def _eval_results(facts: CardFacts) -> list[EvalResult]:
             metric_name=shown,
             metric_value=round(float(facts.result["metrics"][name]), 6),
         )
-        for name, shown in METRICS.items()
+        for name, shown in HEADINGS.items()
     ]
 
 
@@ -138,7 +133,7 @@ def _check_comparison(facts: CardFacts) -> None:
         raise ValueError(f"the comparison has no model {facts.name!r}: {sorted(models)}")
     if facts.result is None:
         return
-    for name in METRICS:
+    for name in HEADINGS:
         there, here = models[facts.name]["metrics"][name], facts.result["metrics"][name]
         if abs(there - here) > 1e-6:
             raise ValueError(f"{facts.name}: {name} is {there:.6f} in the comparison and {here:.6f} in the result file")
@@ -164,4 +159,4 @@ def _comparison_rows(facts: CardFacts) -> list[dict[str, Any]]:
 
 def facts_from_json(**files: str | Path | None) -> dict[str, Any]:
     """Read the JSON files of `CardFacts` by field; fields without a file are left out."""
-    return {name: json.loads(Path(file).read_text(encoding="utf-8")) for name, file in files.items() if file}
+    return {name: read_json(file) for name, file in files.items() if file}

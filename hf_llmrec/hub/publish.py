@@ -15,13 +15,12 @@ import yaml
 
 from ..data.files import read_json, write_json, write_text
 from ..data.item_index import INDEX_FILE, ItemIndex
-from ..data.recommender_folder import ItemCatalog, load_settings
+from ..data.recommender_folder import TRAINING_REPORT, ItemCatalog, copy_recommender, load_settings
 from .export import push_folder
 from .model_card import CardFacts, make_card
 
 TRAINING_CONFIG_FILE = "training_config.yaml"
 _NAMES = {"result": "results.json", "comparison": "comparison.json"}
-_REPORT = "training_report.json"
 # Files that travel to repositories as they are.
 _CODE = Path(__file__).parent
 
@@ -70,13 +69,13 @@ def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, o
     files = {name: read_json(file) for name, file in sources.items() if file is not None}
     if "result" in files and "metrics" not in files["result"]:
         raise ValueError(f"{publication.result}: not a result file; `evaluate --result F.json` writes one")
-    config = read_json(folder / _REPORT).get("config", {}) if (folder / _REPORT).is_file() else {}
+    report = folder / TRAINING_REPORT
+    config = read_json(report).get("config", {}) if report.is_file() else {}
     plots = {Path(plot).name: Path(plot) for plot in publication.plots}
     index = None
     if (folder / INDEX_FILE).is_file():
         index = {"indexer": "an index of unknown origin", **ItemIndex.from_pretrained(folder).report()}
-    trained_on = settings.get("data", {}).get("name")
-    dataset = publication.dataset or publication.dataset_id or trained_on
+    dataset = publication.dataset or publication.dataset_id or settings.get("dataset")
     facts = CardFacts(
         repo_id,
         settings["method"],
@@ -96,7 +95,7 @@ def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, o
         language=publication.language,
     )
     card = make_card(facts)  # before anything is written: it looks at all files
-    shutil.copytree(folder, output, dirs_exist_ok=True, ignore=shutil.ignore_patterns("checkpoint-*", ".*", "*.log"))
+    copy_recommender(folder, output, "*.log")
     for name, plot in plots.items():
         shutil.copyfile(plot, output / name)
     for name, value in files.items():

@@ -152,19 +152,18 @@ class GraphAlignment(nn.Module):
                 loss is the mean over the pairs of all of them.
         """
         keys = {kind: keys[kind].detach().float() for kind in self.key_kinds}
-        targets = pairs.of_examples()
-        ids = {kind: (pairs if kind in _SHORT else targets).ids(kind) for kind in self.key_kinds}
-        everyone = {kind: (gather(keys[kind]), gather(ids[kind])) for kind in self.key_kinds}
+        whole, targets = (queries, keys, pairs), pairs.of_examples()
+        # What the long read-outs are compared with: of the short ones, those of the examples' own pairs.
+        alone = (_of_examples(queries, pairs), _of_examples(keys, pairs), targets)
+        owners = {kind: (pairs if kind in _SHORT else targets).ids(kind) for kind in self.key_kinds}
+        everyone = {kind: (gather(keys[kind]), gather(owners[kind])) for kind in self.key_kinds}
         everyone = {kind: (vectors[ids >= 0], ids[ids >= 0]) for kind, (vectors, ids) in everyone.items()}
         logs: dict[str, float] = {}
         total = torch.zeros((), device=pairs.users.device)
         for name, weight in self.weights.items():
             ways = self.directions[name]
-            chosen = None if all(_SHORT.issuperset(way) for way in ways) else pairs.examples
-            asking = pairs if chosen is None else targets
-            losses = [
-                self._direction(name, *way, queries, keys, everyone, asking, chosen, gather, logs) for way in ways
-            ]
+            view = whole if _SHORT.issuperset(ALIGNMENTS[name]) else alone
+            losses = [self._direction(name, *way, *view, everyone, gather, logs) for way in ways]
             total = total + weight * torch.stack(losses).mean()
             logs[f"{name}_loss"] = float(torch.stack(losses).detach().mean())
         with torch.no_grad():
@@ -175,11 +174,10 @@ class GraphAlignment(nn.Module):
                 logs[f"{kind}_queue_fill"], logs[f"{kind}_queue_age"] = queue.fill, queue.age
         return total, logs
 
-    def _direction(self, name, query, key, queries, keys, everyone, pairs, chosen, gather, logs) -> torch.Tensor:
-        asked, positives = _of_pairs(queries[query], query, chosen), _of_pairs(keys[key], key, chosen)
+    def _direction(self, name, query, key, queries, keys, pairs, everyone, gather, logs) -> torch.Tensor:
         valid = pairs.valid(query, key)
         known = pairs.known(query, key)[valid]
-        asked, positives = asked[valid], positives[valid]
+        asked, positives = queries[query][valid], keys[key][valid]
         negatives, ids = self.queues[key].entries if key in self.queues else everyone[key]
         barred = matches(ids, known)
         found = info_nce(asked, positives, negatives, temperature=self.temperature, barred=barred)
@@ -193,9 +191,11 @@ class GraphAlignment(nn.Module):
         return found.loss * share
 
 
-def _of_pairs(vectors: torch.Tensor, kind: str, chosen: torch.Tensor | None) -> torch.Tensor:
-    """Read-outs of the chosen pairs; those of examples' sequences are of the examples alone as they are."""
-    return vectors[chosen] if chosen is not None and kind in _SHORT else vectors
+def _of_examples(vectors: Mapping[str, torch.Tensor], pairs: PairBatch) -> Mapping[str, torch.Tensor]:
+    """Read-outs of the examples' own pairs; the long ones are theirs alone as they are."""
+    if pairs.examples is None:
+        return vectors
+    return {kind: found[pairs.examples] if kind in _SHORT else found for kind, found in vectors.items()}
 
 
 def _in_order(kinds: list[str]) -> tuple[str, ...]:

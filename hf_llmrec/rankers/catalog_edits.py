@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from ..data.files import staged
 from ..data.item_index import ItemIndex
-from ..data.recommender_folder import ItemCatalog
+from ..data.recommender_folder import ItemCatalog, copy_recommender
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
 
 
@@ -55,6 +54,6 @@ def save_with_index(
         raise ValueError(f"item {missing!r} is new: give its title")
     kept = [named[item] for item in index.item_ids]
     with staged(output_dir) as staging:
-        shutil.copytree(folder, staging, dirs_exist_ok=True, ignore=shutil.ignore_patterns("checkpoint-*", ".*"))
+        copy_recommender(folder, staging)
         LCRecTokenizer.from_base(old, index, kept).save_pretrained(staging)
         ItemCatalog(list(index.item_ids), kept, catalog.dataset_fingerprint).save(staging)

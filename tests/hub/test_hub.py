@@ -1,42 +1,17 @@
 """Real clients in fresh processes against a local Hub: data sets by id, a pushed recommender, revisions, tokens."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from .server import HubServer, Repo
-
-
-@pytest.fixture(scope="module")
-def hub():
-    server = HubServer()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("hub_home")
-
-
-def run(hub, home, code: str, *arguments: str, token: str | None = "default") -> str:
-    """Run a program in a process that knows no other Hub; returns what it prints."""
-    environment = hub.environment(home) if token == "default" else hub.environment(home, token)
-    command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout.strip().splitlines()[-1]
+from .server import run
 
 
 @pytest.fixture(scope="module")
 def data(dataset, hub, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hub_data")
     dataset.save(folder)
-    repo = hub.repos["datasets", "me/ring"] = Repo()
-    repo.commit({str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}, "main")
+    hub.add_folder("datasets", "me/ring", folder)
     return folder
 
 

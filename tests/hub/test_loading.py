@@ -1,14 +1,11 @@
 """Published repositories, each read by its id in a fresh process from a local Hub: with the package, and without it."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
 from transformers import pipeline
 
-from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
 from hf_llmrec.hub.publish import Publication, prepare
 from hf_llmrec.models.galrec.modeling_galrec import GALRecForCausalLM
 from hf_llmrec.models.lcrec.backbones import build_backbone
@@ -23,7 +20,7 @@ from hf_llmrec.models.sasrec.modeling_sasrec import SASRecModel
 from hf_llmrec.prompts.galrec_prompt import GALRecPrompt
 from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
 
-from .server import HubServer, Repo
+from .server import run
 
 TINY = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 METHODS = ("lcrec", "galrec", "sasrec", "lightgcn")
@@ -59,18 +56,13 @@ def lightgcn(dataset, _):
 
 
 @pytest.fixture(scope="module")
-def folders(dataset, tokenizer, tmp_path_factory):
+def folders(dataset, tokenizer, save_recommender, tmp_path_factory):
     """What each repository holds, by method; and the RQ-VAE's."""
     root = tmp_path_factory.mktemp("repositories")
     for method in METHODS:
         torch.manual_seed(0)
         model, words, settings = globals()[method](dataset, tokenizer)
-        saved = root / f"{method}-saved"
-        model.save_pretrained(saved)
-        if words is not None:
-            words.save_pretrained(saved)
-        ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(saved)
-        save_settings(saved, method, {**settings, "data": {"name": "ring"}})
+        saved = save_recommender(root / f"{method}-saved", method, model, words, settings)
         prepare(saved, f"me/{method}-ring", Publication(), root / method)
     torch.manual_seed(0)
     sizes = {"hidden_sizes": [16, 8], "codebook_dim": 4, "codebook_sizes": [6, 6, 5]}
@@ -79,29 +71,10 @@ def folders(dataset, tokenizer, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def hub(folders):
-    server = HubServer()
+def hub(hub, folders):
     for method in (*METHODS, "rqvae"):
-        folder = folders / method
-        repo = server.repos["models", f"me/{method}-ring"] = Repo()
-        files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-        repo.commit(files, "main")
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("loading_home")
-
-
-def run(hub, home, code: str, *arguments: str) -> str:
-    """Last line that a program prints in a process that knows no other Hub."""
-    command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=hub.environment(home), timeout=240)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout.strip().splitlines()[-1]
+        hub.add_folder("models", f"me/{method}-ring", folders / method)
+    return hub
 
 
 def test_lcrec_is_a_stock_model_for_whoever_has_transformers(hub, home):

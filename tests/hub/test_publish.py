@@ -12,7 +12,6 @@ from transformers import pipeline
 
 from hf_llmrec.cli import evaluate, push, train_baseline
 from hf_llmrec.cli.compare import main as compare
-from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
 from hf_llmrec.hub.publish import Publication, prepare
 from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
 
@@ -63,15 +62,10 @@ def test_a_repository_has_all_that_the_card_speaks_of(folders, tmp_path, capsys)
 
 
 @pytest.fixture
-def lcrec(model, tokenizer, dataset, tmp_path):
+def lcrec(model, tokenizer, save_recommender, tmp_path):
     """A prepared LC-Rec repository."""
-    folder = tmp_path / "lcrec"
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(folder)
-    prompt = LCRecPrompt("packed", "", 6).to_dict()
-    settings = {"prompt": prompt, "num_beams": 12, "normalize": "vocab", "data": {"name": "ring"}}
-    save_settings(folder, "lcrec", settings)
+    settings = {"prompt": LCRecPrompt("packed", "", 6).to_dict(), "num_beams": 12, "normalize": "vocab"}
+    folder = save_recommender(tmp_path / "lcrec", "lcrec", model, tokenizer, settings)
     prepare(folder, "me/lcrec", Publication(base_model="Qwen/Qwen3-0.6B"), tmp_path / "repo")
     return tmp_path / "repo"
 

@@ -11,7 +11,7 @@ import pytest
 from transformers import AutoTokenizer, pipeline
 
 from hf_llmrec.data import recommender_folder
-from hf_llmrec.data.recommender_folder import ItemCatalog, load_settings, save_settings
+from hf_llmrec.data.recommender_folder import load_settings
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
 from hf_llmrec.models.lcrec.tokenization_lcrec import LCRecTokenizer
 from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
@@ -20,14 +20,8 @@ from hf_llmrec.rankers.lcrec import LCRecRanker
 
 
 @pytest.fixture
-def folder(model, tokenizer, dataset, tmp_path):
-    path = tmp_path / "recommender"
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(path)
-    settings = {"prompt": LCRecPrompt("packed", "Chosen: ", 6).to_dict(), "num_beams": 12, "normalize": "level"}
-    save_settings(path, "lcrec", settings)
-    return path
+def folder(lcrec_folder):
+    return lcrec_folder
 
 
 def test_plain_transformers_loads_it_without_the_package(folder, tokenizer):

@@ -5,9 +5,7 @@ import pytest
 from transformers import pipeline
 
 from hf_llmrec.data.item_index import ItemIndex
-from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
 from hf_llmrec.models.lcrec.tokenization_lcrec import LCRecTokenizer
-from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
 from hf_llmrec.rankers.auto import load_ranker
 from hf_llmrec.rankers.catalog_edits import save_with_index
 
@@ -19,14 +17,8 @@ def vectors(dataset):
 
 
 @pytest.fixture
-def folder(model, tokenizer, dataset, tmp_path):
-    path = tmp_path / "recommender"
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(path)
-    settings = {"prompt": LCRecPrompt("packed", "Chosen: ", 6).to_dict(), "num_beams": 12, "normalize": "level"}
-    save_settings(path, "lcrec", settings)
-    return path
+def folder(lcrec_folder):
+    return lcrec_folder
 
 
 def test_a_new_item_is_recommended_and_a_removed_one_never(folder, index, vectors, tmp_path, dataset):

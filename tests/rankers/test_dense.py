@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
 from hf_llmrec.models.lightgcn.configuration_lightgcn import LightGCNConfig
 from hf_llmrec.models.lightgcn.modeling_lightgcn import LightGCNModel
 from hf_llmrec.models.sasrec.configuration_sasrec import SASRecConfig
@@ -53,13 +52,10 @@ def test_limits_and_history_length(model, dataset, histories):
     np.testing.assert_array_equal(short.rank(histories, 4)[0], ranker.rank(cut, 4)[0])
 
 
-def test_users_with_vectors_of_their_own(dataset, tmp_path, histories):
+def test_users_with_vectors_of_their_own(dataset, save_recommender, tmp_path, histories):
     torch.manual_seed(0)
     model = LightGCNModel(LightGCNConfig(num_items=dataset.num_items, num_users=2, embedding_size=4))
-    model.save_pretrained(tmp_path)
-    ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(tmp_path)
-    save_settings(tmp_path, "lightgcn", {"user_ids": ["u1", "u0"]})
-    ranker = load_ranker(tmp_path)
+    ranker = load_ranker(save_recommender(tmp_path, "lightgcn", model, None, {"user_ids": ["u1", "u0"]}))
     users = ["u0", "nobody", "u1"]
     rows, _ = ranker.rank(histories[5:8], 4, user_ids=users)
     unknown, _ = ranker.rank(histories[5:8], 4)

@@ -6,7 +6,6 @@ import torch
 
 from hf_llmrec.data.graph import InteractionGraph
 from hf_llmrec.data.graph_files import GRAPH_FILE, load_graph, save_graph
-from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
 from hf_llmrec.evaluation.pair_auc import pair_auc
 from hf_llmrec.models.galrec.modeling_galrec import GALRecForCausalLM
 from hf_llmrec.models.lcrec.backbones import build_backbone
@@ -92,13 +91,12 @@ def test_neighbours_change_scores_and_a_known_user_is_none_of_its_own(ranker, gr
     np.testing.assert_allclose(ranker.rank(histories[5:6], 5)[1], alone)
 
 
-def test_the_folder_with_and_without_its_graph(ranker, model, graph, tokenizer, dataset, histories, tmp_path):
+def test_the_folder_with_and_without_its_graph(
+    ranker, model, graph, tokenizer, dataset, save_recommender, histories, tmp_path
+):
     for name, published in (("alone", False), ("whole", True)):
-        folder = tmp_path / name
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(folder)
-        save_settings(folder, "galrec", {"prompt": ranker.layout.prompt.to_dict(), "graph": published})
+        settings = {"prompt": ranker.layout.prompt.to_dict(), "graph": published}
+        folder = save_recommender(tmp_path / name, "galrec", model, tokenizer, settings)
         if published:
             save_graph(folder, graph)
             ranker.attach_graph(graph)

@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install quickstart test test-slow test-real lint format clean
+.PHONY: install quickstart test test-slow test-browser test-real lint format clean
 
 install: $(STAMP)
 
@@ -27,6 +27,10 @@ test-slow: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools wheel ninja
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[dev,deepspeed,text]"
 	$(BIN)/python -m pytest -m slow
+
+test-browser: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,space,browser]"
+	$(BIN)/python -m pytest -m browser
 
 test-real: install
 	$(BIN)/python -m pytest -m realdata

@@ -14,10 +14,16 @@ import torch
 from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
 from hf_llmrec.indexing.build import build_index
+from hf_llmrec.models.galrec.modeling_galrec import GALRecForCausalLM
 from hf_llmrec.models.lcrec.backbones import build_backbone
 from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from hf_llmrec.models.lcrec.index_embeddings import initialize_index_embeddings
 from hf_llmrec.models.lcrec.tokenization_lcrec import LCRecTokenizer
+from hf_llmrec.models.lightgcn.configuration_lightgcn import LightGCNConfig
+from hf_llmrec.models.lightgcn.modeling_lightgcn import LightGCNModel
+from hf_llmrec.models.sasrec.configuration_sasrec import SASRecConfig
+from hf_llmrec.models.sasrec.modeling_sasrec import SASRecModel
+from hf_llmrec.prompts.galrec_prompt import GALRecPrompt
 from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
 
 NUM_ITEMS = 24
@@ -95,6 +101,48 @@ def save_recommender(dataset):
         return path
 
     return save
+
+
+TINY = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+def _lcrec(dataset, tokenizer):
+    model = build_backbone("tiny", tokenizer, max_length=128, overrides=TINY)
+    initialize_index_embeddings(model, tokenizer)
+    settings = {"prompt": LCRecPrompt("packed", "", 6).to_dict(), "num_beams": 12, "normalize": "level"}
+    return model, tokenizer, settings
+
+
+def _galrec(dataset, _):
+    tokenizer = train_corpus_tokenizer(dataset.titles, vocab_size=300)
+    backbone = build_backbone("tiny", tokenizer, overrides=TINY)
+    model = GALRecForCausalLM.from_backbone(backbone, num_items=dataset.num_items, external_sizes={"text": 8})
+    model.model.set_item_vectors({"text": torch.randn(dataset.num_items, 8)})
+    return model, tokenizer, {"prompt": GALRecPrompt(num_neighbors=3).to_dict(), "graph": False}
+
+
+def _sasrec(dataset, _):
+    sizes = {"hidden_size": 16, "max_position_embeddings": 6, "initializer_range": 0.3}
+    return SASRecModel(SASRecConfig(num_items=dataset.num_items, **sizes)), None, {"max_history": 6}
+
+
+def _lightgcn(dataset, _):
+    model = LightGCNModel(LightGCNConfig(num_items=dataset.num_items, num_users=2, embedding_size=4))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+    return model, None, {"user_ids": ["u0", "u1"]}
+
+
+@pytest.fixture(scope="session")
+def recommender_folders(dataset, tokenizer, save_recommender, tmp_path_factory):
+    """A saved recommender of each kind, untrained, by method."""
+    root, found = tmp_path_factory.mktemp("recommenders"), {}
+    for method, make in {"lcrec": _lcrec, "galrec": _galrec, "sasrec": _sasrec, "lightgcn": _lightgcn}.items():
+        torch.manual_seed(0)
+        model, words, settings = make(dataset, tokenizer)
+        found[method] = save_recommender(root / method, method, model, words, settings)
+    return found
 
 
 @pytest.fixture

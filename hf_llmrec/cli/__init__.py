@@ -14,7 +14,7 @@ COMMANDS = {
     "ablate": ("ablate", "GAL-Rec with one thing changed at a time, over seeds"),
     "evaluate": ("evaluate", "full-ranking metrics of a saved model"),
     "recommend": ("recommend", "ask a saved model: items after a history"),
-    "push": ("push", "publish a saved model with its card, results and plots"),
+    "push": ("push", "publish a saved model with its card, results and plots; or a demo Space"),
     "compare": ("compare", "several models in one table, with intervals and in words"),
     "quickstart": ("quickstart", "train, evaluate and recommend on the bundled demo shop"),
 }

@@ -1,4 +1,4 @@
-"""``push``: a saved recommender to the Hub, with its model card, results and plots."""
+"""``push``: a saved recommender to the Hub, with its model card, results and plots; or a Space that shows some."""
 
 from __future__ import annotations
 
@@ -7,15 +7,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+_ABOUT_MODEL = ("dataset_name", "dataset_id", "result", "comparison", "name", "plots", "base_model", "command")
+
 
 def parser() -> argparse.ArgumentParser:
     """The options; what they mean for the card, see `hf_llmrec.hub.publish.Publication`."""
     found = argparse.ArgumentParser(
-        prog="hf-llmrec push", description="Publish a saved recommender with its model card, results and plots."
+        prog="hf-llmrec push",
+        description="Publish a saved recommender with its model card, results and plots, or a Space that shows some.",
     )
-    found.add_argument("--model", required=True, help="recommender folder")
+    what = found.add_mutually_exclusive_group(required=True)
+    what.add_argument("--model", help="recommender folder")
+    what.add_argument(
+        "--space",
+        nargs="*",
+        metavar="ID",
+        help="a Gradio Space of these published recommenders (none: small ones of the demo shop)",
+    )
     found.add_argument("--repo_id", required=True, help="`name` or `owner/name`")
-    found.add_argument("--card_only", metavar="DIR", help="write everything to an empty folder instead of pushing it")
+    found.add_argument("--files_only", metavar="DIR", help="write everything to an empty folder instead of pushing it")
     found.add_argument("--dataset_name", help="name of the data set, for the card")
     found.add_argument("--dataset_id", help="Hub id of the data set")
     found.add_argument("--result", metavar="F.json", help="result file of `evaluate --result`")
@@ -42,27 +52,46 @@ def package_commit() -> str | None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
-    from ..hub.publish import Publication, prepare, publish
+    options = parser()
+    arguments = options.parse_args(argv)
+    if arguments.space is not None:
+        given = [name for name in _ABOUT_MODEL if getattr(arguments, name)]
+        if given:
+            options.error(f"--{given[0]} is about a model's card; a Space has none")
+    output = None if arguments.files_only is None else Path(arguments.files_only)
+    if output is not None and output.exists() and any(output.iterdir()):
+        raise ValueError(f"--files_only {output}: the folder is not empty")
     from .options import start_logging
 
     start_logging()
+    where = {"token": arguments.token, "private": arguments.private or None, "revision": arguments.revision}
+    done = _push_space(arguments, output, where) if arguments.model is None else _push_model(arguments, output, where)
+    print(done)
+    return 0
+
+
+def _push_space(arguments: argparse.Namespace, output: Path | None, where: dict) -> str | Path:
+    from ..hub.space import prepare_space, publish_space
+
+    if output is None:
+        return publish_space(arguments.space, arguments.repo_id, **where)
+    prepare_space(arguments.space, output)
+    return output
+
+
+def _push_model(arguments: argparse.Namespace, output: Path | None, where: dict) -> str | Path:
+    from ..hub.publish import Publication, prepare, publish
+
     names = ("dataset_id", "result", "comparison", "name", "plots", "base_model", "command", "license", "language")
     publication = Publication(
         dataset=arguments.dataset_name,
         commit=package_commit(),
         **{name: getattr(arguments, name) for name in names},
     )
-    if arguments.card_only is None:
-        where = {"token": arguments.token, "private": arguments.private or None, "revision": arguments.revision}
-        print(publish(arguments.model, arguments.repo_id, publication, **where))
-        return 0
-    output = Path(arguments.card_only)
-    if output.exists() and any(output.iterdir()):
-        raise ValueError(f"--card_only {output}: the folder is not empty")
+    if output is None:
+        return publish(arguments.model, arguments.repo_id, publication, **where)
     prepare(arguments.model, arguments.repo_id, publication, output)
-    print(output)
-    return 0
+    return output
 
 
 if __name__ == "__main__":

@@ -83,6 +83,16 @@ class GALRecRanker(FolderRanker):
         """Read histories alone."""
         self.graph, self.user_rows = None, {}
 
+    def neighbors(self, history: np.ndarray, *, user_id: str | None = None) -> np.ndarray:
+        """Rows in the graph, int64 (n,), of a history's neighbours as `rank` reads them; none without a graph.
+
+        Args:
+            history: int (m,) item rows, oldest first. user_id: whose it is, if the graph knows.
+        """
+        user = -1 if user_id is None else self.user_rows.get(user_id, -1)
+        ids, _ = served_sequence(self.layout, history, self.graph, user=user)
+        return ids[ids >= self.layout.first_user_id] - self.layout.first_user_id
+
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
         users = [-1] * len(histories) if user_ids is None else [self.user_rows.get(user, -1) for user in user_ids]
         read = [

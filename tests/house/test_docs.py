@@ -15,7 +15,7 @@ DOCUMENTS = sorted(
         *ROOT.glob("*.md"),
         *(
             p
-            for folder in ("docs", "recipes", "benchmarks", "datasets_scripts", "model_cards")
+            for folder in ("docs", "recipes", "benchmarks", "datasets_scripts", "model_cards", "spaces")
             for p in (ROOT / folder).rglob("*.md")
         ),
     ]

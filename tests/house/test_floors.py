@@ -8,6 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "hf_llmrec"
 # Lowest floor last; a floor imports only floors below it.
 FLOORS = (
+    "space",
     "cli",
     "registration",
     "hub",

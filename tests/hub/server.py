@@ -21,8 +21,8 @@ WHO = "me"
 class Repo:
     """Files per commit, and where branches point."""
 
-    def __init__(self, private: bool = False):
-        self.private = private
+    def __init__(self, private: bool = False, sdk: str | None = None):
+        self.private, self.sdk = private, sdk
         self.commits: dict[str, dict[str, bytes]] = {}
         self.branches: dict[str, str] = {}
         self.commit({}, "main")
@@ -148,7 +148,8 @@ class HubHandler(BaseHTTPRequestHandler):
         name = f"{owner}/{asked['name']}"
         if (kind, name) in self.server.repos:
             return self._json({"error": "You already created this repo", "url": f"{self.server.url}/{name}"}, 409)
-        self.server.repos[kind, name] = Repo(asked.get("visibility") == "private" or bool(asked.get("private")))
+        is_private = asked.get("visibility") == "private" or bool(asked.get("private"))
+        self.server.repos[kind, name] = Repo(is_private, asked.get("sdk"))
         return self._json({"url": f"{self.server.url}/{name}", "name": name})
 
     def _api(self, kind: str, name: str, repo: Repo, rest: str, body: bytes, query: dict) -> None:

@@ -7,63 +7,21 @@ import torch
 from transformers import pipeline
 
 from hf_llmrec.hub.publish import Publication, prepare
-from hf_llmrec.models.galrec.modeling_galrec import GALRecForCausalLM
-from hf_llmrec.models.lcrec.backbones import build_backbone
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
-from hf_llmrec.models.lcrec.index_embeddings import initialize_index_embeddings
-from hf_llmrec.models.lightgcn.configuration_lightgcn import LightGCNConfig
-from hf_llmrec.models.lightgcn.modeling_lightgcn import LightGCNModel
 from hf_llmrec.models.rqvae.configuration_rqvae import RQVAEConfig
 from hf_llmrec.models.rqvae.modeling_rqvae import RQVAEModel
-from hf_llmrec.models.sasrec.configuration_sasrec import SASRecConfig
-from hf_llmrec.models.sasrec.modeling_sasrec import SASRecModel
-from hf_llmrec.prompts.galrec_prompt import GALRecPrompt
-from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
 
 from .server import run
 
-TINY = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 METHODS = ("lcrec", "galrec", "sasrec", "lightgcn")
 WITHOUT = 'import sys; sys.modules["hf_llmrec"] = None\n'
 
 
-def lcrec(dataset, tokenizer):
-    model = build_backbone("tiny", tokenizer, max_length=128, overrides=TINY)
-    initialize_index_embeddings(model, tokenizer)
-    settings = {"prompt": LCRecPrompt("packed", "", 6).to_dict(), "num_beams": 12, "normalize": "level"}
-    return model, tokenizer, settings
-
-
-def galrec(dataset, _):
-    tokenizer = train_corpus_tokenizer(dataset.titles, vocab_size=300)
-    backbone = build_backbone("tiny", tokenizer, overrides=TINY)
-    model = GALRecForCausalLM.from_backbone(backbone, num_items=dataset.num_items, external_sizes={"text": 8})
-    model.model.set_item_vectors({"text": torch.randn(dataset.num_items, 8)})
-    return model, tokenizer, {"prompt": GALRecPrompt(num_neighbors=3).to_dict(), "graph": False}
-
-
-def sasrec(dataset, _):
-    sizes = {"hidden_size": 16, "max_position_embeddings": 6, "initializer_range": 0.3}
-    return SASRecModel(SASRecConfig(num_items=dataset.num_items, **sizes)), None, {"max_history": 6}
-
-
-def lightgcn(dataset, _):
-    model = LightGCNModel(LightGCNConfig(num_items=dataset.num_items, num_users=2, embedding_size=4))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_()
-    return model, None, {"user_ids": ["u0", "u1"]}
-
-
 @pytest.fixture(scope="module")
-def folders(dataset, tokenizer, save_recommender, tmp_path_factory):
+def folders(recommender_folders, tmp_path_factory):
     """What each repository holds, by method; and the RQ-VAE's."""
     root = tmp_path_factory.mktemp("repositories")
     for method in METHODS:
-        torch.manual_seed(0)
-        model, words, settings = globals()[method](dataset, tokenizer)
-        saved = save_recommender(root / f"{method}-saved", method, model, words, settings)
-        prepare(saved, f"me/{method}-ring", Publication(), root / method)
+        prepare(recommender_folders[method], f"me/{method}-ring", Publication(), root / method)
     torch.manual_seed(0)
     sizes = {"hidden_sizes": [16, 8], "codebook_dim": 4, "codebook_sizes": [6, 6, 5]}
     RQVAEModel(RQVAEConfig(input_dim=12, **sizes)).eval().save_pretrained(root / "rqvae")
@@ -153,6 +111,18 @@ print(json.dumps({method: ask(method) for method in sys.argv[1:]}))
         here = pipeline("recommendation", model=str(folders / method))({"history": ["i3", "i4"]}, top_k=4)
         assert [each["item_id"] for each in found[method]] == [each["item_id"] for each in here], method
         assert [each["score"] for each in found[method]] == pytest.approx([each["score"] for each in here], abs=1e-4)
+
+
+def test_a_space_shows_published_models(hub, home):
+    code = """
+import sys
+import hf_llmrec
+from hf_llmrec.space.shop import Shop
+answers = Shop.load(sys.argv[1:]).recommend(["i3"], "number 5", count=4)
+print(*(f"{answer.name}:{len(answer.rows)}" for answer in answers))
+"""
+    found = run(hub, home, code, *(f"me/{method}-ring" for method in METHODS))
+    assert found == "LC-Rec:4 GAL-Rec:4 SASRec:4 LightGCN:4"
 
 
 def test_the_rqvae_with_the_package_and_without(hub, home):

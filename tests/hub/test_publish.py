@@ -36,7 +36,7 @@ def test_a_repository_has_all_that_the_card_speaks_of(folders, tmp_path, capsys)
     output = tmp_path / "repo"
     push.main(
         [
-            *("--model", str(folders / "knn"), "--repo_id", "me/knn-ring", "--card_only", str(output)),
+            *("--model", str(folders / "knn"), "--repo_id", "me/knn-ring", "--files_only", str(output)),
             *("--result", str(folders / "knn.json"), "--comparison", str(folders / "comparison" / "comparison.json")),
             *("--plots", str(folders / "comparison" / "comparison.png"), "--command", "train_baseline.py --model knn"),
         ]
@@ -133,7 +133,7 @@ def test_an_lcrec_repository_reports_its_index(lcrec):
 
 def test_what_can_not_be_published(folders, tmp_path):
     def publish(output="repo", **changes):
-        options = {"model": str(folders / "knn"), "repo_id": "me/x", "card_only": str(tmp_path / output), **changes}
+        options = {"model": str(folders / "knn"), "repo_id": "me/x", "files_only": str(tmp_path / output), **changes}
         return push.main([word for name, value in options.items() for word in (f"--{name}", str(value))])
 
     with pytest.raises(FileNotFoundError, match="recommender.json"):

@@ -1,0 +1,55 @@
+"""A Gradio Space that shows published recommenders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import requires, version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from packaging.requirements import Requirement
+
+from ..data.files import write_text
+from .export import push_folder
+
+_TEMPLATES = Path(__file__).parent / "templates" / "space"
+
+
+def prepare_space(models: Sequence[str], output: str | os.PathLike, *, title: str = "hf_llmrec demo") -> None:
+    """Write what the Space holds: README with front matter, the app, its requirements.
+
+    Args:
+        models: Hub ids of recommenders with one catalogue; none: those of the demo shop, trained at the first start.
+        output: folder, made where it is missing.
+
+    Raises:
+        ValueError: a model that is no Hub id: a Space cannot read folders of this machine.
+    """
+    for model in models:
+        if model.count("/") != 1 or Path(model).exists():
+            raise ValueError(f"{model!r} is no Hub id (`owner/name`): a Space reads models from the Hub")
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    page = jinja2.Template((_TEMPLATES / "README.md.jinja").read_text(encoding="utf-8"), keep_trailing_newline=True)
+    readme = page.render(title=title, models=list(models), gradio_version=_lowest("gradio"))
+    write_text(output / "README.md", readme)
+    shutil.copyfile(_TEMPLATES / "app.py.jinja", output / "app.py")
+    write_text(output / "requirements.txt", f"hf_llmrec[space]>={version('hf_llmrec')}\n")
+
+
+def publish_space(models: Sequence[str], repo_id: str, *, title: str = "hf_llmrec demo", **hub_options: Any) -> str:
+    """Push a Space that shows published models; returns the commit's address. See `prepare_space`, `push_folder`."""
+    with tempfile.TemporaryDirectory() as staging:
+        prepare_space(models, staging, title=title)
+        return push_folder(staging, repo_id, repo_type="space", **hub_options)
+
+
+def _lowest(name: str) -> str:
+    """The lowest version of a dependency that the package's metadata allow."""
+    found = (Requirement(line) for line in requires("hf_llmrec") or [])
+    specifier = next(each.specifier for each in found if each.name == name)
+    return next(part.version for part in specifier if part.operator == ">=")

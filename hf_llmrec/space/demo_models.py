@@ -1,0 +1,76 @@
+"""Small models of the bundled demo shop, trained once within a minute on two CPU cores, then read from a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from importlib import resources
+from pathlib import Path
+
+from huggingface_hub import constants
+
+from ..cli import build_index, train_baseline, train_galrec, train_lcrec
+
+logger = logging.getLogger("hf_llmrec")
+MODELS = ("lcrec", "galrec", "sasrec")
+# What the quickstart's configurations are changed by, to be done within a minute.
+_ONCE = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False, "disable_tqdm": True}
+OPTIONS = {
+    "lcrec": {
+        "num_train_epochs": 5,
+        "learning_rate": 3e-3,
+        "warmup_steps": 20,
+        "task_weights": {"seq": 1, "ite": 0.02},
+    },
+    "galrec": {"num_train_epochs": 7, "loss_weights": {}, "edges_per_user": 1, "include_graph": True},
+    "sasrec": {"num_train_epochs": 8},
+}
+
+
+def demo_models(cache_dir: str | os.PathLike | None = None) -> list[Path]:
+    """Folders of LC-Rec, GAL-Rec (with its graph, without graph-aware losses) and SASRec, trained on the demo shop.
+
+    Args:
+        cache_dir: where they lie, or will; nothing half-trained is kept (default: in huggingface_hub's cache).
+    """
+    recipe = json.dumps([OPTIONS, *map(_config, ("lcrec", "galrec"))], sort_keys=True)
+    name = f"demo-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    folder = Path(cache_dir or Path(constants.HF_HOME) / "hf_llmrec") / name
+    if not folder.is_dir():
+        logger.info("training the demo models, once, into %s", folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".training-") as staging:
+            trained = Path(staging) / "models"
+            trained.mkdir()
+            _train(trained)
+            try:
+                os.rename(trained, folder)
+            except OSError:  # another process was first: its models are as good
+                if not folder.is_dir():
+                    raise
+    return [folder / model for model in MODELS]
+
+
+def _config(name: str) -> str:
+    return resources.files("hf_llmrec").joinpath(f"cli/configs/{name}_demo.yaml").read_text(encoding="utf-8")
+
+
+def _train(folder: Path) -> None:
+    data, index = ["--dataset", "demo"], folder / "index"
+    build_index.main([*data, "--output_dir", str(index)])
+    for name, command in (("lcrec", train_lcrec), ("galrec", train_galrec)):
+        config = folder / f"{name}.yaml"
+        config.write_text(_config(name), encoding="utf-8")
+        options = ["--index", str(index)] if name == "lcrec" else []
+        command.main(["--config", str(config), *data, *options, *_flags(name), "--output_dir", str(folder / name)])
+    train_baseline.main(["--model", "sasrec", *data, *_flags("sasrec"), "--output_dir", str(folder / "sasrec")])
+
+
+def _flags(name: str) -> list[str]:
+    flags = []
+    for option, value in {**OPTIONS[name], **_ONCE}.items():
+        flags += [f"--{option}", json.dumps(value) if isinstance(value, dict) else str(value)]
+    return flags

@@ -1,0 +1,113 @@
+"""HTML of the demo. Whatever comes from a catalogue or a user is escaped here, and nowhere else is HTML made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+import numpy as np
+
+from ..data.item_index import ItemIndex
+from .reasons import CodeNode, Neighbor
+from .shop import Answer, Shop
+from .title_words import telling_words
+
+_SHOWN_NEIGHBORS, _SHOWN_ITEMS = 5, 3
+
+
+class Pages:
+    """The parts of the page that are HTML.
+
+    Args:
+        shop: whose items are shown.
+    """
+
+    def __init__(self, shop: Shop):
+        self.shop = shop
+        self.words = telling_words(shop.titles, shop.index.codes[:, 0]) if shop.index else {}
+
+    def title(self, row: int) -> str:
+        """An item's title, escaped; its id where it has none."""
+        return escape(" ".join(self.shop.titles[row].split()) or self.shop.item_ids[row])
+
+    def answer(self, answer: Answer, wish: str) -> str:
+        """The panel of one recommender."""
+        parts = [f"<h3>{escape(answer.name)}</h3>"]
+        if wish and not answer.reads_wishes:
+            parts.append('<p class="note">It reads histories alone: the wish plays no part here.</p>')
+        if not answer.rows:
+            parts.append('<p class="note">No item is left to recommend.</p>')
+        items = []
+        for place, (row, score) in enumerate(zip(answer.rows, answer.scores, strict=True)):
+            lines = [
+                f'<span class="score">{score:.2f}</span><span class="rank">{place + 1}</span>{self.title(row)}',
+                self._why(answer, place),
+            ]
+            items.append(f'<li class="rec" data-item="{escape(self.shop.item_ids[row])}">{"".join(lines)}</li>')
+        parts.append(f"<ol>{''.join(items)}</ol>")
+        if answer.neighbors is not None:
+            parts.append(self._neighbors(answer))
+        return f'<div class="rec-panel">{"".join(parts)}</div>'
+
+    def _why(self, answer: Answer, place: int) -> str:
+        row = answer.rows[place]
+        if answer.trees is not None:
+            tree = answer.trees[place]
+            if tree is None:
+                tokens = escape("".join(self.shop.index.item_tokens(row)))
+                return f'<div class="note">shares no code with the history: <code>{tokens}</code></div>'
+            return f"<details open><summary>codes shared with the history</summary>{self._tree(tree, row)}</details>"
+        if answer.neighbors:
+            count = sum(row in each.others for each in answer.neighbors)
+            return f'<div class="note">{count} of the {len(answer.neighbors)} neighbours have it</div>'
+        return ""
+
+    def _tree(self, node: CodeNode, item: int) -> str:
+        return f'<ul class="code-tree">{self._branch(node, item)}</ul>'
+
+    def _branch(self, node: CodeNode, item: int) -> str:
+        names = [f"<b>{self.title(row)}</b>" if row == item else self.title(row) for row in node.rows]
+        below = "".join(self._branch(child, item) for child in node.children)
+        label = f"<code>{escape(''.join(node.tokens))}</code> {', '.join(names)}"
+        return f"<li>{label}{f'<ul>{below}</ul>' if below else ''}</li>"
+
+    def _neighbors(self, answer: Answer) -> str:
+        if not answer.has_graph:
+            return '<p class="note">It was published without its graph: it read the history alone.</p>'
+        if not answer.neighbors:
+            return '<p class="note">Nobody has an item of this history: it read the history alone.</p>'
+        shown = "".join(f"<li>{self._neighbor(each)}</li>" for each in answer.neighbors[:_SHOWN_NEIGHBORS])
+        more = len(answer.neighbors) - _SHOWN_NEIGHBORS
+        rest = f"<li>and {more} more</li>" if more > 0 else ""
+        title = f"{len(answer.neighbors)} neighbours that it read"
+        return f'<details class="neighbors"><summary>{title}</summary><ul class="note">{shown}{rest}</ul></details>'
+
+    def _neighbor(self, neighbor: Neighbor) -> str:
+        others = f"; and {self._titles(neighbor.others)}" if neighbor.others else ""
+        return f"has {self._titles(neighbor.shared)} too{others}"
+
+    def _titles(self, rows: Sequence[int]) -> str:
+        more = len(rows) - _SHOWN_ITEMS
+        names = [f"<i>{self.title(row)}</i>" for row in rows[:_SHOWN_ITEMS]]
+        return ", ".join([*names, f"{more} more"] if more > 0 else names)
+
+    def map(self, history: Iterable[str] = (), answers: Sequence[Answer] = ()) -> str:
+        """The catalogue by first code: a tile for each, as wide as it has items, with what happened in it."""
+        index = self.shop.index
+        if index is None:
+            return '<p class="note">No recommender here has an item index.</p>'
+        bought = {int(index.codes[self.shop.row[item], 0]) for item in history}
+        recommended = {int(index.codes[row, 0]) for each in answers for row in each.rows}
+        counts = np.bincount(index.codes[:, 0])
+        return f'<div class="code-map">{"".join(self._tiles(index, counts, bought, recommended))}</div>'
+
+    def _tiles(self, index: ItemIndex, counts: np.ndarray, bought: set[int], recommended: set[int]) -> Iterable[str]:
+        for code in np.argsort(-counts, kind="stable").tolist():
+            if not counts[code]:
+                continue
+            row = int((index.codes[:, 0] == code).argmax())
+            kinds = [name for name, codes in (("bought", bought), ("recommended", recommended)) if code in codes]
+            words = escape(" ".join(self.words.get(code, ())))
+            label = f"<code>{escape(index.item_tokens(row)[0])}</code> {words}"
+            title = f"{counts[code]} items: {words}"
+            yield f'<div class="{" ".join(kinds)}" style="flex-grow:{counts[code]}" title="{title}">{label}</div>'

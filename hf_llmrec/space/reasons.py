@@ -1,0 +1,73 @@
+"""Why an item was recommended, as far as the model's inputs tell: shared index codes, and neighbours that it read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..data.graph import InteractionGraph
+from ..data.item_index import ItemIndex
+from ..rankers.galrec import GALRecRanker
+
+
+@dataclass
+class CodeNode:
+    """A node of a tree of index codes.
+
+    Attributes:
+        tokens: index tokens on the way from the node above; several where nothing branches off.
+        rows: items that end here. children: further nodes.
+    """
+
+    tokens: list[str]
+    rows: list[int] = field(default_factory=list)
+    children: list[CodeNode] = field(default_factory=list)
+
+
+def code_tree(index: ItemIndex, item: int, history: Sequence[int]) -> CodeNode | None:
+    """The codes that an item shares with those of a history: a tree of it and of all that share its first code.
+
+    Returns:
+        ``None`` where nothing of the history does.
+    """
+    first = index.codes[item, 0]
+    rows = [row for row in dict.fromkeys([*history, item]) if index.codes[row, 0] == first]
+    if rows == [item]:
+        return None
+    return _grow(index, rows, 0)
+
+
+def _grow(index: ItemIndex, rows: list[int], level: int) -> CodeNode:
+    node = CodeNode([])
+    while level < index.levels and len({index.codes[row, level] for row in rows}) == 1:
+        node.tokens.append(index.item_tokens(rows[0])[level])
+        level += 1
+    if level == index.levels:
+        node.rows = rows
+        return node
+    for code in dict.fromkeys(int(index.codes[row, level]) for row in rows):
+        node.children.append(_grow(index, [row for row in rows if index.codes[row, level] == code], level))
+    return node
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """Somebody whom GAL-Rec read beside a history: items in common, and others."""
+
+    shared: list[int]
+    others: list[int]
+
+
+def neighbors_read(ranker: GALRecRanker, history: Sequence[int]) -> list[Neighbor]:
+    """The neighbours of a history as `GALRecRanker` reads them; none without a graph."""
+    if ranker.graph is None:
+        return []
+    return [_neighbor(ranker.graph, user, history) for user in ranker.neighbors(np.asarray(history, dtype=np.int64))]
+
+
+def _neighbor(graph: InteractionGraph, user: int, history: Sequence[int]) -> Neighbor:
+    items = graph.user_items.of(int(user)).tolist()
+    known = set(history)
+    return Neighbor([item for item in items if item in known], [item for item in items if item not in known])

@@ -6,22 +6,9 @@ import os
 import sys
 from importlib import import_module
 
-COMMANDS = {
-    "build-index": ("build_index", "item texts or embeddings -> discrete item indices"),
-    "train-lcrec": ("train_lcrec", "alignment-tune a language model on item indices"),
-    "train-galrec": ("train_galrec", "train a language model on users, items and their neighbourhoods"),
-    "train-baseline": ("train_baseline", "train SASRec or LightGCN, or fit nearest neighbours or popularity"),
-    "ablate": ("ablate", "GAL-Rec with one thing changed at a time, over seeds"),
-    "evaluate": ("evaluate", "full-ranking metrics of a saved model"),
-    "recommend": ("recommend", "ask a saved model: items after a history"),
-    "push": ("push", "publish a saved model with its card, results and plots; or a demo Space"),
-    "compare": ("compare", "several models in one table, with intervals and in words"),
-    "quickstart": ("quickstart", "train, evaluate and recommend on the bundled demo shop"),
-}
+from .commands import COMMANDS
 
-
-# Their options are known without transformers.
-_LIGHT = {"recommend", "push"}
+_HELP = {"-h", "--help"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,28 +18,37 @@ def main(argv: list[str] | None = None) -> int:
     to see where it arose. A wrong command or option gives 2, an interrupt 130.
     """
     argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ("-h", "--help") or argv[0] not in COMMANDS:
-        lines = [f"  {name:<16}{text}" for name, (_, text) in COMMANDS.items()]
-        usage = (
-            "usage: hf-llmrec COMMAND [options]\n\n"
-            + "\n".join(lines)
-            + "\n\n`hf-llmrec COMMAND --help` lists options."
-        )
-        known = bool(argv) and argv[0] in ("-h", "--help")
-        print(usage if known or not argv else f"hf-llmrec: unknown command {argv[0]!r}\n{usage}", file=sys.stderr)
-        return 0 if known else 2
-    if argv[0] not in _LIGHT or not {"-h", "--help"} & set(argv):
+    name = " ".join(argv[: 2 if argv[:1] == ["train"] else 1])
+    if name not in COMMANDS:
+        is_help = bool(argv) and (argv[0] in _HELP or argv[:1] == ["train"] and bool(_HELP & set(argv[1:2])))
+        wrong = "" if is_help or not argv else f"hf-llmrec: unknown command {name!r}\n"
+        print(f"{wrong}{usage('train' if argv[:1] == ['train'] else '')}", file=sys.stdout if is_help else sys.stderr)
+        return 0 if is_help else 2
+    command, words = COMMANDS[name], argv[len(name.split()) :]
+    if command.options and _HELP & set(words):
+        from .option_help import render
+
+        print(render(name, command))
+        return 0
+    if command.options or not _HELP & set(words):
         from ..registration import register
 
         register()
-    module, _ = COMMANDS[argv[0]]
-    command = import_module(f"hf_llmrec.cli.{module}").main
+    words = [*command.words, *("--help" if word == "--help_all" else word for word in words)]
+    run = import_module(f"hf_llmrec.cli.{command.module}").main
     if os.environ.get("HF_LLMREC_DEBUG"):
-        return command(argv[1:]) or 0
+        return run(words) or 0
     try:
-        return command(argv[1:]) or 0
+        return run(words) or 0
     except (ValueError, OSError) as error:
-        print(f"hf-llmrec {argv[0]}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"hf-llmrec {name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def usage(group: str = "") -> str:
+    """What commands there are, all or those of a group."""
+    lines = [f"  {name:<18}{each.text}" for name, each in COMMANDS.items() if name.startswith(group)]
+    listed = "\n".join(lines)
+    return f"usage: hf-llmrec COMMAND [options]\n\n{listed}\n\n`hf-llmrec COMMAND --help` lists options."

@@ -37,7 +37,7 @@ class AblationArguments(DatasetArguments):
     """What is varied.
 
     Args:
-        base: YAML file with the options of `train-galrec` that all variants share.
+        base: YAML file with the options of `train galrec` that all variants share.
         variants: per name the options that differ, as JSON or in the YAML file; the first is what others are compared
             with.
         seeds: each variant is trained with each.

@@ -33,7 +33,7 @@ class IndexArguments(DatasetArguments):
         text_embeddings: safetensors file with (items, d) embeddings in the dataset's item order.
         text_encoder: sentence-transformers model or causal LM that embeds the items' texts; without either, TF-IDF and
             truncated SVD.
-        collaborative: safetensors file with collaborative item embeddings (``train-baseline --export_embeddings``), to
+        collaborative: safetensors file with collaborative item embeddings (``train sasrec --export_embeddings``), to
             be indexed together with the texts.
         levels: codes per item.
         codebook_size: codes per level (default: from the number of items, at most 256).

@@ -52,7 +52,7 @@ class GALRecArguments(BackboneArguments):
         external: kinds of external embeddings: ``text``, ``collaborative`` or ``both``.
         external_embeddings: safetensors file with ``item_embeddings`` of a classical recommender. Without it, SASRec is
             trained first, in ``--output_dir``/teacher.
-        teacher_options: of `train-baseline`, for that SASRec, as JSON.
+        teacher_options: of `train sasrec`, for that SASRec, as JSON.
         text_embeddings: safetensors file with ``item_embeddings`` of texts; or
         text_encoder: ``tfidf``, a sentence-transformers model or a language model to make them with.
         model_options: fields of `GALRecConfig`, as JSON.
@@ -67,7 +67,7 @@ class GALRecArguments(BackboneArguments):
         metadata={"help": "safetensors file of a classical recommender (default: SASRec is trained first)"},
     )
     teacher_options: dict[str, Any] | str | None = field(
-        default_factory=dict, metadata={"help": "options of train-baseline for the teacher, as JSON"}
+        default_factory=dict, metadata={"help": "options of `train sasrec` for the teacher, as JSON"}
     )
     text_embeddings: str | None = field(default=None, metadata={"help": "safetensors file of text embeddings"})
     text_encoder: str = field(default="tfidf", metadata={"help": "`tfidf`, or the model that embeds texts"})
@@ -122,11 +122,11 @@ def train_teacher(arguments: GALRecArguments, dataset: RecDataset, folder: Path)
         else:
             logger.info("no --external_embeddings: SASRec is trained first, in %s", folder)
             options = {"dataset": arguments.dataset, "k_core": arguments.k_core, "protocol": arguments.protocol}
-            options |= {"model": "sasrec", "output_dir": folder, "export_embeddings": file, "resume": arguments.resume}
+            options |= {"output_dir": folder, "export_embeddings": file, "resume": arguments.resume}
             if arguments.cpu_threads is not None:
                 options["cpu_threads"] = arguments.cpu_threads
             options |= {"disable_tqdm": True, "report_to": "none", "use_cpu": not torch.cuda.is_available()}
-            command = [sys.executable, "-m", "hf_llmrec.cli", "train-baseline"]
+            command = [sys.executable, "-m", "hf_llmrec.cli", "train", "sasrec"]
             command += as_words({**options, **arguments.teacher_options})
             environment = {name: value for name, value in os.environ.items() if not name.startswith(_GROUP)}
             code = subprocess.run(command, env=environment).returncode

@@ -1,4 +1,4 @@
-"""``train-baseline``: SASRec, LightGCN, nearest neighbours or popularity, as recommender folders."""
+"""``train sasrec|lightgcn|knn|popularity``: baselines as recommender folders."""
 
 from __future__ import annotations
 

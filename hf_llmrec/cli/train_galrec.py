@@ -1,4 +1,4 @@
-"""``train-galrec``: train GAL-Rec on a stock or pretrained causal LM."""
+"""``train galrec``: train GAL-Rec on a stock or pretrained causal LM."""
 
 from __future__ import annotations
 

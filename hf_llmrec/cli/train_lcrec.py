@@ -1,4 +1,4 @@
-"""``train-lcrec``: alignment-tune a stock or pretrained causal LM on item indices."""
+"""``train lcrec``: alignment-tune a stock or pretrained causal LM on item indices."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
 
     loss_weights: dict[str, Any] | str | None = field(
         default_factory=lambda: dict.fromkeys(ALIGNMENTS, 0.1),
-        metadata={"help": "of the graph-aware losses by name; JSON on the command line; all 0: none"},
+        metadata={"help": "of the graph-aware losses by name, as JSON (default: 0.1 each; all 0: none)"},
     )
     contrastive_temperature: float = field(default=0.1, metadata={"help": "of the contrastive losses"})
     momentum: float = field(default=0.999, metadata={"help": "of the momentum encoder"})

@@ -1,4 +1,4 @@
-"""``train-baseline`` for every baseline: folder, evaluation, pipeline, embeddings."""
+"""``train`` for every baseline: folder, evaluation, pipeline, embeddings."""
 
 import json
 

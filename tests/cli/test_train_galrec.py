@@ -1,4 +1,4 @@
-"""`train-galrec` from end to end: external embeddings, other backbones, LoRA, evaluation, the pipeline."""
+"""`train galrec` from end to end: external embeddings, other backbones, LoRA, evaluation, the pipeline."""
 
 import json
 

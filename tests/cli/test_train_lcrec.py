@@ -1,4 +1,4 @@
-"""`train-lcrec` with bases of other kinds, and what it refuses before it starts."""
+"""`train lcrec` with bases of other kinds, and what it refuses before it starts."""
 
 import json
 from pathlib import Path

@@ -35,7 +35,7 @@ def run(*command, cwd) -> str:
     return done.stdout
 
 
-def test_the_wheel_works_outside_the_checkout(tmp_path):
+def test_the_wheel_works_outside_the_checkout(dataset, tmp_path):
     run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", tmp_path / "dist", ROOT, cwd=tmp_path)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     # A fresh environment with the wheel alone; its dependencies are borrowed from this one through a .pth file, which
@@ -48,5 +48,20 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
     borrowed = [path for path in site.getsitepackages() if Path(path).is_dir()]
     (packages / "borrowed.pth").write_text("\n".join(borrowed) + "\n")
     assert run(python, "-c", PROGRAM, cwd=tmp_path).split() == ["600", "4"]
-    usage = subprocess.run([home / "bin" / "hf-llmrec", "--help"], cwd=tmp_path, capture_output=True, text=True)
-    assert usage.returncode == 0 and "train-lcrec" in usage.stderr
+    command = home / "bin" / "hf-llmrec"
+    assert "train lcrec" in run(command, "--help", cwd=tmp_path)
+    dataset.save(tmp_path / "data")
+    data = ("--dataset", "data")
+    run(command, "build-index", *data, "--output_dir", "index", "--levels", 3, "--codebook_size", 8, cwd=tmp_path)
+    tiny = '{"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}'
+    options = ("--backbone_overrides", tiny, "--max_steps", 2, "--use_cpu", "True", "--report_to", "none")
+    run(command, "train", "lcrec", *data, "--index", "index", "--output_dir", "lcrec", *options, cwd=tmp_path)
+    run(command, "train", "knn", *data, "--output_dir", "knn", "--use_cpu", "True", cwd=tmp_path)
+    run(command, "evaluate", *data, "--model", "lcrec", "--output", "m.json", "--result", "r.json", cwd=tmp_path)
+    run(command, "compare", *data, "--models", "lcrec", "knn", "--output", "comparison", cwd=tmp_path)
+    assert "Ring piece" in run(command, "recommend", "lcrec", "--history", "i1", "i2", cwd=tmp_path)
+    card = ("--result", "r.json", "--comparison", "comparison/comparison.json", "--files_only", "repo")
+    run(command, "push", "--model", "lcrec", "--repo_id", "me/ring", *card, cwd=tmp_path)
+    assert (tmp_path / "repo" / "custom_generate" / "generate.py").is_file()
+    run(command, "push", "--space", "--repo_id", "me/demo", "--files_only", "space", cwd=tmp_path)
+    assert (tmp_path / "space" / "app.py").is_file()

@@ -145,7 +145,8 @@ def test_pushing_uploads_the_whole_folder_once(folders, tmp_path, monkeypatch):
         def __init__(self, token=None):
             assert token == "secret"
 
-        def create_repo(self, name, private=None, exist_ok=False):
+        def create_repo(self, name, repo_type, private=None, exist_ok=False, space_sdk=None):
+            assert (repo_type, space_sdk) == ("model", None)
             return type("Repo", (), {"repo_id": f"me/{name}"})()
 
         def upload_folder(self, *, folder_path, repo_id, ignore_patterns, **kwargs):

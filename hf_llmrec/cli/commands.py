@@ -47,6 +47,7 @@ COMMANDS: dict[str, Command] = {
         "train, evaluate and recommend on the bundled demo shop",
         ("cli.quickstart:QuickstartArguments",),
     ),
+    "convert": Command("convert", "raw files of a public data set -> a dataset folder"),
     "build-index": Command(
         "build_index", "item texts or embeddings -> discrete item indices", ("cli.build_index:IndexArguments",)
     ),

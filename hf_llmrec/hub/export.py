@@ -21,7 +21,7 @@ def push_folder(
     Args:
         folder: a recommender's, or a Space's.
         repo_id: ``name`` or ``owner/name``.
-        repo_type: ``model``, or ``space`` for a Gradio one.
+        repo_type: ``model``, ``dataset``, or ``space`` for a Gradio one.
         token, private, revision: as in `huggingface_hub.HfApi`.
     """
     api = HfApi(token=token)
@@ -32,7 +32,7 @@ def push_folder(
         repo_id=repo,
         repo_type=repo_type,
         revision=revision,
-        commit_message=f"Upload {'Space' if repo_type == 'space' else 'recommender'}",
+        commit_message=f"Upload {repo_type}",
         ignore_patterns=["checkpoint-*", ".*", "*.bin", "*.pt", "*.pth"],
     )
     return str(commit)

@@ -21,6 +21,7 @@ FLOORS = (
     "generation",
     "evaluation",
     "losses",
+    "converters",
     "data",
 )
 FILES = sorted(PACKAGE.rglob("*.py"))

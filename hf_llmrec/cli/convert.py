@@ -1,0 +1,56 @@
+"""``convert``: raw files of a public data set -> a dataset folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ..converters.sources import SOURCES
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    listed = "\n".join(f"  {name:<14}{each.label}: {each.files}" for name, each in SOURCES.items())
+    found = argparse.ArgumentParser(
+        prog="hf-llmrec convert",
+        description="Raw files of a public data set -> a dataset folder (Parquet tables and a card).",
+        epilog=f"sources, and the files they read (.gz, .bz2 and .zip as they are):\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    found.add_argument("source", choices=sorted(SOURCES), metavar="SOURCE", help="which publisher's format")
+    found.add_argument("--input", nargs="+", required=True, metavar="PATH", help="raw files, or folders of them")
+    found.add_argument("--output_dir", required=True, help="dataset folder")
+    found.add_argument("--name", help="of the data set, for its card (default: that of the folder)")
+    found.add_argument("--keep_repeats", action="store_true", help="keep all interactions of a user with an item")
+    found.add_argument("--max_bad_lines", type=int, default=100, help="skip so many unreadable lines (default: 100)")
+    found.add_argument("--push_to_hub", metavar="ID", help="publish it as this dataset of the Hub")
+    found.add_argument("--private", action="store_true", help="make a private repository")
+    found.add_argument("--token", help="access token (default: that of the login)")
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    from ..converters.convert import convert
+
+    if arguments.max_bad_lines < 0:
+        raise ValueError(f"--max_bad_lines must not be negative, got {arguments.max_bad_lines}")
+    report = convert(
+        SOURCES[arguments.source],
+        arguments.input,
+        arguments.output_dir,
+        name=arguments.name,
+        keep_repeats=arguments.keep_repeats,
+        max_bad_lines=arguments.max_bad_lines,
+    )
+    print(report)
+    if arguments.push_to_hub:
+        from ..hub.export import push_folder
+
+        where = {"private": arguments.private or None, "token": arguments.token}
+        print(push_folder(arguments.output_dir, arguments.push_to_hub, repo_type="dataset", **where))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

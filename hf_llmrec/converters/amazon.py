@@ -1,0 +1,149 @@
+"""Amazon reviews: the releases of 2014, 2018 and 2023."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+from .lines import BadLines, parsed_lines
+from .source import Interaction, Item, Source
+
+_TERMS = "Its publisher states no licence; the reviews belong to their authors and Amazon. It is used for research."
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,500}>")
+
+
+def plain(value: Any) -> str:
+    """Text without tags, entities and line breaks; of a list, its parts with spaces between."""
+    if isinstance(value, (list, tuple)):
+        value = " ".join(str(part) for part in value)
+    return " ".join(_TAG.sub(" ", unescape(str(value))).split()) if value else ""
+
+
+def title(value: Any) -> str:
+    """A title; empty where the release has a piece of the page's script instead."""
+    text = plain(value)
+    return "" if "getTime()" in text else text
+
+
+def joined(parts: Iterable[Any]) -> str:
+    """Categories as one text, each once."""
+    return ", ".join(dict.fromkeys(name for part in parts if (name := plain(part))))
+
+
+def _identifier(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"no id: {value!r}")
+    return value
+
+
+class _Amazon(Source):
+    def sort(self, paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+        about = [path for path in paths if path.name.startswith("meta_")]
+        return [path for path in paths if path not in about], about
+
+    def interactions(self, path: Path, bad: BadLines) -> Iterator[Interaction]:
+        return parsed_lines(path, self._interaction, bad)
+
+    def items(self, path: Path, bad: BadLines) -> Iterator[Item]:
+        return parsed_lines(path, self._item, bad)
+
+    def _interaction(self, line: str) -> Interaction:
+        row = json.loads(line)
+        return Interaction(
+            _identifier(row["reviewerID"]),
+            _identifier(row["asin"]),
+            int(row["unixReviewTime"]),
+            float(row["overall"]),
+            plain(row.get("reviewText")),
+        )
+
+    def _item(self, line: str) -> Item:
+        raise NotImplementedError
+
+
+class Amazon2014(_Amazon):
+    """Reviews in JSON, metadata as Python literals with single quotes."""
+
+    name, label = "amazon-2014", "Amazon reviews 2014"
+    homepage = "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html"
+    files = "reviews_CATEGORY_5.json.gz and meta_CATEGORY.json.gz"
+    licence = _TERMS
+    citation = """@inproceedings{mcauley2015image,
+  title={Image-based recommendations on styles and substitutes},
+  author={McAuley, Julian and Targett, Christopher and Shi, Qinfeng and van den Hengel, Anton},
+  booktitle={SIGIR}, year={2015}
+}"""
+
+    def _item(self, line: str) -> Item:
+        row = json.loads(line) if line.startswith('{"') else ast.literal_eval(line)
+        categories = joined(name for path in row.get("categories", ()) for name in path)
+        return Item(
+            _identifier(row["asin"]),
+            title(row.get("title")),
+            plain(row.get("description")),
+            plain(row.get("brand")),
+            categories,
+        )
+
+
+class Amazon2018(_Amazon):
+    """Reviews and metadata in JSON; descriptions and categories are lists."""
+
+    name, label = "amazon-2018", "Amazon reviews 2018"
+    homepage = "https://nijianmo.github.io/amazon/"
+    files = "CATEGORY_5.json.gz (or CATEGORY.json.gz) and meta_CATEGORY.json.gz"
+    licence = _TERMS
+    citation = """@inproceedings{ni2019justifying,
+  title={Justifying recommendations using distantly-labeled reviews and fine-grained aspects},
+  author={Ni, Jianmo and Li, Jiacheng and McAuley, Julian},
+  booktitle={EMNLP-IJCNLP}, year={2019}
+}"""
+
+    def _item(self, line: str) -> Item:
+        row = json.loads(line)
+        return Item(
+            _identifier(row["asin"]),
+            title(row.get("title")),
+            plain(row.get("description")),
+            plain(row.get("brand")),
+            joined(row.get("category") or ()),
+        )
+
+
+class Amazon2023(_Amazon):
+    """Times in milliseconds; variants of a product have one ``parent_asin``, which is the item."""
+
+    name, label = "amazon-2023", "Amazon reviews 2023"
+    homepage = "https://amazon-reviews-2023.github.io/"
+    files = "CATEGORY.jsonl.gz and meta_CATEGORY.jsonl.gz"
+    licence = _TERMS
+    citation = """@article{hou2024bridging,
+  title={Bridging language and items for retrieval and recommendation},
+  author={Hou, Yupeng and Li, Jiacheng and He, Zhankui and Yan, An and Chen, Xiusi and McAuley, Julian},
+  journal={arXiv:2403.03952}, year={2024}
+}"""
+
+    def _interaction(self, line: str) -> Interaction:
+        row = json.loads(line)
+        return Interaction(
+            _identifier(row["user_id"]),
+            _identifier(row["parent_asin"]),
+            int(row["timestamp"]) // 1000,
+            float(row["rating"]),
+            plain(row.get("text")),
+        )
+
+    def _item(self, line: str) -> Item:
+        row = json.loads(line)
+        return Item(
+            _identifier(row["parent_asin"]),
+            title(row.get("title")),
+            plain([*(row.get("features") or ()), *(row.get("description") or ())]),
+            plain(row.get("store")),
+            joined(row.get("categories") or ()),
+        )

@@ -1,0 +1,58 @@
+"""What a converter of one source says."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from .lines import BadLines
+
+
+class Interaction(NamedTuple):
+    """One line of a log. ``timestamp`` in seconds; ``text``: of a review."""
+
+    user_id: str
+    item_id: str
+    timestamp: int | None = None
+    rating: float | None = None
+    text: str | None = None
+
+
+class Item(NamedTuple):
+    """What is known of one item; empty where it is not."""
+
+    item_id: str
+    title: str = ""
+    description: str = ""
+    brand: str = ""
+    categories: str = ""
+
+
+class Source(ABC):
+    """Reads one publisher's files.
+
+    Attributes:
+        name: on the command line. label: of the data set, for people. homepage: of the publisher.
+        files: what it reads, for help. licence, citation (BibTeX): for the card.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    homepage: ClassVar[str]
+    files: ClassVar[str]
+    licence: ClassVar[str]
+    citation: ClassVar[str] = ""
+
+    @abstractmethod
+    def sort(self, paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+        """Which of the files are logs, and which describe items."""
+
+    @abstractmethod
+    def interactions(self, path: Path, bad: BadLines) -> Iterator[Interaction]:
+        """The rows of a log, in file order."""
+
+    @abstractmethod
+    def items(self, path: Path, bad: BadLines) -> Iterator[Item]:
+        """The rows of a file about items; of an item that occurs again, the first counts."""

@@ -1,0 +1,240 @@
+"""Raw files in each publisher's format -> dataset folders that the package and `datasets` read."""
+
+import bz2
+import gzip
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import load_dataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_llmrec import RecDataset
+from hf_llmrec.cli import convert as command
+from hf_llmrec.converters.convert import convert
+from hf_llmrec.converters.sources import SOURCES
+from hf_llmrec.converters.tables import first_of_pairs
+
+# `raw/SOURCE/` has all fields of each format, and what is odd in them; here are the names that publishers give them.
+FORMATS = {
+    "amazon-2014": ("reviews_Grocery_5.json.gz", "meta_Grocery.json.gz"),
+    "amazon-2018": ("Grocery_5.json.gz", "meta_Grocery.json.gz"),
+    "amazon-2023": ("Grocery.jsonl", "meta_Grocery.jsonl.bz2"),
+    "recbole": ("grocery.inter", "grocery.item.zip"),
+}
+
+
+def fixture(name: str, file: str) -> list[str]:
+    path = Path(__file__).parent / "raw" / name / file
+    plain = path.with_suffix("") if path.suffix in (".gz", ".bz2", ".zip") else path
+    return plain.read_text(encoding="utf-8").splitlines()
+
+
+def write(path: Path, lines: list[str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = "".join(f"{line}\n" for line in lines).encode()
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(path.stem, data)
+    else:
+        path.write_bytes({".gz": gzip.compress, ".bz2": bz2.compress}.get(path.suffix, bytes)(data))
+    return path
+
+
+def raw(folder: Path, name: str) -> Path:
+    for file in FORMATS[name]:
+        write(folder / file, fixture(name, file))
+    return folder
+
+
+def test_every_source_has_its_fixture_and_its_script():
+    assert set(FORMATS) == set(SOURCES)
+    scripts = Path(__file__).parents[2] / "datasets_scripts"
+    assert {path.stem.replace("_", "-") for path in scripts.glob("*.py")} == set(SOURCES)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_format(name, tmp_path):
+    raw(tmp_path / "raw", name)
+    command.main([name, "--input", str(tmp_path / "raw"), "--output_dir", str(tmp_path / "data")])
+    dataset = RecDataset.load(tmp_path / "data")
+    assert dataset.user_ids == ["A1"] and dataset.item_ids == ["0001", "0002"]
+    assert dataset.timestamps.tolist() == [1252800000, 1252900000]
+    assert dataset.titles == ["Salt & pepper", "Cook's mill"]
+    assert dataset.categories == ["Food, Spices, Gifts", "Kitchen"]
+    assert dataset.descriptions == ["", "It's a mill"]
+    assert dataset.brands == ["Bé", ""]
+    ratings = load_dataset(str(tmp_path / "data"), "interactions", cache_dir=str(tmp_path / "cache"))["train"]["rating"]
+    assert list(ratings) == [5.0, 4.0]
+    reviews = load_dataset(str(tmp_path / "data"), "reviews", cache_dir=str(tmp_path / "cache"))["train"]
+    assert reviews[:] == {"user_id": ["A1"], "item_id": ["0001"], "text": ["It's good"], "timestamp": [1252800000]}
+    card = (tmp_path / "data" / "README.md").read_text()
+    assert SOURCES[name].homepage in card and "| interactions | 2 |" in card and str(tmp_path) not in card
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_comes_out_can_be_indexed_and_trained_on(name, tmp_path):
+    """More lines of each format, as many as the smallest models need."""
+    from hf_llmrec.cli import build_index, train_baseline, train_lcrec
+
+    log_file, item_file = FORMATS[name]
+    logs, about = fixture(name, log_file), fixture(name, item_file)
+    head = logs[:1] if name == "recbole" else []
+    rows, items = logs[len(head) :], about[len(head) : len(head) + 2]
+
+    def line(user: int, item: int) -> str:
+        text = rows[0].replace('"0009"', f'"{item:04d}"').replace("0001", f"{item:04d}").replace("A1", f"A{user}")
+        return text.replace("1252800000", str(1252800000 + item))
+
+    def described(item: int) -> str:
+        return items[0].replace("'0002'", "'9999'").replace("0001", f"{item:04d}").replace("Salt", f"Salt {item}")
+
+    write(tmp_path / "raw" / log_file, [*head, *(line(user, user + step) for user in range(12) for step in range(6))])
+    write(tmp_path / "raw" / item_file, [*about[: len(head)], *(described(item) for item in range(17))])
+    data = str(tmp_path / "data")
+    command.main([name, "--input", str(tmp_path / "raw"), "--output_dir", data])
+    assert RecDataset.load(data).num_items == 17
+    build_index.main(["--dataset", data, "--output_dir", str(tmp_path / "index")])
+    short = ["--max_steps", "1", "--use_cpu", "True", "--report_to", "none"]
+    train_baseline.main(["--model", "sasrec", "--dataset", data, "--output_dir", str(tmp_path / "sasrec"), *short])
+    options = ["--index", str(tmp_path / "index"), "--output_dir", str(tmp_path / "lcrec"), *short]
+    train_lcrec.main(["--dataset", data, *options])
+    assert (tmp_path / "lcrec" / "model.safetensors").is_file()
+
+
+def log(*rows: tuple) -> list[str]:
+    return ["user_id:token\titem_id:token\ttimestamp:float", *("\t".join(map(str, row)) for row in rows)]
+
+
+def test_the_first_in_time_of_a_repeated_pair_stays(tmp_path, capsys):
+    rows = [("u", "b", 9), ("u", "a", 5), ("u", "b", 3), ("v", "b", 9), ("u", "b", 3), ("u", "c", 4)]
+    write(tmp_path / "raw" / "x.inter", log(*rows))
+    options = ["recbole", "--input", str(tmp_path / "raw"), "--output_dir"]
+    command.main([*options, str(tmp_path / "once")])
+    assert "2 repeated interactions left out" in capsys.readouterr().out
+    once = RecDataset.load(tmp_path / "once")
+    assert [once.item_ids[row] for row in once.sequence(0)] == ["b", "c", "a"]
+    command.main([*options, str(tmp_path / "all"), "--keep_repeats"])
+    everything = RecDataset.load(tmp_path / "all")
+    assert [everything.item_ids[row] for row in everything.sequence(0)] == ["b", "b", "c", "a", "b"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=40))
+def test_first_of_pairs_is_what_a_loop_finds(rows):
+    first = {}
+    for place, (user, item, time) in enumerate(rows):
+        if (user, item) not in first or time < first[user, item][0]:
+            first[user, item] = (time, place)
+    keep = first_of_pairs(*(np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)))
+    assert np.flatnonzero(keep).tolist() == sorted(place for _, place in first.values())
+
+
+def test_without_times_the_order_of_the_file_counts(tmp_path):
+    lines = ["user_id:token\titem_id:token", "u\tb", "v\ta", "u\ta", "u\tc", "u\tb"]
+    write(tmp_path / "x.inter", lines)
+    convert(SOURCES["recbole"], [tmp_path / "x.inter"], tmp_path / "data")
+    dataset = RecDataset.load(tmp_path / "data")
+    assert dataset.timestamps is None and [dataset.item_ids[row] for row in dataset.sequence(0)] == ["b", "a", "c"]
+    assert dataset.titles == ["b", "a", "c"], "an item of which nothing is said goes by its id"
+
+
+def test_lines_that_cannot_be_read_are_counted_named_and_limited(tmp_path, capsys):
+    good = fixture("amazon-2018", "Grocery_5.json")
+    lines = [good[0], "{not json", good[1], '{"overall": 5.0}', good[0].replace('"A1"', "null"), "", "[1]"]
+    write(tmp_path / "raw" / "Grocery_5.json", lines)
+    options = ["amazon-2018", "--input", str(tmp_path / "raw"), "--output_dir", str(tmp_path / "data")]
+    command.main([*options, "--max_bad_lines", "4"])
+    said = capsys.readouterr().out
+    assert "4 lines could not be read" in said
+    for part in ("Grocery_5.json, line 2: ", "line 4: no 'reviewerID'", "line 5: no id: None", "line 7: "):
+        assert part in said, part
+    with pytest.raises(ValueError, match="more than 3 lines cannot be read .*line 2"):
+        command.main([*options[:-1], str(tmp_path / "none"), "--max_bad_lines", "3"])
+    assert not (tmp_path / "none").exists() or not list((tmp_path / "none").iterdir()), "nothing half-written stays"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["user\titem", "u\ta"], "x.inter: the first line has no item_id"),
+        (log(), "the files hold no interaction"),
+        (log(("u", "a", 3), ("u", "b", "")), "1 of 2 interactions have no timestamp"),
+    ],
+)
+def test_files_that_are_not_what_they_should_be(lines, message, tmp_path):
+    write(tmp_path / "x.inter", lines)
+    with pytest.raises(ValueError, match=message):
+        convert(SOURCES["recbole"], [tmp_path / "x.inter"], tmp_path / "data")
+
+
+def test_a_file_that_is_cut_off_is_an_error(tmp_path):
+    file = write(tmp_path / "Grocery_5.json.gz", fixture("amazon-2018", "Grocery_5.json") * 200)
+    file.write_bytes(file.read_bytes()[:-30])
+    with pytest.raises(ValueError, match="Grocery_5.json.gz: cannot be read after line"):
+        convert(SOURCES["amazon-2018"], [file], tmp_path / "data")
+    file.write_bytes(b"\xff\xfe" * 40)
+    with pytest.raises(ValueError, match="cannot be read after line 0"):
+        convert(SOURCES["amazon-2018"], [file], tmp_path / "data")
+
+
+def test_inputs_that_are_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: there is no such file"):
+        convert(SOURCES["recbole"], [tmp_path / "nowhere"], tmp_path / "data")
+    with pytest.raises(FileNotFoundError, match="no NAME.inter"):
+        convert(SOURCES["recbole"], [write(tmp_path / "raw" / "a.txt", ["x"]).parent], tmp_path / "data")
+    with zipfile.ZipFile(tmp_path / "two.inter.zip", "w") as archive:
+        archive.writestr("a", "x")
+        archive.writestr("b", "x")
+    with pytest.raises(ValueError, match="holds 2 files"):
+        convert(SOURCES["recbole"], [tmp_path / "two.inter.zip"], tmp_path / "data")
+
+
+def test_two_runs_give_the_same_bytes(tmp_path):
+    raw(tmp_path / "raw", "amazon-2018")
+    for seed in ("1", "2"):
+        options = ["amazon-2018", "--input", str(tmp_path / "raw"), "--output_dir", str(tmp_path / seed), "--name", "x"]
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-m", "hf_llmrec.cli.convert", *options], check=True, env=environment)
+    names = {path.name for path in (tmp_path / "1").iterdir()}
+    assert names == {"README.md", "interactions.parquet", "items.parquet", "reviews.parquet"}
+    for name in names:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+
+
+def test_rows_beyond_a_chunk(tmp_path, monkeypatch):
+    monkeypatch.setattr("hf_llmrec.converters.tables._CHUNK", 7)
+    rows = [
+        json.loads(fixture("amazon-2018", "Grocery_5.json")[0])
+        | {"reviewerID": f"A{n % 5}", "asin": f"{n % 9:04d}", "unixReviewTime": n}
+        for n in range(60)
+    ]
+    write(tmp_path / "Grocery_5.json", [json.dumps({**row, "reviewText": f"text {n}"}) for n, row in enumerate(rows)])
+    report = convert(SOURCES["amazon-2018"], [tmp_path], tmp_path / "data")
+    dataset = RecDataset.load(tmp_path / "data")
+    assert report.num_interactions == dataset.num_interactions == 45 and report.repeats == 15
+    assert report.num_reviews == dataset.reviews.num_rows == 60
+    expected = [f"{n % 9:04d}" for n in range(45) if n % 5 == 0]
+    assert [dataset.item_ids[row] for row in dataset.sequence(dataset.user_ids.index("A0"))] == expected
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("source", "folder", "expected"),
+    [
+        ("amazon-2018", "amazon-gift-cards-2018", {"num_users": 458, "num_items": 148, "num_interactions": 2972}),
+        ("recbole", "ml-100k", {"num_users": 943, "num_items": 1682, "num_interactions": 100_000}),
+    ],
+)
+def test_real_files(source, folder, expected, tmp_path):
+    data = Path(os.environ["HF_LLMREC_DATA"]) / folder
+    report = convert(SOURCES[source], [data], tmp_path / "data", keep_repeats=True)
+    assert {name: getattr(report, name) for name in expected} == expected and report.bad_lines == 0
+    assert convert(SOURCES[source], [data], tmp_path / "once").repeats == (7 if source == "amazon-2018" else 0)
+    dataset = RecDataset.load(tmp_path / "data")
+    assert dataset.num_interactions == expected["num_interactions"] and dataset.notes["empty_titles"] == 0

@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: install quickstart test test-slow test-browser test-real lint format clean
+.PHONY: install quickstart test test-slow test-browser test-real docs lint format clean
 
 install: $(STAMP)
 
@@ -34,6 +34,9 @@ test-browser: install
 
 test-real: install
 	$(BIN)/python -m pytest -m realdata
+
+docs: install
+	$(BIN)/python docs/build_api.py outputs/docs
 
 lint: install
 	$(BIN)/ruff check .

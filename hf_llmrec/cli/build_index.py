@@ -14,6 +14,7 @@ from accelerate import PartialState
 from trl import TrlParser
 
 from ..data.embedding_files import load_item_embeddings
+from ..hub.publish_index import publish_index
 from ..indexing.build import build_index
 from ..indexing.plots import save_plots
 from ..indexing.report import format_report
@@ -41,6 +42,7 @@ class IndexArguments(DatasetArguments):
             ``whitened_dimensions`` of k-means; ``steps``, ``batch_size``, ``learning_rate`` and ``alignment_weight`` of
             the RQ-VAE.
         seed: fixes initialisation and order.
+        push_to_hub, hub_model_id, hub_token, hub_private_repo, hub_revision: publish index and RQ-VAE.
     """
 
     output_dir: str = field(default=None, metadata={"help": "folder for the index, its report and plots"})
@@ -58,6 +60,11 @@ class IndexArguments(DatasetArguments):
         default=None, metadata={"help": "JSON or mapping: `iterations` (kmeans); `steps`, `batch_size`... (rqvae)"}
     )
     seed: int = field(default=0, metadata={"help": "fixes initialisation and order"})
+    push_to_hub: bool = field(default=False, metadata={"help": "publish the index, and the RQ-VAE, at the end"})
+    hub_model_id: str | None = field(default=None, metadata={"help": "as what (default: name of --output_dir)"})
+    hub_token: str | None = field(default=None, metadata={"help": "access token (default: that of the login)"})
+    hub_private_repo: bool | None = field(default=None, metadata={"help": "make a private repository"})
+    hub_revision: str | None = field(default=None, metadata={"help": "branch to push to"})
 
     def __post_init__(self):
         if not self.output_dir:
@@ -96,6 +103,16 @@ def run(arguments: IndexArguments) -> None:
     index.save_pretrained(arguments.output_dir)
     save_plots(index, arguments.output_dir)
     print(format_report(index.report()))
+    if arguments.push_to_hub:
+        address = publish_index(
+            arguments.output_dir,
+            arguments.hub_model_id or Path(arguments.output_dir).resolve().name,
+            dataset=dataset.name,
+            token=arguments.hub_token,
+            private=arguments.hub_private_repo,
+            revision=arguments.hub_revision,
+        )
+        logger.info("pushed to %s", address)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -71,3 +71,34 @@ def test_a_private_model_needs_the_token(hub, home, data, tmp_path):
     assert run(hub, fresh, denied, "", token=None).startswith("denied")
     with_token = ASK.replace("**options", "token='hf_of_the_owner', **options")
     assert len(json.loads(run(hub, fresh, with_token, "", token=None))) == 3
+
+
+def test_an_index_is_pushed_with_its_rqvae(hub, home, data, tmp_path):
+    code = """
+import sys
+from hf_llmrec.cli import build_index
+options = ["--dataset", sys.argv[1], "--output_dir", sys.argv[2], "--levels", "3", "--codebook_size", "8"]
+rqvae = ["--indexer", "rqvae", "--indexer_options", '{"steps": 3, "batch_size": 16}']
+build_index.main([*options, *rqvae, "--push_to_hub", "True", "--hub_model_id", "me/ring-index"])
+print("pushed")
+"""
+    assert run(hub, home, code, str(data), str(tmp_path / "index")) == "pushed"
+    repo = hub.repos["models", "me/ring-index"]
+    files = repo.commits[repo.branches["main"]]
+    card = files["README.md"].decode()
+    assert 'ItemIndex.from_pretrained("me/ring-index")' in card and "item index: 24 items, 3 levels" in card
+    for plot in [name for name in files if name.endswith(".png")]:
+        assert f"![{plot}]({plot})" in card
+    load = """
+import sys
+if "--without" in sys.argv:
+    sys.modules["hf_llmrec"] = None
+else:
+    from hf_llmrec import ItemIndex
+    index = ItemIndex.from_pretrained("me/ring-index")
+    assert index.is_unique and index.codebooks is not None and index.levels == 3
+from transformers import AutoModel
+model = AutoModel.from_pretrained("me/ring-index", trust_remote_code="--without" in sys.argv)
+print(type(model).__name__, model.config.codebook_sizes)
+"""
+    assert run(hub, home, load) == run(hub, home, load, "--without") == "RQVAEModel [8, 8, 8]"

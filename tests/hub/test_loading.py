@@ -10,7 +10,7 @@ from hf_llmrec.hub.publish import Publication, prepare
 from hf_llmrec.models.rqvae.configuration_rqvae import RQVAEConfig
 from hf_llmrec.models.rqvae.modeling_rqvae import RQVAEModel
 
-from .server import run
+from .server import TOKEN, run
 
 METHODS = ("lcrec", "galrec", "sasrec", "lightgcn")
 WITHOUT = 'import sys; sys.modules["hf_llmrec"] = None\n'
@@ -152,3 +152,40 @@ except Exception as error:
     hub.cut["model.safetensors"] = 1  # one does
     assert run(hub, home, code) == "4"
     assert hub.cut["model.safetensors"] == 0, "nothing broke off"
+
+
+def test_private_repositories_and_revisions_for_every_method(hub, home, tmp_path):
+    code = """
+import json, sys
+import hf_llmrec
+from transformers import pipeline
+where = {"token": sys.argv[1]} if sys.argv[1] else {}
+found = {}
+for place in sys.argv[2:]:
+    method, revision = place.split("@")
+    try:
+        rec = pipeline("recommendation", model=f"me/{method}-ring", revision=revision, **where)
+        found[place] = rec({"history": ["i3"]}, top_k=1)[0]["title"]
+    except OSError as error:
+        found[place] = "denied"
+print(json.dumps(found))
+"""
+    first = {}
+    for method in METHODS:
+        repo = hub.repos["models", f"me/{method}-ring"]
+        first[method] = repo.branches["main"]
+        catalog = json.loads(repo.commits[first[method]]["item_catalog.json"])
+        renamed = [{**item, "title": "renamed"} for item in catalog["items"]]
+        repo.commit({"item_catalog.json": json.dumps({**catalog, "items": renamed}).encode()}, "june")
+        repo.private = True
+    try:
+        places = [f"{method}@{revision}" for method in METHODS for revision in ("june", first[method])]
+        denied = json.loads(run(hub, tmp_path / "home", code, "", *places, token=None))
+        assert set(denied.values()) == {"denied"}
+        found = json.loads(run(hub, tmp_path / "home", code, TOKEN, *places, token=None))
+    finally:
+        for method in METHODS:
+            hub.repos["models", f"me/{method}-ring"].private = False
+    for method in METHODS:
+        assert found[f"{method}@june"] == "renamed"
+        assert found[f"{method}@{first[method]}"].startswith("Ring piece")

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from html import unescape
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .lines import BadLines, parsed_lines
+from .lines import BadLines, RawFile, parsed_lines
 from .source import Interaction, Item, Source
+from .text import identifier, joined, literal, plain
 
 _TERMS = "Its publisher states no licence; the reviews belong to their authors and Amazon. It is used for research."
-_TAG = re.compile(r"</?[A-Za-z][^<>]{0,500}>")
-
-
-def plain(value: Any) -> str:
-    """Text without tags, entities and line breaks; of a list, its parts with spaces between."""
-    if isinstance(value, (list, tuple)):
-        value = " ".join(str(part) for part in value)
-    return " ".join(_TAG.sub(" ", unescape(str(value))).split()) if value else ""
 
 
 def title(value: Any) -> str:
@@ -30,33 +19,22 @@ def title(value: Any) -> str:
     return "" if "getTime()" in text else text
 
 
-def joined(parts: Iterable[Any]) -> str:
-    """Categories as one text, each once."""
-    return ", ".join(dict.fromkeys(name for part in parts if (name := plain(part))))
-
-
-def _identifier(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"no id: {value!r}")
-    return value
-
-
 class _Amazon(Source):
-    def sort(self, paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:
         about = [path for path in paths if path.name.startswith("meta_")]
-        return [path for path in paths if path not in about], about
+        return [path for path in paths if ".json" in path.name and path not in about], about
 
-    def interactions(self, path: Path, bad: BadLines) -> Iterator[Interaction]:
+    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
         return parsed_lines(path, self._interaction, bad)
 
-    def items(self, path: Path, bad: BadLines) -> Iterator[Item]:
+    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
         return parsed_lines(path, self._item, bad)
 
     def _interaction(self, line: str) -> Interaction:
         row = json.loads(line)
         return Interaction(
-            _identifier(row["reviewerID"]),
-            _identifier(row["asin"]),
+            identifier(row["reviewerID"]),
+            identifier(row["asin"]),
             int(row["unixReviewTime"]),
             float(row["overall"]),
             plain(row.get("reviewText")),
@@ -80,10 +58,10 @@ class Amazon2014(_Amazon):
 }"""
 
     def _item(self, line: str) -> Item:
-        row = json.loads(line) if line.startswith('{"') else ast.literal_eval(line)
+        row = literal(line)
         categories = joined(name for path in row.get("categories", ()) for name in path)
         return Item(
-            _identifier(row["asin"]),
+            identifier(row["asin"]),
             title(row.get("title")),
             plain(row.get("description")),
             plain(row.get("brand")),
@@ -107,7 +85,7 @@ class Amazon2018(_Amazon):
     def _item(self, line: str) -> Item:
         row = json.loads(line)
         return Item(
-            _identifier(row["asin"]),
+            identifier(row["asin"]),
             title(row.get("title")),
             plain(row.get("description")),
             plain(row.get("brand")),
@@ -131,8 +109,8 @@ class Amazon2023(_Amazon):
     def _interaction(self, line: str) -> Interaction:
         row = json.loads(line)
         return Interaction(
-            _identifier(row["user_id"]),
-            _identifier(row["parent_asin"]),
+            identifier(row["user_id"]),
+            identifier(row["parent_asin"]),
             int(row["timestamp"]) // 1000,
             float(row["rating"]),
             plain(row.get("text")),
@@ -141,7 +119,7 @@ class Amazon2023(_Amazon):
     def _item(self, line: str) -> Item:
         row = json.loads(line)
         return Item(
-            _identifier(row["parent_asin"]),
+            identifier(row["parent_asin"]),
             title(row.get("title")),
             plain([*(row.get("features") or ()), *(row.get("description") or ())]),
             plain(row.get("store")),

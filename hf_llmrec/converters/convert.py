@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..data.files import staged, write_text
-from .lines import BadLines
+from .lines import BadLines, RawFile, raw_files
 from .source import Item, Source
 from .tables import Log, item_table, write_table
 
@@ -74,7 +74,7 @@ def convert(
     Nothing is written after an error. The same input gives the same bytes.
 
     Args:
-        source: whose files these are. inputs: files, or folders of them.
+        source: whose files these are. inputs: files, folders or archives of them.
         output_dir: a dataset folder of the package. name: for the card, default: the folder's.
         keep_repeats: keep all interactions of a user with an item, not the first alone.
         max_bad_lines: so many lines that cannot be read are skipped.
@@ -83,7 +83,7 @@ def convert(
         FileNotFoundError: an input is not there, or no file of them is the source's.
         ValueError: too many bad lines, or no interaction.
     """
-    logs, about = source.sort(_files(inputs))
+    logs, about = source.sort(raw_files(inputs))
     if not logs:
         raise FileNotFoundError(f"{', '.join(map(str, inputs))}: no {source.files} there")
     bad = BadLines(max_bad_lines)
@@ -117,19 +117,7 @@ def convert(
     return report
 
 
-def _files(inputs: Sequence[str | os.PathLike]) -> list[Path]:
-    found: list[Path] = []
-    for path in map(Path, inputs):
-        if path.is_dir():
-            found += sorted(each for each in path.iterdir() if each.is_file())
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise FileNotFoundError(f"{path}: there is no such file or folder")
-    return found
-
-
-def _all_items(source: Source, paths: Sequence[Path], bad: BadLines) -> Iterator[Item]:
+def _all_items(source: Source, paths: Sequence[RawFile], bad: BadLines) -> Iterator[Item]:
     return itertools.chain.from_iterable(source.items(path, bad) for path in paths)
 
 
@@ -143,7 +131,7 @@ def _days(table: pa.Table) -> dict[str, str]:
     }
 
 
-def card(source: Source, report: Report, name: str, files: Sequence[Path]) -> str:
+def card(source: Source, report: Report, name: str, files: Sequence[RawFile]) -> str:
     """The dataset card, with ``configs`` for the Hub's viewer and for ``load_dataset``."""
     text = resources.files("hf_llmrec").joinpath("converters/card.md.jinja").read_text(encoding="utf-8")
     tables = ["interactions", "items", *(["reviews"] if report.num_reviews else [])]

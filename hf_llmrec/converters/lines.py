@@ -5,8 +5,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,24 +20,39 @@ class WrongFileError(ValueError):
     """A file that is not what it should be, as against a line of it."""
 
 
-@contextmanager
-def open_text(path: Path) -> Iterator[io.TextIOBase]:
-    """A text file in UTF-8; ``.gz``, ``.bz2`` and ``.zip`` (of one file) are read as they are.
+RawFile = Path | zipfile.Path
+_READERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
+
+
+def raw_files(inputs: Sequence[str | os.PathLike]) -> list[RawFile]:
+    """Files, those in folders, and those in ``.zip`` archives, sorted by name within each.
 
     Raises:
-        ValueError: a ``.zip`` of several files.
+        FileNotFoundError: an input is not there.
+        ValueError: an archive that cannot be read.
     """
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if not name.endswith("/")]
-            if len(names) != 1:
-                raise ValueError(f"{path}: holds {len(names)} files; unpack it and give those to read")
-            with archive.open(names[0]) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig") as file:
-                yield file
-    else:
-        opened: Callable[..., Any] = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix, open)
-        with opened(path, "rt", encoding="utf-8-sig", newline="\n") as file:
-            yield file
+    found: list[RawFile] = []
+    for path in map(Path, inputs):
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: there is no such file or folder")
+        for file in sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]:
+            found += _members(file) if file.suffix == ".zip" else [file]
+    return found
+
+
+def _members(archive: Path) -> list[RawFile]:
+    try:
+        names = sorted(name for name in zipfile.ZipFile(archive).namelist() if not name.endswith("/"))
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{archive}: cannot be read: {error}") from error
+    return [zipfile.Path(archive, name) for name in names]
+
+
+@contextmanager
+def open_text(path: RawFile, encoding: str = "utf-8-sig") -> Iterator[io.TextIOBase]:
+    """A text file; ``.gz`` and ``.bz2`` are read as they are, in archives, too."""
+    with path.open("rb") as raw, _READERS.get(path.suffix, lambda file, mode: file)(raw, "rb") as plain:
+        yield io.TextIOWrapper(plain, encoding=encoding, newline="\n")
 
 
 class BadLines:
@@ -50,7 +66,7 @@ class BadLines:
         self.limit, self.count = limit, 0
         self.examples: list[str] = []
 
-    def add(self, path: Path, number: int, reason: object) -> None:
+    def add(self, path: RawFile, number: int, reason: object) -> None:
         """Note a line.
 
         Raises:
@@ -64,19 +80,21 @@ class BadLines:
             raise ValueError(f"{path}: more than {self.limit} lines cannot be read (--max_bad_lines): {shown}")
 
 
-def parsed_lines(path: Path, parse: Callable[[str], Row | None], bad: BadLines) -> Iterator[Row]:
+def parsed_lines(
+    path: RawFile, parse: Callable[[str], Row | None], bad: BadLines, encoding: str = "utf-8-sig"
+) -> Iterator[Row]:
     """What ``parse`` makes of each line that is not empty.
 
     Args:
         parse: gives a row, ``None`` for a line that holds none, or raises for one that it cannot read.
-        bad: counts those.
+        bad: counts those. encoding: of the file.
 
     Raises:
         ValueError: the file is cut off or no text, or there are too many bad lines.
     """
     number = 0
     try:
-        with open_text(path) as file:
+        with open_text(path, encoding) as file:
             for number, line in enumerate(file, start=1):
                 line = line.rstrip("\r\n")
                 if not line:

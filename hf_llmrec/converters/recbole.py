@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
-from .lines import BadLines, WrongFileError, parsed_lines
+from .lines import BadLines, RawFile, WrongFileError, parsed_lines
 from .source import Interaction, Item, Source
 
 # Names of columns, first come first served: atomic files fix their types, not what they are called.
@@ -31,16 +30,16 @@ class RecBole(Source):
   booktitle={CIKM}, year={2021}
 }"""
 
-    def sort(self, paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-        def of(kind: str) -> list[Path]:
-            return [path for path in paths if f".{kind}" in path.suffixes]
+    def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:
+        def of(kind: str) -> list[RawFile]:
+            return [path for path in paths if kind in path.name.split(".")[1:]]
 
         return of("inter"), of("item")
 
-    def interactions(self, path: Path, bad: BadLines) -> Iterator[Interaction]:
+    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
         return parsed_lines(path, _Columns(self._interaction), bad)
 
-    def items(self, path: Path, bad: BadLines) -> Iterator[Item]:
+    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
         return parsed_lines(path, _Columns(self._item), bad)
 
     def _interaction(self, row: dict[str, str]) -> Interaction:

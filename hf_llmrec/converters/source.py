@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from .lines import BadLines
+from .lines import BadLines, RawFile
 
 
 class Interaction(NamedTuple):
@@ -46,13 +45,13 @@ class Source(ABC):
     citation: ClassVar[str] = ""
 
     @abstractmethod
-    def sort(self, paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:
         """Which of the files are logs, and which describe items."""
 
     @abstractmethod
-    def interactions(self, path: Path, bad: BadLines) -> Iterator[Interaction]:
+    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
         """The rows of a log, in file order."""
 
     @abstractmethod
-    def items(self, path: Path, bad: BadLines) -> Iterator[Item]:
+    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
         """The rows of a file about items; of an item that occurs again, the first counts."""

@@ -1,17 +1,13 @@
-"""Raw files in each publisher's format -> dataset folders that the package and `datasets` read."""
+"""What converting does whatever the source: repeats, bad lines, cut files, the same bytes."""
 
-import bz2
-import gzip
 import json
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets import load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,91 +17,7 @@ from hf_llmrec.converters.convert import convert
 from hf_llmrec.converters.sources import SOURCES
 from hf_llmrec.converters.tables import first_of_pairs
 
-# `raw/SOURCE/` has all fields of each format, and what is odd in them; here are the names that publishers give them.
-FORMATS = {
-    "amazon-2014": ("reviews_Grocery_5.json.gz", "meta_Grocery.json.gz"),
-    "amazon-2018": ("Grocery_5.json.gz", "meta_Grocery.json.gz"),
-    "amazon-2023": ("Grocery.jsonl", "meta_Grocery.jsonl.bz2"),
-    "recbole": ("grocery.inter", "grocery.item.zip"),
-}
-
-
-def fixture(name: str, file: str) -> list[str]:
-    path = Path(__file__).parent / "raw" / name / file
-    plain = path.with_suffix("") if path.suffix in (".gz", ".bz2", ".zip") else path
-    return plain.read_text(encoding="utf-8").splitlines()
-
-
-def write(path: Path, lines: list[str]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = "".join(f"{line}\n" for line in lines).encode()
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr(path.stem, data)
-    else:
-        path.write_bytes({".gz": gzip.compress, ".bz2": bz2.compress}.get(path.suffix, bytes)(data))
-    return path
-
-
-def raw(folder: Path, name: str) -> Path:
-    for file in FORMATS[name]:
-        write(folder / file, fixture(name, file))
-    return folder
-
-
-def test_every_source_has_its_fixture_and_its_script():
-    assert set(FORMATS) == set(SOURCES)
-    scripts = Path(__file__).parents[2] / "datasets_scripts"
-    assert {path.stem.replace("_", "-") for path in scripts.glob("*.py")} == set(SOURCES)
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_each_format(name, tmp_path):
-    raw(tmp_path / "raw", name)
-    command.main([name, "--input", str(tmp_path / "raw"), "--output_dir", str(tmp_path / "data")])
-    dataset = RecDataset.load(tmp_path / "data")
-    assert dataset.user_ids == ["A1"] and dataset.item_ids == ["0001", "0002"]
-    assert dataset.timestamps.tolist() == [1252800000, 1252900000]
-    assert dataset.titles == ["Salt & pepper", "Cook's mill"]
-    assert dataset.categories == ["Food, Spices, Gifts", "Kitchen"]
-    assert dataset.descriptions == ["", "It's a mill"]
-    assert dataset.brands == ["Bé", ""]
-    ratings = load_dataset(str(tmp_path / "data"), "interactions", cache_dir=str(tmp_path / "cache"))["train"]["rating"]
-    assert list(ratings) == [5.0, 4.0]
-    reviews = load_dataset(str(tmp_path / "data"), "reviews", cache_dir=str(tmp_path / "cache"))["train"]
-    assert reviews[:] == {"user_id": ["A1"], "item_id": ["0001"], "text": ["It's good"], "timestamp": [1252800000]}
-    card = (tmp_path / "data" / "README.md").read_text()
-    assert SOURCES[name].homepage in card and "| interactions | 2 |" in card and str(tmp_path) not in card
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_what_comes_out_can_be_indexed_and_trained_on(name, tmp_path):
-    """More lines of each format, as many as the smallest models need."""
-    from hf_llmrec.cli import build_index, train_baseline, train_lcrec
-
-    log_file, item_file = FORMATS[name]
-    logs, about = fixture(name, log_file), fixture(name, item_file)
-    head = logs[:1] if name == "recbole" else []
-    rows, items = logs[len(head) :], about[len(head) : len(head) + 2]
-
-    def line(user: int, item: int) -> str:
-        text = rows[0].replace('"0009"', f'"{item:04d}"').replace("0001", f"{item:04d}").replace("A1", f"A{user}")
-        return text.replace("1252800000", str(1252800000 + item))
-
-    def described(item: int) -> str:
-        return items[0].replace("'0002'", "'9999'").replace("0001", f"{item:04d}").replace("Salt", f"Salt {item}")
-
-    write(tmp_path / "raw" / log_file, [*head, *(line(user, user + step) for user in range(12) for step in range(6))])
-    write(tmp_path / "raw" / item_file, [*about[: len(head)], *(described(item) for item in range(17))])
-    data = str(tmp_path / "data")
-    command.main([name, "--input", str(tmp_path / "raw"), "--output_dir", data])
-    assert RecDataset.load(data).num_items == 17
-    build_index.main(["--dataset", data, "--output_dir", str(tmp_path / "index")])
-    short = ["--max_steps", "1", "--use_cpu", "True", "--report_to", "none"]
-    train_baseline.main(["--model", "sasrec", "--dataset", data, "--output_dir", str(tmp_path / "sasrec"), *short])
-    options = ["--index", str(tmp_path / "index"), "--output_dir", str(tmp_path / "lcrec"), *short]
-    train_lcrec.main(["--dataset", data, *options])
-    assert (tmp_path / "lcrec" / "model.safetensors").is_file()
+from .formats import fixture, raw, write
 
 
 def log(*rows: tuple) -> list[str]:
@@ -188,11 +100,9 @@ def test_inputs_that_are_not_there(tmp_path):
         convert(SOURCES["recbole"], [tmp_path / "nowhere"], tmp_path / "data")
     with pytest.raises(FileNotFoundError, match="no NAME.inter"):
         convert(SOURCES["recbole"], [write(tmp_path / "raw" / "a.txt", ["x"]).parent], tmp_path / "data")
-    with zipfile.ZipFile(tmp_path / "two.inter.zip", "w") as archive:
-        archive.writestr("a", "x")
-        archive.writestr("b", "x")
-    with pytest.raises(ValueError, match="holds 2 files"):
-        convert(SOURCES["recbole"], [tmp_path / "two.inter.zip"], tmp_path / "data")
+    (tmp_path / "broken.zip").write_bytes(b"PK no archive")
+    with pytest.raises(ValueError, match="broken.zip: cannot be read"):
+        convert(SOURCES["recbole"], [tmp_path / "broken.zip"], tmp_path / "data")
 
 
 def test_two_runs_give_the_same_bytes(tmp_path):

@@ -1,0 +1,8 @@
+"""python datasets_scripts/gowalla.py --input PATH... --output_dir DIR; `--help` says which files."""
+
+import sys
+
+from hf_llmrec.cli.convert import main
+
+if __name__ == "__main__":
+    sys.exit(main(["gowalla", *sys.argv[1:]]))

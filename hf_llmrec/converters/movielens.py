@@ -1,0 +1,109 @@
+"""MovieLens in the raw formats of 100K, 1M, and the later comma-separated releases."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+
+from .lines import BadLines, RawFile, parsed_lines
+from .source import Interaction, Item, Source
+from .text import joined
+
+GENRES_100K = (
+    *(
+        "unknown",
+        "Action",
+        "Adventure",
+        "Animation",
+        "Children's",
+        "Comedy",
+        "Crime",
+        "Documentary",
+        "Drama",
+        "Fantasy",
+    ),
+    *("Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
+)
+
+
+class _MovieLens(Source):
+    homepage = "https://grouplens.org/datasets/movielens/"
+    licence = (
+        "For research; GroupLens asks to be acknowledged, forbids redistribution without permission and commercial use "
+        "without consent. See the README of the release."
+    )
+    citation = """@article{harper2015movielens,
+  title={The MovieLens datasets: history and context},
+  author={Harper, F. Maxwell and Konstan, Joseph A.},
+  journal={ACM Transactions on Interactive Intelligent Systems}, volume={5}, number={4}, year={2015}
+}"""
+    log_name, item_name, encoding = "", "", "utf-8-sig"
+
+    def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:
+        def named(start: str) -> list[RawFile]:
+            return [path for path in paths if path.name.startswith(start)]
+
+        return named(self.log_name), named(self.item_name)
+
+    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
+        return parsed_lines(path, self._interaction, bad, self.encoding)
+
+    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
+        return parsed_lines(path, self._item, bad, self.encoding)
+
+    def _interaction(self, line: str) -> Interaction | None:
+        raise NotImplementedError
+
+    def _item(self, line: str) -> Item | None:
+        raise NotImplementedError
+
+
+class MovieLens100K(_MovieLens):
+    """Tabs in the log, bars and a flag per genre in the list of movies."""
+
+    name, label, files = "movielens-100k", "MovieLens 100K", "u.data and u.item (or ml-100k.zip)"
+    log_name, item_name, encoding = "u.data", "u.item", "latin-1"
+
+    def _interaction(self, line: str) -> Interaction:
+        user, item, rating, time = line.split("\t")
+        return Interaction(user, item, int(time), float(rating))
+
+    def _item(self, line: str) -> Item:
+        item, title, _, _, _, *flags = line.split("|")
+        if len(flags) != len(GENRES_100K):
+            raise ValueError(f"{len(flags)} flags for {len(GENRES_100K)} genres")
+        genres = [genre for genre, flag in zip(GENRES_100K, flags, strict=True) if flag == "1" and genre != "unknown"]
+        return Item(item, "" if title == "unknown" else title, categories=joined(genres))
+
+
+class MovieLens1M(_MovieLens):
+    """Double colons between fields."""
+
+    name, label, files = "movielens-1m", "MovieLens 1M", "ratings.dat and movies.dat (or ml-1m.zip)"
+    log_name, item_name, encoding = "ratings.dat", "movies.dat", "latin-1"
+
+    def _interaction(self, line: str) -> Interaction:
+        user, item, rating, time = line.split("::")
+        return Interaction(user, item, int(time), float(rating))
+
+    def _item(self, line: str) -> Item:
+        item, title, genres = line.split("::")
+        return Item(item, title, categories=joined(genres.split("|")))
+
+
+class MovieLensCSV(_MovieLens):
+    """Commas, and quotes around titles that have some: 20M, 25M, 32M and the `latest` releases."""
+
+    name, label = "movielens-25m", "MovieLens (comma-separated release)"
+    files = "ratings.csv and movies.csv (or ml-25m.zip)"
+    log_name, item_name = "ratings.csv", "movies.csv"
+
+    def _interaction(self, line: str) -> Interaction | None:
+        user, item, rating, time = line.split(",")
+        return None if user == "userId" else Interaction(user, item, int(time), float(rating))
+
+    def _item(self, line: str) -> Item | None:
+        item, title, genres = next(csv.reader([line]))
+        if item == "movieId":
+            return None
+        return Item(item, title, categories=joined(g for g in genres.split("|") if g != "(no genres listed)"))

@@ -1,0 +1,50 @@
+"""The Netflix Prize."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .lines import BadLines, RawFile, parsed_lines
+from .source import Interaction, Item, Source
+from .text import identifier, seconds
+
+
+class Netflix(Source):
+    """A line ``movie:``, then ``user,rating,day`` for each of its ratings; days have no hours."""
+
+    name, label = "netflix", "Netflix Prize"
+    homepage = "https://archive.org/details/nf_prize_dataset.tar"
+    files = "mv_*.txt or combined_data_*.txt, and movie_titles.txt (or .csv)"
+    licence = "The Prize's terms: research, no redistribution. Netflix has withdrawn it."
+    citation = """@inproceedings{bennett2007netflix,
+  title={The Netflix Prize}, author={Bennett, James and Lanning, Stan},
+  booktitle={KDD Cup and Workshop}, year={2007}
+}"""
+
+    def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:
+        logs = [path for path in paths if path.name.startswith(("mv_", "combined_data_"))]
+        return logs, [path for path in paths if path.name.startswith("movie_titles")]
+
+    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
+        return parsed_lines(path, _Ratings(), bad)
+
+    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
+        return parsed_lines(path, self._item, bad, "latin-1")
+
+    def _item(self, line: str) -> Item:
+        movie, year, title = line.split(",", 2)  # titles have commas, and no quotes around them
+        return Item(identifier(movie), title.strip() if year == "NULL" else f"{title.strip()} ({year})")
+
+
+class _Ratings:
+    """Parses lines below the movie that stands above them."""
+
+    def __init__(self):
+        self.movie = ""
+
+    def __call__(self, line: str) -> Interaction | None:
+        if line.endswith(":"):
+            self.movie = line[:-1]
+            return None
+        user, rating, day = line.split(",")
+        return Interaction(identifier(user), identifier(self.movie), seconds(day), float(rating))

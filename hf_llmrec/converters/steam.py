@@ -1,0 +1,46 @@
+"""Steam: reviews of games by players."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .lines import BadLines, RawFile, parsed_lines
+from .source import Interaction, Item, Source
+from .text import identifier, joined, literal, plain, seconds
+
+
+class Steam(Source):
+    """Python literals with single quotes, a record per line; players go by their names, days have no hours."""
+
+    name, label = "steam", "Steam reviews"
+    homepage = "https://cseweb.ucsd.edu/~jmcauley/datasets.html#steam_data"
+    files = "steam_reviews.json.gz (or steam_new.json.gz) and steam_games.json.gz"
+    licence = "Its publisher states no licence; the reviews belong to their authors and Valve. It is used for research."
+    citation = """@inproceedings{kang2018self,
+  title={Self-attentive sequential recommendation},
+  author={Kang, Wang-Cheng and McAuley, Julian},
+  booktitle={ICDM}, year={2018}
+}"""
+
+    def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:
+        about = [path for path in paths if "games" in path.name]
+        return [path for path in paths if path not in about and "steam" in path.name], about
+
+    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
+        return parsed_lines(path, self._interaction, bad)
+
+    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
+        return parsed_lines(path, self._item, bad)
+
+    def _interaction(self, line: str) -> Interaction:
+        row = literal(line)
+        text = plain(row.get("text"))
+        return Interaction(identifier(row["username"]), identifier(row["product_id"]), seconds(row["date"]), text=text)
+
+    def _item(self, line: str) -> Item | None:
+        row = literal(line)
+        if "id" not in row:  # bundles and adverts have none
+            return None
+        names = [*(row.get("genres") or ()), *(row.get("tags") or ())]
+        title = plain(row.get("app_name")) or plain(row.get("title"))
+        return Item(identifier(row["id"]), title, "", plain(row.get("developer")), joined(names))

@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
         ("cli.quickstart:QuickstartArguments",),
     ),
     "convert": Command("convert", "raw files of a public data set -> a dataset folder"),
+    "annotate": Command("annotate", "intentions and preferences from reviews, by a language model"),
     "build-index": Command(
         "build_index", "item texts or embeddings -> discrete item indices", ("cli.build_index:IndexArguments",)
     ),

@@ -21,6 +21,7 @@ FLOORS = (
     "generation",
     "evaluation",
     "losses",
+    "supervision",
     "converters",
     "data",
 )

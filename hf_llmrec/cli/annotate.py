@@ -1,0 +1,109 @@
+"""``annotate``: intentions and preferences of users, written by a language model from their reviews."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    found = argparse.ArgumentParser(
+        prog="hf-llmrec annotate",
+        description="Write a dataset's tables `intentions` and `preferences` from its reviews, by a language model.",
+    )
+    found.add_argument("--dataset", required=True, help="dataset folder or Hub id with a table `reviews`")
+    found.add_argument("--output_dir", help="dataset folder to write (default: --dataset, if it is a folder)")
+    found.add_argument("--model", required=True, help="the language model, as the endpoint calls it; or to load")
+    found.add_argument("--base_url", help="an OpenAI-compatible endpoint (default: the Hub's inference providers)")
+    found.add_argument("--local", action="store_true", help="load --model here, a chat model, instead of an endpoint")
+    found.add_argument("--token", help="access token of the endpoint (default: that of the login)")
+    found.add_argument(
+        "--kinds", nargs="+", choices=("intentions", "preferences"), default=["intentions", "preferences"]
+    )
+    found.add_argument("--limit", type=int, default=0, help="texts of each kind, at most (default: all)")
+    found.add_argument(
+        "--answer_format", choices=("json", "text"), default="json", help="what to ask for (default: json)"
+    )
+    found.add_argument("--json_schema", action="store_true", help="the endpoint can keep to a JSON schema")
+    found.add_argument("--concurrency", type=int, default=8, help="requests at once (default: 8)")
+    found.add_argument("--attempts", type=int, default=3, help="answers looked at until one is good (default: 3)")
+    found.add_argument("--retries", type=int, default=6, help="repeats of a failing request (default: 6)")
+    found.add_argument(
+        "--timeout_s", type=float, default=120.0, help="seconds until a request has failed (default: 120)"
+    )
+    found.add_argument("--max_tokens", type=int, default=200, help="of an answer (default: 200)")
+    found.add_argument("--temperature", type=float, default=0.7, help="of the answers (default: 0.7)")
+    found.add_argument("--seed", type=int, default=0, help="of the answers (default: 0)")
+    found.add_argument("--price_in", type=float, default=0.0, help="per million tokens read, for the report")
+    found.add_argument("--price_out", type=float, default=0.0, help="per million tokens written, for the report")
+    found.add_argument("--cache", help="file of answers (default: OUTPUT_DIR/.answers.jsonl)")
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    for name in ("concurrency", "attempts", "max_tokens"):
+        if getattr(arguments, name) < 1:
+            raise ValueError(f"--{name} must be at least 1, got {getattr(arguments, name)}")
+    source = Path(arguments.dataset) if Path(arguments.dataset).is_dir() else None
+    if arguments.output_dir is None and source is None:
+        raise ValueError("--output_dir is required: --dataset is no folder")
+    output = Path(arguments.output_dir or source)
+
+    from datetime import datetime, timezone
+
+    from ..data.interactions import RecDataset
+    from ..supervision.cache import AnswerCache
+    from ..supervision.llms import EndpointLLM, LocalLLM
+    from ..supervision.requests import instructions_version, intention_requests, preference_requests, readable_reviews
+    from ..supervision.tables import save_texts, text_table
+    from ..supervision.write import write_texts
+    from .options import start_logging
+
+    start_logging()
+    dataset = RecDataset.load(arguments.dataset)
+    readable = readable_reviews(dataset, dataset.split())
+    print(
+        f"reviews left out: {readable.held_out} of held-out items, {readable.late} not before the split point, "
+        f"{readable.unknown} of no interaction"
+    )
+    if arguments.local:
+        llm = LocalLLM(arguments.model)
+    else:
+        where = {"base_url": arguments.base_url, "token": arguments.token, "timeout_s": arguments.timeout_s}
+        llm = EndpointLLM(arguments.model, json_schema=arguments.json_schema, **where)
+    cache = AnswerCache(arguments.cache or output / ".answers.jsonl")
+    tables, provenance = {}, {}
+    for kind in arguments.kinds:
+        make = {"intentions": intention_requests, "preferences": preference_requests}[kind]
+        requests = list(make(dataset, readable))
+        names = ("answer_format", "concurrency", "attempts", "retries", "max_tokens", "temperature", "seed")
+        wanted = requests[: arguments.limit] if arguments.limit else requests
+        texts, report = write_texts(wanted, llm, cache, **{name: getattr(arguments, name) for name in names})
+        cost = report.prompt_tokens * arguments.price_in + report.completion_tokens * arguments.price_out
+        print(
+            f"{kind}: {report.written} of {report.requests} written, {report.left_out} left out {report.reasons or ''}"
+        )
+        print(
+            f"  {report.asked} requests now, {report.cached} answers known before, {report.retries} repeats; "
+            f"{report.prompt_tokens} tokens read, {report.completion_tokens} written, cost {cost / 1e6:.4f}"
+        )
+        tables[kind] = text_table(kind, texts)
+        provenance[kind] = {
+            "model": llm.name,
+            "instructions": instructions_version(),
+            "date": datetime.now(timezone.utc).date().isoformat(),
+            "texts": report.written,
+            "left out for want of a good answer": report.left_out,
+            "temperature, seed": f"{arguments.temperature}, {arguments.seed}",
+        }
+    cache.close()
+    save_texts(dataset, source, output, tables, provenance)
+    print(output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""Asking an endpoint that fails, stalls and lies; a kill in between; and what ends up in the dataset."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+
+from hf_llmrec import RecDataset
+from hf_llmrec.cli import annotate
+from hf_llmrec.supervision.cache import AnswerCache, Completion
+from hf_llmrec.supervision.llms import EndpointLLM
+from hf_llmrec.supervision.requests import Request
+from hf_llmrec.supervision.write import write_texts
+
+from .endpoint import Endpoint, answer
+
+REQUESTS = [Request("intentions", f"u{n}", f"i{n}", n, {"review": "x" * n}) for n in range(30)]
+
+
+@pytest.fixture
+def endpoint(monkeypatch):
+    # The client asks nobody when it is offline, not even this machine.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    found = Endpoint()
+    yield found
+    found.shutdown()
+    found.server_close()
+
+
+def ask(endpoint, path, requests=REQUESTS, timeout_s=5.0, **options):
+    cache = AnswerCache(path / "answers.jsonl")
+    llm = EndpointLLM("m", base_url=endpoint.url, token="secret", timeout_s=timeout_s)
+    try:
+        return write_texts(requests, llm, cache, first_wait_s=0.01, **options)
+    finally:
+        cache.close()
+
+
+def test_texts_come_in_order_side_by_side_within_the_bound(endpoint, tmp_path):
+    endpoint.behave = lambda number, request: (time.sleep(0.03), (200, answer(request), {}))[1]
+    texts, report = ask(endpoint, tmp_path, concurrency=4)
+    assert [request for request, _ in texts] == REQUESTS
+    assert [text for _, text in texts] == [
+        json.loads(answer({"messages": r.messages("json")}))["text"] for r in REQUESTS
+    ]
+    assert 2 <= endpoint.most_at_once <= 4
+    assert (report.requests, report.written, report.asked, report.cached) == (30, 30, 30, 0)
+    assert (report.prompt_tokens, report.completion_tokens) == (1500, 210)
+    first = endpoint.requests[0]
+    assert first["authorization"] == "Bearer secret" and first["model"] == "m" and first["max_tokens"] == 200
+    again, report = ask(endpoint, tmp_path)
+    assert again == texts and (report.asked, report.cached, report.prompt_tokens) == (0, 30, 0)
+    assert len(endpoint.requests) == 30, "nothing is paid for twice"
+
+
+def test_an_endpoint_that_fails_and_stalls_is_asked_again(endpoint, tmp_path):
+    def behave(number, request):
+        if number % 5 == 0:
+            return (503, b"down", {})
+        if number % 5 == 1:
+            return (429, b"slow down", {"Retry-After": "0.01"})
+        if number == 2:
+            return 3.0  # longer than a request may take
+        if number == 3:
+            return (200, b"no json at all", {})
+        return (200, answer(request), {})
+
+    endpoint.behave = behave
+    texts, report = ask(endpoint, tmp_path, timeout_s=0.5, concurrency=4, retries=8)
+    assert len(texts) == 30 and report.retries >= 12 and report.left_out == 0
+    assert report.asked == 30, "failures are no answers"
+
+
+def test_bad_answers_are_asked_for_again_and_then_left_out(endpoint, tmp_path):
+    tries: dict[str, int] = {}
+
+    def behave(number, request):
+        data = request["messages"][-1]["content"]
+        tries[data] = tries.get(data, 0) + 1
+        length = len(json.loads(data)["review"])
+        if length % 3 == 0:  # never good
+            return (200, "I cannot do that.", {})
+        return (200, answer(request) if tries[data] > 1 else '{"text": ""}', {})
+
+    endpoint.behave = behave
+    texts, report = ask(endpoint, tmp_path, attempts=3)
+    assert [len(request.data["review"]) % 3 for request, _ in texts] == [1, 2] * 10
+    assert (report.written, report.left_out, report.reasons) == (20, 10, {"it is no JSON": 10})
+    assert report.asked == 20 * 2 + 10 * 3
+    seeds = [request["seed"] for request in endpoint.requests if request["messages"][-1]["content"] == '{"review": ""}']
+    assert seeds == [0, 1, 2], "an attempt has a seed of its own"
+    again, report = ask(endpoint, tmp_path, attempts=3)
+    assert again == texts and report.asked == 0, "bad answers are remembered, too"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message"),
+    [(401, ValueError, "refuses .status 401"), (500, ConnectionError, "no answer after 3")],
+)
+def test_an_endpoint_that_refuses_or_stays_down_ends_it_and_keeps_what_came(endpoint, tmp_path, status, kind, message):
+    endpoint.behave = lambda number, request: (200, answer(request), {}) if number < 10 else (status, b"no", {})
+    with pytest.raises(kind, match=message):
+        ask(endpoint, tmp_path, concurrency=2, retries=2)
+    asked = len(endpoint.requests)
+    assert asked < 30, "the rest was not tried"
+    endpoint.behave = lambda number, request: (200, answer(request), {})
+    texts, report = ask(endpoint, tmp_path)
+    assert len(texts) == 30 and report.cached == 10 and report.asked == 20
+
+
+def test_being_offline_is_said_at_once(endpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match="offline mode is enabled"):
+        ask(endpoint, tmp_path)
+
+
+def test_a_cut_line_in_the_cache_is_one_answer_lost_and_no_more(tmp_path):
+    cache = AnswerCache(tmp_path / "answers.jsonl")
+    for number in range(3):
+        cache.put(str(number), Completion(f"text {number}", 1, 2))
+    cache.close()
+    data = (tmp_path / "answers.jsonl").read_bytes()
+    (tmp_path / "answers.jsonl").write_bytes(data[:-9])
+    cache = AnswerCache(tmp_path / "answers.jsonl")
+    assert len(cache) == 2 and cache.get("1") == Completion("text 1", 1, 2) and cache.get("2") is None
+    cache.put("2", Completion("text 2"))
+    cache.close()
+    assert len(AnswerCache(tmp_path / "answers.jsonl")) == 3
+
+
+@pytest.fixture
+def reviewed(tmp_path) -> Path:
+    """A dataset folder with reviews, a rating column and a card of its own."""
+    users = [f"u{n}" for n in range(12)]
+    rows = [(user, f"i{(n + step) % 9}", 100 * step + n, 5.0) for n, user in enumerate(users) for step in range(5)]
+    columns = list(map(list, zip(*rows, strict=True)))
+    dataset = RecDataset.from_datasets(
+        dict(zip(("user_id", "item_id", "timestamp", "rating"), columns, strict=True)),
+        {"item_id": [f"i{n}" for n in range(9)], "title": [f"Widget {n}" for n in range(9)]},
+        reviews={
+            "user_id": columns[0],
+            "item_id": columns[1],
+            "text": [f"{user} likes Widget {item[1:]}, bought at {when}" for user, item, when, _ in rows],
+            "timestamp": columns[2],
+        },
+        name="reviewed",
+    )
+    dataset.save(tmp_path / "reviewed")
+    return tmp_path / "reviewed"
+
+
+def options(endpoint, folder: Path, *more: str) -> list[str]:
+    return ["--dataset", str(folder), "--base_url", endpoint.url, "--model", "m", "--token", "secret", *more]
+
+
+def test_the_tables_and_their_provenance(endpoint, reviewed, tmp_path, capsys):
+    (reviewed / "vectors.safetensors").write_bytes(b"kept as it is")
+    annotate.main(
+        options(endpoint, reviewed, "--output_dir", str(tmp_path / "out"), "--price_in", "2", "--price_out", "10")
+    )
+    said = capsys.readouterr().out
+    assert "reviews left out: 24 of held-out items, 0 not before the split point" in said
+    assert "intentions: 36 of 36 written" in said and "preferences: 12 of 12 written" in said
+    assert f"cost {36 * (50 * 2 + 7 * 10) / 1e6:.4f}" in said
+    dataset = RecDataset.load(tmp_path / "out")
+    assert dataset.fingerprint == RecDataset.load(reviewed).fingerprint
+    assert dataset.intentions.num_rows == 36 and dataset.preferences.num_rows == 12
+    assert (tmp_path / "out" / "vectors.safetensors").read_bytes() == b"kept as it is"
+    for table in ("interactions", "intentions", "preferences"):
+        assert load_dataset(str(tmp_path / "out"), table, cache_dir=str(tmp_path / "cache"))["train"].num_rows
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "### intentions" in card and "| model | m |" in card and "| texts | 36 |" in card and "# reviewed" in card
+    # In place, another time: the section is written anew, not twice, and the other kind's stays.
+    annotate.main(options(endpoint, tmp_path / "out", "--kinds", "preferences", "--limit", "5"))
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card.count("## Texts written by a language model") == 1
+    assert "| texts | 36 |" in card and "| texts | 5 |" in card and "| texts | 12 |" not in card
+    assert RecDataset.load(tmp_path / "out").preferences.num_rows == 5
+
+
+def test_lcrec_trains_on_what_was_written(endpoint, reviewed, tmp_path):
+    from hf_llmrec.cli import build_index, train_lcrec
+
+    annotate.main(options(endpoint, reviewed))
+    build_index.main(["--dataset", str(reviewed), "--output_dir", str(tmp_path / "index")])
+    short = ["--max_steps", "1", "--use_cpu", "True", "--report_to", "none"]
+    places = ["--index", str(tmp_path / "index"), "--output_dir", str(tmp_path / "lcrec")]
+    train_lcrec.main(["--dataset", str(reviewed), *places, *short, "--task_weights", '{"ite": 1, "per": 1}'])
+    report = json.loads((tmp_path / "lcrec" / "training_report.json").read_text())
+    # Each user's first training item has nothing before it, but an intention needs no history.
+    assert report["task_rows"]["ite_intention_to_item"] == 36 and report["task_rows"]["per"] == 12
+
+
+def test_a_kill_in_between_costs_no_answer_that_has_come(endpoint, reviewed):
+    endpoint.behave = lambda number, request: (time.sleep(0.1), (200, answer(request), {}))[1]
+    command = [sys.executable, "-m", "hf_llmrec.cli.annotate", *options(endpoint, reviewed, "--concurrency", "2")]
+    before = {path.name for path in reviewed.iterdir()}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
+    end = time.monotonic() + 60
+    while len(endpoint.requests) < 15 and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    known = len(AnswerCache(reviewed / ".answers.jsonl"))
+    assert 10 <= known <= 20 and {path.name for path in reviewed.iterdir()} == before | {".answers.jsonl"}
+    asked = len(endpoint.requests)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert len(endpoint.requests) - asked == 48 - known
+    assert RecDataset.load(reviewed).intentions.num_rows == 36
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--concurrency", "0"], "--concurrency must be at least 1"),
+        (["--dataset", "nowhere"], "--output_dir is required"),
+    ],
+)
+def test_options_that_make_no_sense(endpoint, reviewed, more, message):
+    with pytest.raises(ValueError, match=message):
+        annotate.main(options(endpoint, reviewed, *more))

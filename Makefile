@@ -25,7 +25,7 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools wheel ninja
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[dev,deepspeed,text]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[dev,deepspeed,text,serving]"
 	$(BIN)/python -m pytest -m slow
 
 test-browser: install
@@ -33,6 +33,7 @@ test-browser: install
 	$(BIN)/python -m pytest -m browser
 
 test-real: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,serving]"
 	$(BIN)/python -m pytest -m realdata
 
 docs: install

@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 60.0
 
 
+class _StoppedError(Exception):
+    """Another request has ended it all."""
+
+
 @dataclass
 class WritingReport:
     """What was asked, and what it cost.
@@ -77,21 +81,27 @@ def write_texts(
         ValueError: the endpoint refuses.
         ConnectionError: a request failed ``retries`` times in a row.
     """
-    report, lock = WritingReport(), threading.Lock()
-    stop = threading.Event()
+    report, lock, stop = WritingReport(), threading.Lock(), threading.Event()
+    under_way: dict[str, threading.Lock] = {}
 
     def ask(request: Request, attempt: int) -> str:
         messages = request.messages(answer_format)
         settings: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed + attempt}
         key = content_key({"model": llm.name, "messages": messages, **settings})
-        found = cache.get(key)
-        if found is not None:
-            with lock:
-                report.cached += 1
-            return found.text
+        with lock:
+            alone = under_way.setdefault(key, threading.Lock())
+        with alone:  # many a review is just "Great!": who asks the same waits for the answer
+            found = cache.get(key)
+            if found is None:
+                return ask_anew(key, messages, settings)
+        with lock:
+            report.cached += 1
+        return found.text
+
+    def ask_anew(key: str, messages: list[dict[str, str]], settings: dict[str, Any]) -> str:
         for failures in range(retries + 1):
             if stop.is_set():
-                raise KeyboardInterrupt
+                raise _StoppedError
             try:
                 found = llm.complete(messages, settings)
                 break

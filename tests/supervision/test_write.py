@@ -60,6 +60,13 @@ def test_texts_come_in_order_side_by_side_within_the_bound(endpoint, tmp_path):
     assert len(endpoint.requests) == 30, "nothing is paid for twice"
 
 
+def test_who_asks_the_same_at_the_same_time_pays_once(endpoint, tmp_path):
+    endpoint.behave = lambda number, request: (time.sleep(0.05), (200, answer(request), {}))[1]
+    same = [Request("intentions", f"u{n}", f"i{n}", n, {"review": "Great!" * (n % 2)}) for n in range(12)]
+    texts, report = ask(endpoint, tmp_path, same, concurrency=6)
+    assert len(texts) == 12 and len(endpoint.requests) == 2 and (report.asked, report.cached) == (2, 10)
+
+
 def test_an_endpoint_that_fails_and_stalls_is_asked_again(endpoint, tmp_path):
     def behave(number, request):
         if number % 5 == 0:
@@ -135,27 +142,6 @@ def test_a_cut_line_in_the_cache_is_one_answer_lost_and_no_more(tmp_path):
     assert len(AnswerCache(tmp_path / "answers.jsonl")) == 3
 
 
-@pytest.fixture
-def reviewed(tmp_path) -> Path:
-    """A dataset folder with reviews, a rating column and a card of its own."""
-    users = [f"u{n}" for n in range(12)]
-    rows = [(user, f"i{(n + step) % 9}", 100 * step + n, 5.0) for n, user in enumerate(users) for step in range(5)]
-    columns = list(map(list, zip(*rows, strict=True)))
-    dataset = RecDataset.from_datasets(
-        dict(zip(("user_id", "item_id", "timestamp", "rating"), columns, strict=True)),
-        {"item_id": [f"i{n}" for n in range(9)], "title": [f"Widget {n}" for n in range(9)]},
-        reviews={
-            "user_id": columns[0],
-            "item_id": columns[1],
-            "text": [f"{user} likes Widget {item[1:]}, bought at {when}" for user, item, when, _ in rows],
-            "timestamp": columns[2],
-        },
-        name="reviewed",
-    )
-    dataset.save(tmp_path / "reviewed")
-    return tmp_path / "reviewed"
-
-
 def options(endpoint, folder: Path, *more: str) -> list[str]:
     return ["--dataset", str(folder), "--base_url", endpoint.url, "--model", "m", "--token", "secret", *more]
 
@@ -226,3 +212,17 @@ def test_a_kill_in_between_costs_no_answer_that_has_come(endpoint, reviewed):
 def test_options_that_make_no_sense(endpoint, reviewed, more, message):
     with pytest.raises(ValueError, match=message):
         annotate.main(options(endpoint, reviewed, *more))
+
+
+def test_a_model_that_is_loaded_here(chat_model, reviewed):
+    """Its words are nonsense: they are taken as texts, and as JSON they are left out."""
+    local = ["--dataset", str(reviewed), "--model", str(chat_model), "--local", "--limit", "4", "--max_tokens", "8"]
+    annotate.main([*local, "--kinds", "intentions", "--answer_format", "text"])
+    first = RecDataset.load(reviewed).intentions
+    assert 1 <= first.num_rows <= 4
+    annotate.main(
+        [*local, "--kinds", "intentions", "--answer_format", "text", "--cache", str(reviewed.parent / "other")]
+    )
+    assert RecDataset.load(reviewed).intentions.equals(first), "the same seed gives the same texts"
+    annotate.main([*local, "--kinds", "preferences"])
+    assert RecDataset.load(reviewed).preferences.num_rows == 0

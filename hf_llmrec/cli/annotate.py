@@ -27,7 +27,9 @@ def parser() -> argparse.ArgumentParser:
         "--answer_format", choices=("json", "text"), default="json", help="what to ask for (default: json)"
     )
     found.add_argument("--json_schema", action="store_true", help="the endpoint can keep to a JSON schema")
-    found.add_argument("--concurrency", type=int, default=8, help="requests at once (default: 8)")
+    found.add_argument(
+        "--concurrency", type=int, default=8, help="requests at once; of --local, in a batch (default: 8)"
+    )
     found.add_argument("--attempts", type=int, default=3, help="answers looked at until one is good (default: 3)")
     found.add_argument("--retries", type=int, default=6, help="repeats of a failing request (default: 6)")
     found.add_argument(
@@ -56,7 +58,8 @@ def main(argv: list[str] | None = None) -> int:
 
     from ..data.interactions import RecDataset
     from ..supervision.cache import AnswerCache
-    from ..supervision.llms import EndpointLLM, LocalLLM
+    from ..supervision.endpoint_llm import EndpointLLM
+    from ..supervision.local_llm import LocalLLM
     from ..supervision.requests import instructions_version, intention_requests, preference_requests, readable_reviews
     from ..supervision.tables import save_texts, text_table
     from ..supervision.write import write_texts
@@ -70,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         f"{readable.unknown} of no interaction"
     )
     if arguments.local:
-        llm = LocalLLM(arguments.model)
+        llm = LocalLLM(arguments.model, batch_size=arguments.concurrency)
     else:
         where = {"base_url": arguments.base_url, "token": arguments.token, "timeout_s": arguments.timeout_s}
         llm = EndpointLLM(arguments.model, json_schema=arguments.json_schema, **where)

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from .answers import BadAnswerError, parse_answer
 from .cache import AnswerCache, content_key
-from .llms import LLM, RetryLaterError
+from .endpoint_llm import LLM, RetryLaterError
 from .requests import Request
 
 logger = logging.getLogger(__name__)

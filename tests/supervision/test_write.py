@@ -14,7 +14,7 @@ from datasets import load_dataset
 from hf_llmrec import RecDataset
 from hf_llmrec.cli import annotate
 from hf_llmrec.supervision.cache import AnswerCache, Completion
-from hf_llmrec.supervision.llms import EndpointLLM
+from hf_llmrec.supervision.endpoint_llm import EndpointLLM
 from hf_llmrec.supervision.requests import Request
 from hf_llmrec.supervision.write import write_texts
 

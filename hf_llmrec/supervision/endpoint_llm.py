@@ -1,14 +1,11 @@
-"""Language models that write: behind an OpenAI-compatible endpoint, or loaded here."""
+"""Language models that write behind an OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
-import threading
 from typing import Any, Protocol
 
-import torch
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, OfflineModeIsEnabled
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from .answers import SCHEMA
 from .cache import Completion
@@ -88,35 +85,3 @@ def _http_error(error: HfHubHTTPError) -> Exception:
         wait = getattr(response, "headers", {}).get("retry-after", "")
         return RetryLaterError(f"status {status}", float(wait) if wait.replace(".", "", 1).isdigit() else None)
     return ValueError(f"the endpoint refuses (status {status}): {' '.join(str(error).split())[:300]}")
-
-
-class LocalLLM:
-    """A chat model that is loaded here. One request at a time: a batch would need rows of one length.
-
-    Args:
-        model: folder or Hub id of a causal LM whose tokenizer has a chat template. device: default: a GPU where there
-            is one.
-    """
-
-    def __init__(self, model: str, *, device: str | None = None):
-        self.name = model
-        self._tokenizer = AutoTokenizer.from_pretrained(model)
-        if not self._tokenizer.chat_template:
-            raise ValueError(f"{model}: its tokenizer has no chat template: choose an instruction-tuned model")
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = AutoModelForCausalLM.from_pretrained(model, dtype="auto").to(device).eval()
-        self._lock = threading.Lock()
-
-    def complete(self, messages: list[dict[str, str]], settings: dict[str, Any]) -> Completion:
-        """One answer; ``settings`` are ``max_tokens``, ``temperature`` and ``seed``."""
-        with self._lock, torch.no_grad():
-            inputs = self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
-            ).to(self._model.device)
-            torch.manual_seed(settings.get("seed") or 0)
-            warm = settings.get("temperature") or 0.0
-            sampling = {"do_sample": True, "temperature": warm} if warm > 0 else {"do_sample": False}
-            found = self._model.generate(**inputs, max_new_tokens=settings["max_tokens"], **sampling)
-        start = inputs["input_ids"].shape[1]
-        text = self._tokenizer.decode(found[0, start:], skip_special_tokens=True)
-        return Completion(text, start, found.shape[1] - start)

@@ -18,7 +18,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     found.add_argument("source", choices=sorted(SOURCES), metavar="SOURCE", help="which publisher's format")
-    found.add_argument("--input", nargs="+", required=True, metavar="PATH", help="raw files, or folders of them")
+    found.add_argument("--input", nargs="+", default=[], metavar="PATH", help="raw files, folders, or archives")
+    found.add_argument("--download", metavar="DIR", help="fetch them from the publisher to this folder")
+    found.add_argument("--category", help="which, of data sets that have several (Amazon), for --download")
     found.add_argument("--output_dir", required=True, help="dataset folder")
     found.add_argument("--name", help="of the data set, for its card (default: that of the folder)")
     found.add_argument("--keep_repeats", action="store_true", help="keep all interactions of a user with an item")
@@ -35,9 +37,16 @@ def main(argv: list[str] | None = None) -> int:
 
     if arguments.max_bad_lines < 0:
         raise ValueError(f"--max_bad_lines must not be negative, got {arguments.max_bad_lines}")
+    if bool(arguments.input) == bool(arguments.download):
+        raise ValueError("give --input or --download")
+    source, inputs = SOURCES[arguments.source], arguments.input
+    if arguments.download:
+        from ..converters.download import download
+
+        inputs = [download(remote, arguments.download) for remote in source.downloads(arguments.category)]
     report = convert(
-        SOURCES[arguments.source],
-        arguments.input,
+        source,
+        inputs,
         arguments.output_dir,
         name=arguments.name,
         keep_repeats=arguments.keep_repeats,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .lines import BadLines, RawFile, parsed_lines
-from .source import Interaction, Item, Source
+from .source import Interaction, Item, Remote, Source
 from .text import identifier, joined, literal, plain
 
 _TERMS = "Its publisher states no licence; the reviews belong to their authors and Amazon. It is used for research."
@@ -20,6 +20,13 @@ def title(value: Any) -> str:
 
 
 class _Amazon(Source):
+    log_url, item_url = "", ""
+
+    def downloads(self, category: str | None = None) -> tuple[Remote, ...]:
+        if not category:
+            raise ValueError(f"{self.label}: say which category (--category), as its publisher writes it")
+        return Remote(self.log_url.format(category)), Remote(self.item_url.format(category))
+
     def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:
         about = [path for path in paths if path.name.startswith("meta_")]
         return [path for path in paths if ".json" in path.name and path not in about], about
@@ -48,6 +55,8 @@ class Amazon2014(_Amazon):
     """Reviews in JSON, metadata as Python literals with single quotes."""
 
     name, label = "amazon-2014", "Amazon reviews 2014"
+    log_url = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/reviews_{}_5.json.gz"
+    item_url = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles/meta_{}.json.gz"
     homepage = "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html"
     files = "reviews_CATEGORY_5.json.gz and meta_CATEGORY.json.gz"
     licence = _TERMS
@@ -73,6 +82,8 @@ class Amazon2018(_Amazon):
     """Reviews and metadata in JSON; descriptions and categories are lists."""
 
     name, label = "amazon-2018", "Amazon reviews 2018"
+    log_url = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_v2/categoryFilesSmall/{}_5.json.gz"
+    item_url = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_v2/metaFiles2/meta_{}.json.gz"
     homepage = "https://nijianmo.github.io/amazon/"
     files = "CATEGORY_5.json.gz (or CATEGORY.json.gz) and meta_CATEGORY.json.gz"
     licence = _TERMS
@@ -97,6 +108,8 @@ class Amazon2023(_Amazon):
     """Times in milliseconds; variants of a product have one ``parent_asin``, which is the item."""
 
     name, label = "amazon-2023", "Amazon reviews 2023"
+    log_url = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw/review_categories/{}.jsonl.gz"
+    item_url = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw/meta_categories/meta_{}.jsonl.gz"
     homepage = "https://amazon-reviews-2023.github.io/"
     files = "CATEGORY.jsonl.gz and meta_CATEGORY.jsonl.gz"
     licence = _TERMS

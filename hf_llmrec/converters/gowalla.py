@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .lines import BadLines, RawFile, parsed_lines
-from .source import Interaction, Item, Source
+from .source import Interaction, Item, Remote, Source
 from .text import identifier, seconds
 
 
@@ -21,6 +21,9 @@ class Gowalla(Source):
   author={Cho, Eunjoon and Myers, Seth A. and Leskovec, Jure},
   booktitle={KDD}, year={2011}
 }"""
+
+    def downloads(self, category: str | None = None) -> tuple[Remote, ...]:
+        return (Remote("https://snap.stanford.edu/data/loc-gowalla_totalCheckins.txt.gz"),)
 
     def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:
         logs = [path for path in paths if "totalCheckins" in path.name]

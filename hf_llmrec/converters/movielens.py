@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 
 from .lines import BadLines, RawFile, parsed_lines
-from .source import Interaction, Item, Source
+from .source import Interaction, Item, Remote, Source
 from .text import joined
 
 GENRES_100K = (
@@ -37,7 +37,11 @@ class _MovieLens(Source):
   author={Harper, F. Maxwell and Konstan, Joseph A.},
   journal={ACM Transactions on Interactive Intelligent Systems}, volume={5}, number={4}, year={2015}
 }"""
-    log_name, item_name, encoding = "", "", "utf-8-sig"
+    log_name, item_name, encoding, archive = "", "", "utf-8-sig", ""
+
+    def downloads(self, category: str | None = None) -> tuple[Remote, ...]:
+        url = f"https://files.grouplens.org/datasets/movielens/{self.archive}"
+        return (Remote(url, f"{url}.md5"),)
 
     def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:
         def named(start: str) -> list[RawFile]:
@@ -62,7 +66,7 @@ class MovieLens100K(_MovieLens):
     """Tabs in the log, bars and a flag per genre in the list of movies."""
 
     name, label, files = "movielens-100k", "MovieLens 100K", "u.data and u.item (or ml-100k.zip)"
-    log_name, item_name, encoding = "u.data", "u.item", "latin-1"
+    log_name, item_name, encoding, archive = "u.data", "u.item", "latin-1", "ml-100k.zip"
 
     def _interaction(self, line: str) -> Interaction:
         user, item, rating, time = line.split("\t")
@@ -80,7 +84,7 @@ class MovieLens1M(_MovieLens):
     """Double colons between fields."""
 
     name, label, files = "movielens-1m", "MovieLens 1M", "ratings.dat and movies.dat (or ml-1m.zip)"
-    log_name, item_name, encoding = "ratings.dat", "movies.dat", "latin-1"
+    log_name, item_name, encoding, archive = "ratings.dat", "movies.dat", "latin-1", "ml-1m.zip"
 
     def _interaction(self, line: str) -> Interaction:
         user, item, rating, time = line.split("::")
@@ -96,7 +100,7 @@ class MovieLensCSV(_MovieLens):
 
     name, label = "movielens-25m", "MovieLens (comma-separated release)"
     files = "ratings.csv and movies.csv (or ml-25m.zip)"
-    log_name, item_name = "ratings.csv", "movies.csv"
+    log_name, item_name, archive = "ratings.csv", "movies.csv", "ml-25m.zip"
 
     def _interaction(self, line: str) -> Interaction | None:
         user, item, rating, time = line.split(",")

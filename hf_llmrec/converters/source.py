@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from .lines import BadLines, RawFile
@@ -29,6 +30,23 @@ class Item(NamedTuple):
     categories: str = ""
 
 
+@dataclass(frozen=True)
+class Remote:
+    """A file to fetch.
+
+    Attributes:
+        url: where it lies; its last part is the file's name.
+        md5_url: where its publisher says what its MD5 is, if it does.
+    """
+
+    url: str
+    md5_url: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+
 class Source(ABC):
     """Reads one publisher's files.
 
@@ -43,6 +61,17 @@ class Source(ABC):
     files: ClassVar[str]
     licence: ClassVar[str]
     citation: ClassVar[str] = ""
+
+    def downloads(self, category: str | None = None) -> tuple[Remote, ...]:
+        """Files that its publisher lets anybody fetch.
+
+        Args:
+            category: of the data set, where it has several.
+
+        Raises:
+            ValueError: there are none, or a category is missing.
+        """
+        raise ValueError(f"{self.label}: its files are not for anybody to fetch; get them at {self.homepage}")
 
     @abstractmethod
     def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .lines import BadLines, RawFile, parsed_lines
-from .source import Interaction, Item, Source
+from .source import Interaction, Item, Remote, Source
 from .text import identifier, joined, literal, plain, seconds
 
 
@@ -21,6 +21,10 @@ class Steam(Source):
   author={Kang, Wang-Cheng and McAuley, Julian},
   booktitle={ICDM}, year={2018}
 }"""
+
+    def downloads(self, category: str | None = None) -> tuple[Remote, ...]:
+        base = "https://cseweb.ucsd.edu/~wckang"
+        return Remote(f"{base}/steam_reviews.json.gz"), Remote(f"{base}/steam_games.json.gz")
 
     def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:
         about = [path for path in paths if "games" in path.name]

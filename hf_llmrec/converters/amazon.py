@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from .lines import BadLines, RawFile, parsed_lines
-from .source import Interaction, Item, Remote, Source
+from .line_source import LineSource
+from .lines import RawFile
+from .source import Interaction, Item, Remote
 from .text import identifier, joined, literal, plain
 
 _TERMS = "Its publisher states no licence; the reviews belong to their authors and Amazon. It is used for research."
@@ -19,7 +20,7 @@ def title(value: Any) -> str:
     return "" if "getTime()" in text else text
 
 
-class _Amazon(Source):
+class _Amazon(LineSource):
     log_url, item_url = "", ""
 
     def downloads(self, category: str | None = None) -> tuple[Remote, ...]:
@@ -31,13 +32,7 @@ class _Amazon(Source):
         about = [path for path in paths if path.name.startswith("meta_")]
         return [path for path in paths if ".json" in path.name and path not in about], about
 
-    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
-        return parsed_lines(path, self._interaction, bad)
-
-    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
-        return parsed_lines(path, self._item, bad)
-
-    def _interaction(self, line: str) -> Interaction:
+    def interaction(self, line: str) -> Interaction:
         row = json.loads(line)
         return Interaction(
             identifier(row["reviewerID"]),
@@ -46,9 +41,6 @@ class _Amazon(Source):
             float(row["overall"]),
             plain(row.get("reviewText")),
         )
-
-    def _item(self, line: str) -> Item:
-        raise NotImplementedError
 
 
 class Amazon2014(_Amazon):
@@ -66,7 +58,7 @@ class Amazon2014(_Amazon):
   booktitle={SIGIR}, year={2015}
 }"""
 
-    def _item(self, line: str) -> Item:
+    def item(self, line: str) -> Item:
         row = literal(line)
         categories = joined(name for path in row.get("categories", ()) for name in path)
         return Item(
@@ -93,7 +85,7 @@ class Amazon2018(_Amazon):
   booktitle={EMNLP-IJCNLP}, year={2019}
 }"""
 
-    def _item(self, line: str) -> Item:
+    def item(self, line: str) -> Item:
         row = json.loads(line)
         return Item(
             identifier(row["asin"]),
@@ -119,7 +111,7 @@ class Amazon2023(_Amazon):
   journal={arXiv:2403.03952}, year={2024}
 }"""
 
-    def _interaction(self, line: str) -> Interaction:
+    def interaction(self, line: str) -> Interaction:
         row = json.loads(line)
         return Interaction(
             identifier(row["user_id"]),
@@ -129,7 +121,7 @@ class Amazon2023(_Amazon):
             plain(row.get("text")),
         )
 
-    def _item(self, line: str) -> Item:
+    def item(self, line: str) -> Item:
         row = json.loads(line)
         return Item(
             identifier(row["parent_asin"]),

@@ -137,5 +137,9 @@ def card(source: Source, report: Report, name: str, files: Sequence[RawFile]) ->
     tables = ["interactions", "items", *(["reviews"] if report.num_reviews else [])]
     page = jinja2.Template(text, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)
     return page.render(
-        source=source, report=asdict(report), name=name, files=[path.name for path in files], tables=tables
+        source=source,
+        report=asdict(report),
+        name=name,
+        files=list(dict.fromkeys(path.name for path in files)),
+        tables=tables,
     )

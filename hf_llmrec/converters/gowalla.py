@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from .line_source import LineSource
 from .lines import BadLines, RawFile, parsed_lines
-from .source import Interaction, Item, Remote, Source
+from .source import Interaction, Item, Remote
 from .text import identifier, seconds
 
 
-class Gowalla(Source):
+class Gowalla(LineSource):
     """Tabs: user, time, latitude, longitude, place. Places have no names; their coordinates stand for them."""
 
     name, label = "gowalla", "Gowalla check-ins"
@@ -29,16 +30,13 @@ class Gowalla(Source):
         logs = [path for path in paths if "totalCheckins" in path.name]
         return logs, logs
 
-    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
-        return parsed_lines(path, self._interaction, bad)
-
     def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
-        return parsed_lines(path, self._item, BadLines(bad.limit))  # the same lines: counted once
+        return parsed_lines(path, self.item, BadLines(bad.limit))  # the same lines: counted once
 
-    def _interaction(self, line: str) -> Interaction:
+    def interaction(self, line: str) -> Interaction:
         user, time, _, _, place = line.split("\t")
         return Interaction(identifier(user), identifier(place), seconds(time))
 
-    def _item(self, line: str) -> Item:
+    def item(self, line: str) -> Item:
         _, _, latitude, longitude, place = line.split("\t")
         return Item(identifier(place), f"{float(latitude):.4f}, {float(longitude):.4f}")

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from .lines import BadLines, RawFile, parsed_lines
-from .source import Interaction, Item, Remote, Source
+from .line_source import LineSource
+from .lines import RawFile
+from .source import Interaction, Item, Remote
 from .text import joined
 
+# In the order of the flags.
 GENRES_100K = (
-    *(
-        "unknown",
-        "Action",
-        "Adventure",
-        "Animation",
-        "Children's",
-        "Comedy",
-        "Crime",
-        "Documentary",
-        "Drama",
-        "Fantasy",
-    ),
-    *("Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
-)
+    "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|"
+    "Film-Noir|Horror|Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
+).split("|")
 
 
-class _MovieLens(Source):
+class _MovieLens(LineSource):
     homepage = "https://grouplens.org/datasets/movielens/"
     licence = (
         "For research; GroupLens asks to be acknowledged, forbids redistribution without permission and commercial use "
@@ -37,7 +28,7 @@ class _MovieLens(Source):
   author={Harper, F. Maxwell and Konstan, Joseph A.},
   journal={ACM Transactions on Interactive Intelligent Systems}, volume={5}, number={4}, year={2015}
 }"""
-    log_name, item_name, encoding, archive = "", "", "utf-8-sig", ""
+    log_name, item_name, archive = "", "", ""
 
     def downloads(self, category: str | None = None) -> tuple[Remote, ...]:
         url = f"https://files.grouplens.org/datasets/movielens/{self.archive}"
@@ -49,18 +40,6 @@ class _MovieLens(Source):
 
         return named(self.log_name), named(self.item_name)
 
-    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
-        return parsed_lines(path, self._interaction, bad, self.encoding)
-
-    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
-        return parsed_lines(path, self._item, bad, self.encoding)
-
-    def _interaction(self, line: str) -> Interaction | None:
-        raise NotImplementedError
-
-    def _item(self, line: str) -> Item | None:
-        raise NotImplementedError
-
 
 class MovieLens100K(_MovieLens):
     """Tabs in the log, bars and a flag per genre in the list of movies."""
@@ -68,11 +47,11 @@ class MovieLens100K(_MovieLens):
     name, label, files = "movielens-100k", "MovieLens 100K", "u.data and u.item (or ml-100k.zip)"
     log_name, item_name, encoding, archive = "u.data", "u.item", "latin-1", "ml-100k.zip"
 
-    def _interaction(self, line: str) -> Interaction:
+    def interaction(self, line: str) -> Interaction:
         user, item, rating, time = line.split("\t")
         return Interaction(user, item, int(time), float(rating))
 
-    def _item(self, line: str) -> Item:
+    def item(self, line: str) -> Item:
         item, title, _, _, _, *flags = line.split("|")
         if len(flags) != len(GENRES_100K):
             raise ValueError(f"{len(flags)} flags for {len(GENRES_100K)} genres")
@@ -86,11 +65,11 @@ class MovieLens1M(_MovieLens):
     name, label, files = "movielens-1m", "MovieLens 1M", "ratings.dat and movies.dat (or ml-1m.zip)"
     log_name, item_name, encoding, archive = "ratings.dat", "movies.dat", "latin-1", "ml-1m.zip"
 
-    def _interaction(self, line: str) -> Interaction:
+    def interaction(self, line: str) -> Interaction:
         user, item, rating, time = line.split("::")
         return Interaction(user, item, int(time), float(rating))
 
-    def _item(self, line: str) -> Item:
+    def item(self, line: str) -> Item:
         item, title, genres = line.split("::")
         return Item(item, title, categories=joined(genres.split("|")))
 
@@ -102,11 +81,11 @@ class MovieLensCSV(_MovieLens):
     files = "ratings.csv and movies.csv (or ml-25m.zip)"
     log_name, item_name, archive = "ratings.csv", "movies.csv", "ml-25m.zip"
 
-    def _interaction(self, line: str) -> Interaction | None:
+    def interaction(self, line: str) -> Interaction | None:
         user, item, rating, time = line.split(",")
         return None if user == "userId" else Interaction(user, item, int(time), float(rating))
 
-    def _item(self, line: str) -> Item | None:
+    def item(self, line: str) -> Item | None:
         item, title, genres = next(csv.reader([line]))
         if item == "movieId":
             return None

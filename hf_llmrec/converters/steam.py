@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from .lines import BadLines, RawFile, parsed_lines
-from .source import Interaction, Item, Remote, Source
+from .line_source import LineSource
+from .lines import RawFile
+from .source import Interaction, Item, Remote
 from .text import identifier, joined, literal, plain, seconds
 
 
-class Steam(Source):
+class Steam(LineSource):
     """Python literals with single quotes, a record per line; players go by their names, days have no hours."""
 
     name, label = "steam", "Steam reviews"
@@ -30,18 +31,12 @@ class Steam(Source):
         about = [path for path in paths if "games" in path.name]
         return [path for path in paths if path not in about and "steam" in path.name], about
 
-    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
-        return parsed_lines(path, self._interaction, bad)
-
-    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
-        return parsed_lines(path, self._item, bad)
-
-    def _interaction(self, line: str) -> Interaction:
+    def interaction(self, line: str) -> Interaction:
         row = literal(line)
         text = plain(row.get("text"))
         return Interaction(identifier(row["username"]), identifier(row["product_id"]), seconds(row["date"]), text=text)
 
-    def _item(self, line: str) -> Item | None:
+    def item(self, line: str) -> Item | None:
         row = literal(line)
         if "id" not in row:  # bundles and adverts have none
             return None

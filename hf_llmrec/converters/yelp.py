@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from .lines import BadLines, RawFile, parsed_lines
-from .source import Interaction, Item, Source
+from .line_source import LineSource
+from .lines import RawFile
+from .source import Interaction, Item
 from .text import identifier, joined, plain, seconds
 
 
-class Yelp(Source):
+class Yelp(LineSource):
     """JSON, a record per line."""
 
     name, label = "yelp", "Yelp Open Dataset"
@@ -24,18 +25,12 @@ class Yelp(Source):
 
         return named("review"), named("business")
 
-    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
-        return parsed_lines(path, self._interaction, bad)
-
-    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
-        return parsed_lines(path, self._item, bad)
-
-    def _interaction(self, line: str) -> Interaction:
+    def interaction(self, line: str) -> Interaction:
         row = json.loads(line)
         who, what = identifier(row["user_id"]), identifier(row["business_id"])
         return Interaction(who, what, seconds(row["date"]), float(row["stars"]), plain(row.get("text")))
 
-    def _item(self, line: str) -> Item:
+    def item(self, line: str) -> Item:
         row = json.loads(line)
         where = ", ".join(part for name in ("city", "state") if (part := plain(row.get(name))))
         categories = joined((row.get("categories") or "").split(","))

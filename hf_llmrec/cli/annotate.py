@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--model", required=True, help="the language model, as the endpoint calls it; or to load")
     found.add_argument("--base_url", help="an OpenAI-compatible endpoint (default: the Hub's inference providers)")
     found.add_argument("--local", action="store_true", help="load --model here, a chat model, instead of an endpoint")
-    found.add_argument("--token", help="access token of the endpoint (default: that of the login)")
+    found.add_argument("--token", help="access token (default: none for --base_url, that of the login for the Hub)")
+    found.add_argument("--extra_body", metavar="JSON", help="further fields of each request to the endpoint")
     found.add_argument(
         "--kinds", nargs="+", choices=("intentions", "preferences"), default=["intentions", "preferences"]
     )
@@ -40,15 +42,14 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--seed", type=int, default=0, help="of the answers (default: 0)")
     found.add_argument("--price_in", type=float, default=0.0, help="per million tokens read, for the report")
     found.add_argument("--price_out", type=float, default=0.0, help="per million tokens written, for the report")
+    found.add_argument("--overwrite", action="store_true", help="replace tables that the dataset has already")
     found.add_argument("--cache", help="file of answers (default: OUTPUT_DIR/.answers.jsonl)")
     return found
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
-    for name in ("concurrency", "attempts", "max_tokens"):
-        if getattr(arguments, name) < 1:
-            raise ValueError(f"--{name} must be at least 1, got {getattr(arguments, name)}")
+    _check(arguments)
     source = Path(arguments.dataset) if Path(arguments.dataset).is_dir() else None
     if arguments.output_dir is None and source is None:
         raise ValueError("--output_dir is required: --dataset is no folder")
@@ -75,10 +76,10 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.local:
         llm = LocalLLM(arguments.model, batch_size=arguments.concurrency)
     else:
-        where = {"base_url": arguments.base_url, "token": arguments.token, "timeout_s": arguments.timeout_s}
-        llm = EndpointLLM(arguments.model, json_schema=arguments.json_schema, **where)
+        names = ("base_url", "token", "timeout_s", "json_schema")
+        extra = json.loads(arguments.extra_body) if arguments.extra_body else None
+        llm = EndpointLLM(arguments.model, extra_body=extra, **{name: getattr(arguments, name) for name in names})
     cache = AnswerCache(arguments.cache or output / ".answers.jsonl")
-    tables, provenance = {}, {}
     for kind in arguments.kinds:
         make = {"intentions": intention_requests, "preferences": preference_requests}[kind]
         requests = list(make(dataset, readable))
@@ -93,8 +94,10 @@ def main(argv: list[str] | None = None) -> int:
             f"  {report.asked} requests now, {report.cached} answers known before, {report.retries} repeats; "
             f"{report.prompt_tokens} tokens read, {report.completion_tokens} written, cost {cost / 1e6:.4f}"
         )
-        tables[kind] = text_table(kind, texts)
-        provenance[kind] = {
+        if not texts:
+            print(f"  no table {kind} is written")
+            continue
+        provenance = {
             "model": llm.name,
             "instructions": instructions_version(),
             "date": datetime.now(timezone.utc).date().isoformat(),
@@ -102,10 +105,27 @@ def main(argv: list[str] | None = None) -> int:
             "left out for want of a good answer": report.left_out,
             "temperature, seed": f"{arguments.temperature}, {arguments.seed}",
         }
+        save_texts(dataset, source, output, {kind: text_table(kind, texts)}, {kind: provenance})
+        source = output  # of the next kind
     cache.close()
-    save_texts(dataset, source, output, tables, provenance)
     print(output)
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    for name, least in {"concurrency": 1, "attempts": 1, "max_tokens": 1, "retries": 0, "limit": 0}.items():
+        if getattr(arguments, name) < least:
+            raise ValueError(f"--{name} must be at least {least}, got {getattr(arguments, name)}")
+    for name in ("base_url", "token", "json_schema", "extra_body"):
+        if arguments.local and getattr(arguments, name):
+            raise ValueError(f"--{name} is about an endpoint; with --local there is none")
+    if arguments.json_schema and arguments.answer_format != "json":
+        raise ValueError(f"--json_schema asks for JSON, --answer_format for {arguments.answer_format}")
+    for kind in arguments.kinds:
+        for folder in (arguments.dataset, arguments.output_dir):
+            there = folder and any((Path(folder) / name).exists() for name in (f"{kind}.parquet", kind))
+            if there and not arguments.overwrite:
+                raise ValueError(f"{folder} has a table {kind} already: --overwrite replaces it, --kinds leaves it out")
 
 
 if __name__ == "__main__":

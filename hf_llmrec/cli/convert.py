@@ -37,6 +37,9 @@ def main(argv: list[str] | None = None) -> int:
 
     if arguments.max_bad_lines < 0:
         raise ValueError(f"--max_bad_lines must not be negative, got {arguments.max_bad_lines}")
+    for name, other in {"category": "download", "private": "push_to_hub", "token": "push_to_hub"}.items():
+        if getattr(arguments, name) and not getattr(arguments, other):
+            raise ValueError(f"--{name} is about --{other}, which is not given")
     if bool(arguments.input) == bool(arguments.download):
         raise ValueError("give --input or --download")
     source, inputs = SOURCES[arguments.source], arguments.input

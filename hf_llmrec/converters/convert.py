@@ -19,6 +19,8 @@ from .lines import BadLines, RawFile, raw_files
 from .source import Item, Source
 from .tables import Log, item_table, write_table
 
+_SHOWN_FILES = 6
+
 
 @dataclass(frozen=True)
 class Report:
@@ -81,6 +83,7 @@ def convert(
 
     Raises:
         FileNotFoundError: an input is not there, or no file of them is the source's.
+        FileExistsError: there is a data set in ``output_dir``.
         ValueError: too many bad lines, or no interaction.
     """
     logs, about = source.sort(raw_files(inputs))
@@ -88,6 +91,8 @@ def convert(
         raise FileNotFoundError(f"{', '.join(map(str, inputs))}: no {source.files} there")
     bad = BadLines(max_bad_lines)
     output = Path(output_dir)
+    if (output / "interactions.parquet").exists():
+        raise FileExistsError(f"{output} holds a data set already: choose another folder, or remove it")
     with staged(output) as folder:
         log = Log(folder / "reviews.parquet")
         for path in logs:
@@ -135,11 +140,14 @@ def card(source: Source, report: Report, name: str, files: Sequence[RawFile]) ->
     """The dataset card, with ``configs`` for the Hub's viewer and for ``load_dataset``."""
     text = resources.files("hf_llmrec").joinpath("converters/card.md.jinja").read_text(encoding="utf-8")
     tables = ["interactions", "items", *(["reviews"] if report.num_reviews else [])]
+    names = list(dict.fromkeys(path.name for path in files))
+    if len(names) > _SHOWN_FILES:
+        names = [*names[:_SHOWN_FILES], f"{len(names) - _SHOWN_FILES} more"]
     page = jinja2.Template(text, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)
     return page.render(
         source=source,
         report=asdict(report),
         name=name,
-        files=list(dict.fromkeys(path.name for path in files)),
+        files=names,
         tables=tables,
     )

@@ -6,7 +6,9 @@ import hashlib
 import logging
 import os
 import re
+import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.file_download import http_get
@@ -38,18 +40,12 @@ def download(remote: Remote, folder: str | os.PathLike) -> Path:
             raise ValueError(f"{target}: it is not what was downloaded ({note.name}): remove both to fetch it again")
         return target
     part = folder / f"{remote.name}.part"
-    try:
-        with open(part, "ab") as file:
-            http_get(remote.url, file, resume_size=part.stat().st_size, displayed_filename=remote.name)
-    except OfflineModeIsEnabled as error:
-        raise OSError(f"{remote.url}: offline mode is enabled (HF_HUB_OFFLINE)") from error
-    except HfHubHTTPError as error:
-        raise OSError(f"{remote.url}: {' '.join(str(error).split())[:200]}") from error
-    if remote.md5_url is not None:
-        expected, found = _published_md5(remote.md5_url, folder), _digest(part, "md5")
-        if found != expected:
-            part.unlink()
-            raise ValueError(f"{remote.url}: MD5 is {found}, its publisher says {expected}; the file was removed")
+    expected = None if remote.md5_url is None else _published_md5(remote.md5_url)
+    with open(part, "ab") as file:
+        _fetch(remote.url, file, part.stat().st_size, remote.name)
+    if expected is not None and (found := _digest(part, "md5")) != expected:
+        part.unlink()
+        raise ValueError(f"{remote.url}: MD5 is {found}, its publisher says {expected}; the file was removed")
     note.write_text(f"{_digest(part, 'sha256')}  {remote.name}\n")
     os.replace(part, target)
     logger.info("%s: %.1f MB, SHA-256 in %s", target, target.stat().st_size / 1e6, note.name)
@@ -64,12 +60,25 @@ def _digest(path: Path, algorithm: str) -> str:
     return found.hexdigest()
 
 
-def _published_md5(url: str, folder: Path) -> str:
-    path = folder / f".{url.rsplit('/', 1)[-1]}"
-    with open(path, "wb") as file:
-        http_get(url, file, displayed_filename=path.name)
-    text = path.read_text(encoding="utf-8", errors="replace")
-    path.unlink()
+def _fetch(url: str, file: BinaryIO, start: int, name: str) -> None:
+    try:
+        http_get(url, file, resume_size=start, displayed_filename=name)
+    except OfflineModeIsEnabled as error:
+        raise OSError(f"{url}: offline mode is enabled (HF_HUB_OFFLINE)") from error
+    except HfHubHTTPError as error:
+        headers = getattr(error.response, "headers", {})
+        if getattr(error.response, "status_code", None) == 416 and headers.get("Content-Range") == f"bytes */{start}":
+            return  # all of it was there already
+        raise OSError(f"{url}: {' '.join(str(error).split())[:200]}") from error
+    except Exception as error:  # whatever a connection can do
+        raise OSError(f"{url}: {type(error).__name__}: {error}") from error
+
+
+def _published_md5(url: str) -> str:
+    with tempfile.TemporaryFile() as file:
+        _fetch(url, file, 0, url.rsplit("/", 1)[-1])
+        file.seek(0)
+        text = file.read().decode("utf-8", errors="replace")
     match = re.search(r"\b[0-9a-fA-F]{32}\b", text)
     if match is None:
         raise ValueError(f"{url}: no MD5 in it: {text[:80]!r}")

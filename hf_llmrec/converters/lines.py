@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,13 @@ from typing import Any, TypeVar
 
 Row = TypeVar("Row")
 _SHOWN = 5
+_BAD_LINE = (
+    *(ValueError, KeyError, TypeError, IndexError, SyntaxError, AttributeError, OverflowError),
+    *(RecursionError, MemoryError, csv.Error),  # what literals and quotes without an end lead to
+)
+# Broken off, broken, encrypted, compressed in a way that is not known here.
+_BAD_FILE = (EOFError, OSError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
+_LAST_TIME = 2**62
 
 
 class WrongFileError(ValueError):
@@ -35,17 +44,22 @@ def raw_files(inputs: Sequence[str | os.PathLike]) -> list[RawFile]:
     for path in map(Path, inputs):
         if not path.exists():
             raise FileNotFoundError(f"{path}: there is no such file or folder")
-        for file in sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]:
+        for file in sorted(filter(_is_raw, path.iterdir())) if path.is_dir() else [path]:
             found += _members(file) if file.suffix == ".zip" else [file]
     return found
 
 
-def _members(archive: Path) -> list[RawFile]:
+def _is_raw(path: Path) -> bool:
+    """Whether it may be a publisher's file: hidden ones are not, nor what a download leaves beside them."""
+    return path.is_file() and not path.name.startswith(".") and path.suffix not in (".part", ".sha256")
+
+
+def _members(path: Path) -> list[RawFile]:
     try:
-        names = sorted(name for name in zipfile.ZipFile(archive).namelist() if not name.endswith("/"))
+        archive = zipfile.ZipFile(path)  # open as long as a member is: all of them share it
     except zipfile.BadZipFile as error:
-        raise ValueError(f"{archive}: cannot be read: {error}") from error
-    return [zipfile.Path(archive, name) for name in names]
+        raise ValueError(f"{path}: cannot be read: {error}") from error
+    return [zipfile.Path(archive, name) for name in sorted(archive.namelist()) if not name.endswith("/")]
 
 
 @contextmanager
@@ -80,6 +94,20 @@ class BadLines:
             raise ValueError(f"{path}: more than {self.limit} lines cannot be read (--max_bad_lines): {shown}")
 
 
+def check_row(row: tuple | None) -> None:
+    """What no table can hold.
+
+    Raises:
+        ValueError: half a character, or a time beyond all calendars.
+    """
+    for value in row or ():
+        if isinstance(value, str):
+            if not value.isascii():
+                value.encode("utf-8")
+        elif isinstance(value, int) and abs(value) > _LAST_TIME:
+            raise ValueError(f"no time: {value}")
+
+
 def parsed_lines(
     path: RawFile, parse: Callable[[str], Row | None], bad: BadLines, encoding: str = "utf-8-sig"
 ) -> Iterator[Row]:
@@ -101,15 +129,16 @@ def parsed_lines(
                     continue
                 try:
                     row = parse(line)
+                    check_row(row)
                 except WrongFileError as error:
                     raise WrongFileError(f"{path}: {error}") from None
-                except (ValueError, KeyError, TypeError, IndexError, SyntaxError, AttributeError) as error:
+                except _BAD_LINE as error:
                     reason = f"no {error}" if isinstance(error, KeyError) else error
                     bad.add(path, number, reason)
                     continue
                 if row is not None:
                     yield row
-    except (EOFError, OSError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+    except _BAD_FILE as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(f"{path}: cannot be read after line {number}: {error}") from error

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .line_source import LineSource
 from .lines import RawFile
 from .source import Interaction, Item, Remote
-from .text import joined
+from .text import identifier, joined
 
 # In the order of the flags.
 GENRES_100K = (
@@ -49,14 +49,14 @@ class MovieLens100K(_MovieLens):
 
     def interaction(self, line: str) -> Interaction:
         user, item, rating, time = line.split("\t")
-        return Interaction(user, item, int(time), float(rating))
+        return Interaction(identifier(user), identifier(item), int(time), float(rating))
 
     def item(self, line: str) -> Item:
         item, title, _, _, _, *flags = line.split("|")
         if len(flags) != len(GENRES_100K):
             raise ValueError(f"{len(flags)} flags for {len(GENRES_100K)} genres")
         genres = [genre for genre, flag in zip(GENRES_100K, flags, strict=True) if flag == "1" and genre != "unknown"]
-        return Item(item, "" if title == "unknown" else title, categories=joined(genres))
+        return Item(identifier(item), "" if title == "unknown" else title, categories=joined(genres))
 
 
 class MovieLens1M(_MovieLens):
@@ -67,11 +67,11 @@ class MovieLens1M(_MovieLens):
 
     def interaction(self, line: str) -> Interaction:
         user, item, rating, time = line.split("::")
-        return Interaction(user, item, int(time), float(rating))
+        return Interaction(identifier(user), identifier(item), int(time), float(rating))
 
     def item(self, line: str) -> Item:
         item, title, genres = line.split("::")
-        return Item(item, title, categories=joined(genres.split("|")))
+        return Item(identifier(item), title, categories=joined(genres.split("|")))
 
 
 class MovieLensCSV(_MovieLens):
@@ -83,10 +83,11 @@ class MovieLensCSV(_MovieLens):
 
     def interaction(self, line: str) -> Interaction | None:
         user, item, rating, time = line.split(",")
-        return None if user == "userId" else Interaction(user, item, int(time), float(rating))
+        return None if user == "userId" else Interaction(identifier(user), identifier(item), int(time), float(rating))
 
     def item(self, line: str) -> Item | None:
         item, title, genres = next(csv.reader([line]))
         if item == "movieId":
             return None
-        return Item(item, title, categories=joined(g for g in genres.split("|") if g != "(no genres listed)"))
+        named = (genre for genre in genres.split("|") if genre != "(no genres listed)")
+        return Item(identifier(item), title, categories=joined(named))

@@ -217,6 +217,12 @@ class RecDataset:
                             pc.is_in(value.column(column), value_set=known.cast(value.column(column).type))
                         )
                 tables[table] = value
+        if "preferences" in tables:
+            # They sum up all but a user's last two. Who has lost some holds out others now, which they may tell of.
+            whole = np.bincount(users[keep], minlength=self.num_users)[kept_users] == np.diff(self.indptr)[kept_users]
+            same = pa.array([user for user, is_whole in zip(ids, whole, strict=True) if is_whole], type=pa.string())
+            column = tables["preferences"].column("user_id")
+            tables["preferences"] = tables["preferences"].filter(pc.is_in(column, value_set=same.cast(column.type)))
         notes = {name: self.notes[name] for name in ("time_ties", "repeated_pairs")}
         return RecDataset(
             name=self.name,

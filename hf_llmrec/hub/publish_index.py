@@ -37,14 +37,16 @@ def prepare_index(
     """
     folder, output = Path(folder), Path(output)
     index = ItemIndex.from_pretrained(folder)
-    has_model = (folder / MODEL_FOLDER).is_dir()
+    output.mkdir(parents=True, exist_ok=True)
+    report = index.report()
+    # A folder may hold the network of an earlier index.
+    has_model = report.get("indexer") == "rqvae" and (folder / MODEL_FOLDER).is_dir()
     if has_model:
         shutil.copytree(folder / MODEL_FOLDER, output, dirs_exist_ok=True)
     plots = sorted(path.name for path in folder.glob("*.png"))
     for name in (INDEX_FILE, TENSORS_FILE, *plots):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, output / name)
-    report = index.report()
     tags = ["recommendation", "item-index", "hf_llmrec", "lcrec", "arxiv:2311.09049"]
     data = ModelCardData(license=license, library_name="hf_llmrec", tags=tags + ["custom_code"] * has_model)
     ModelCard.from_template(

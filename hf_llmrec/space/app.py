@@ -53,13 +53,13 @@ def build_app(shop: Shop, note: str = "") -> gr.Blocks:
         return chosen(shop.sample_history())
 
     def recommend(history: list[str] | None, wish: str, count: float) -> tuple[str, ...]:
-        history = history or []
+        history, wish = history or [], wish or ""
         known = shop.known(history)
         if len(known) < len(history):
             gr.Warning(f"{len(history) - len(known)} entries of the history were left out: unknown, or too many.")
         if not known and not wish.strip():
             gr.Info("Without a history, each model gives the answer that it has for everybody.")
-        answers = shop.recommend(known, wish or "", int(count))
+        answers = shop.recommend(known, wish, int(count))
         return (*(pages.answer(each, wish) for each in answers), pages.map(known, answers))
 
     with gr.Blocks(title="hf_llmrec", analytics_enabled=False) as app:
@@ -99,9 +99,10 @@ def build_app(shop: Shop, note: str = "") -> gr.Blocks:
         search.input(find, search, found, trigger_mode="always_last", **at_once)
         found.input(add, [found, history], [history, found], **at_once)
         history.input(chosen, history, history, **at_once)
-        sampled.click(sample, None, history, api_name=False)
+        sampled.click(sample, None, history, api_name=False, concurrency_id="models")
         cleared.click(lambda: (gr.update(choices=[], value=[]), ""), None, [history, wish], **at_once)
         asked = {"fn": recommend, "inputs": [history, wish, count], "outputs": [*panels, picture]}
+        asked["concurrency_id"] = "models"  # they rank one request at a time, whoever asks
         go.click(**asked, api_name="recommend")
         wish.submit(**asked, api_name=False)
     app.queue(default_concurrency_limit=_AT_ONCE, max_size=_WAITING)

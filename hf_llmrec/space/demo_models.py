@@ -8,6 +8,7 @@ import logging
 import os
 import tempfile
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -36,7 +37,7 @@ def demo_models(cache_dir: str | os.PathLike | None = None) -> list[Path]:
     Args:
         cache_dir: where they lie, or will; nothing half-trained is kept (default: in huggingface_hub's cache).
     """
-    recipe = json.dumps([OPTIONS, *map(_config, ("lcrec", "galrec"))], sort_keys=True)
+    recipe = json.dumps([version("hf_llmrec"), OPTIONS, _ONCE, *map(_config, ("lcrec", "galrec"))], sort_keys=True)
     name = f"demo-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     folder = Path(cache_dir or Path(constants.HF_HOME) / "hf_llmrec") / name
     if not folder.is_dir():

@@ -54,7 +54,7 @@ class Pages:
         if answer.trees is not None:
             tree = answer.trees[place]
             if tree is None:
-                tokens = escape("".join(self.shop.index.item_tokens(row)))
+                tokens = escape(answer.codes[place])
                 return f'<div class="note">shares no code with the history: <code>{tokens}</code></div>'
             return f"<details open><summary>codes shared with the history</summary>{self._tree(tree, row)}</details>"
         if answer.neighbors:

@@ -26,7 +26,8 @@ class Answer:
 
     Attributes:
         name: of the recommender. rows, scores: of the items, best first.
-        trees: per item its shared codes, see `code_tree`; ``None`` for recommenders without an index.
+        codes: per item its index. trees: per item its shared codes, see `code_tree`. Both are ``None`` for
+            recommenders without an index.
         neighbors: whom it read; ``None`` for recommenders without neighbours. has_graph: whether it could have any.
         reads_wishes: whether it has a use for a wish.
     """
@@ -34,6 +35,7 @@ class Answer:
     name: str
     rows: list[int]
     scores: list[float]
+    codes: list[str] | None = None
     trees: list | None = None
     neighbors: list[Neighbor] | None = None
     has_graph: bool = False
@@ -106,13 +108,15 @@ class Shop:
         request = {"history": history, "exclude": history, **({"query": wish} if wish and reads_wishes else {})}
         found = recommender(request, top_k=count)
         rows, bought = [self.row[each["item_id"]] for each in found], [self.row[item] for item in history]
-        trees = neighbors = None
+        codes = trees = neighbors = None
         if isinstance(ranker, LCRecRanker):
-            trees = [code_tree(ranker.tokenizer.item_index, row, bought) for row in rows]
+            index = ranker.tokenizer.item_index
+            codes = ["".join(index.item_tokens(row)) for row in rows]
+            trees = [code_tree(index, row, bought) for row in rows]
         if isinstance(ranker, GALRecRanker):
             neighbors = neighbors_read(ranker, bought)
         has_graph = getattr(ranker, "graph", None) is not None
-        return Answer(name, rows, [each["score"] for each in found], trees, neighbors, has_graph, reads_wishes)
+        return Answer(name, rows, [each["score"] for each in found], codes, trees, neighbors, has_graph, reads_wishes)
 
     def sample_history(self, length: int = 4, rng: random.Random | None = None) -> list[str]:
         """A history to start from: any item, then each time one of five that the last recommender likes best."""

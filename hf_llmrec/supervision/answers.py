@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 ANSWER_FORMATS = ("json", "text")
 # What an endpoint that can is asked to keep to.
@@ -13,6 +14,8 @@ SCHEMA = {
     "additionalProperties": False,
 }
 LONGEST = 600
+# What reasoning models say to themselves first, where the endpoint does not take it out.
+_THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
 
 
 class BadAnswerError(ValueError):
@@ -29,6 +32,9 @@ def parse_answer(answer: str, answer_format: str, forbidden: tuple[str, ...] = (
     Raises:
         BadAnswerError: no such object, no text, too long a text, or a forbidden name.
     """
+    answer = _THOUGHT.sub("", answer, count=1)
+    if answer.lstrip().startswith("<think>"):
+        raise BadAnswerError("it ends while thinking")
     text = _field(answer) if answer_format == "json" else answer
     text = " ".join(text.split())
     if not text:
@@ -38,9 +44,15 @@ def parse_answer(answer: str, answer_format: str, forbidden: tuple[str, ...] = (
     if "\ufffd" in text or not text.isprintable():
         raise BadAnswerError("it is no text")
     for name in forbidden:
-        if name.casefold() in text.casefold():
+        if name_pattern(name).search(text):
             raise BadAnswerError("it names an item or a brand")
     return text
+
+
+def name_pattern(name: str) -> re.Pattern[str]:
+    """Finds a name as words of their own, whatever their case and the spaces between them."""
+    words = r"\s+".join(re.escape(word) for word in name.split())
+    return re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
 
 
 def _field(answer: str) -> str:

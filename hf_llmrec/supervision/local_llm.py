@@ -30,7 +30,7 @@ class LocalLLM:
     """
 
     def __init__(self, model: str, *, batch_size: int = 16, device: str | None = None):
-        self.name, self.batch_size = model, batch_size
+        self.name, self.batch_size, self.options = model, batch_size, {}
         self._tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
         if not self._tokenizer.chat_template:
             raise ValueError(f"{model}: its tokenizer has no chat template: choose an instruction-tuned model")

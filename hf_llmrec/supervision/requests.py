@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ import yaml
 
 from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
+from .answers import name_pattern
 
 KINDS = ("intentions", "preferences")
 MAX_CHARACTERS = 2_000
@@ -152,20 +152,31 @@ def intention_requests(dataset: RecDataset, readable: Readable) -> Iterator[Requ
             yield Request("intentions", dataset.user_ids[user], dataset.item_ids[item], when, data, forbidden)
 
 
-def preference_requests(dataset: RecDataset, readable: Readable, *, max_reviews: int = 20) -> Iterator[Request]:
-    """One request per user with readable reviews, of the latest ``max_reviews`` of them."""
+def preference_requests(
+    dataset: RecDataset, readable: Readable, *, max_reviews: int = 20, max_characters: int = 8_000
+) -> Iterator[Request]:
+    """One request per user with readable reviews, of the latest of them.
+
+    Args:
+        max_reviews, max_characters: of the reviews in a request together, at most; the latest is always read.
+    """
     for user, reviews in readable.reviews.items():
-        texts = [{"item": dataset.titles[item], "review": text} for _, item, text in reviews[-max_reviews:]]
-        forbidden = tuple(dict.fromkeys(name for _, item, _ in reviews for name in _names(dataset, item)))
+        read: list[tuple[int, str]] = []
+        for _, item, text in reversed(reviews[-max_reviews:]):
+            if read and sum(len(other) for _, other in read) + len(text) > max_characters:
+                break
+            read.append((item, text))
+        texts = [{"item": dataset.titles[item], "review": text} for item, text in reversed(read)]
+        forbidden = tuple(dict.fromkeys(name for item, _ in read for name in _names(dataset, item)))
         yield Request("preferences", dataset.user_ids[user], None, None, {"reviews": texts}, forbidden)
 
 
 def _names(dataset: RecDataset, item: int) -> tuple[str, ...]:
-    return tuple(name for name in (dataset.titles[item], dataset.brands[item]) if len(name) > 2)
+    return tuple(name for name in (dataset.titles[item], dataset.brands[item]) if len(name) > 1)
 
 
 def without(text: str, names: tuple[str, ...]) -> str:
-    """``text`` with names replaced by "it", whatever their case."""
+    """``text`` with names replaced by "it", see `name_pattern`."""
     for name in names:
-        text = re.sub(re.escape(name), "it", text, flags=re.IGNORECASE)
+        text = name_pattern(name).sub("it", text)
     return text

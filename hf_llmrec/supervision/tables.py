@@ -14,6 +14,7 @@ from huggingface_hub import DatasetCard
 
 from ..data.files import staged
 from ..data.interactions import RecDataset
+from ..data.loading import TABLES
 from .requests import Request
 
 _COLUMNS = {
@@ -52,6 +53,9 @@ def save_texts(
             for file in [*source.glob("*.parquet"), *source.glob("*.safetensors"), source / "README.md"]:
                 if file.is_file():
                     shutil.copyfile(file, folder / file.name)
+            for table in TABLES:  # tables of several files lie in folders of their own
+                if (source / table).is_dir() and table not in tables:
+                    shutil.copytree(source / table, folder / table)
         for kind, table in tables.items():
             pq.write_table(table, folder / f"{kind}.parquet")
         _describe(folder, dataset.name, provenance)
@@ -59,14 +63,15 @@ def save_texts(
 
 def _describe(folder: Path, name: str, provenance: dict[str, dict[str, Any]]) -> None:
     readme = folder / "README.md"
-    card = DatasetCard(readme.read_text(encoding="utf-8") if readme.is_file() else f"---\n---\n\n# {name}\n")
+    card = DatasetCard(readme.read_text(encoding="utf-8") if readme.is_file() else f"# {name}\n")
     configs = {config["config_name"]: config for config in card.data.to_dict().get("configs") or []}
     for table in sorted(path.stem for path in folder.glob("*.parquet")):
         files = [{"split": "train", "path": f"{table}.parquet"}]
         configs.setdefault(table, {"config_name": table, "data_files": files})
     card.data.configs = list(configs.values())
     before, *earlier = re.split(rf"^{_SECTION}$", card.text, flags=re.MULTILINE)
-    parts = {part.split("\n", 1)[0].strip(): part for part in earlier[0].split("### ")[1:]} if earlier else {}
+    mine, *after = re.split(r"^(?=## )", "".join(earlier), maxsplit=1, flags=re.MULTILINE)
+    parts = {part.split("\n", 1)[0].strip(): part for part in mine.split("### ")[1:]}
     for kind, facts in provenance.items():
         rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
         parts[kind] = f"{kind}\n\n| | |\n| --- | --- |\n{rows}\n"
@@ -75,6 +80,6 @@ def _describe(folder: Path, name: str, provenance: dict[str, dict[str, Any]]) ->
         "Intentions were written without the item's title, and neither they nor preferences name an item or a brand."
     )
     sections = "\n".join(f"### {part.strip()}\n" for part in parts.values())
-    text = f"{before.rstrip()}\n\n{_SECTION}\n\n{guard}\n\n{sections}"
+    text = f"{before.rstrip()}\n\n{_SECTION}\n\n{guard}\n\n{sections}\n{''.join(after)}"
     card.content = f"---\n{card.data.to_yaml()}\n---\n{text.rstrip()}\n"
     card.save(readme)

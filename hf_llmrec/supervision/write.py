@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from .answers import BadAnswerError, parse_answer
 from .cache import AnswerCache, content_key
-from .endpoint_llm import LLM, RetryLaterError
+from .endpoint_llm import LLM, RefusedRequestError, RetryLaterError
 from .requests import Request
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def write_texts(
     def ask(request: Request, attempt: int) -> str:
         messages = request.messages(answer_format)
         settings: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed + attempt}
-        key = content_key({"model": llm.name, "messages": messages, **settings})
+        key = content_key({"model": llm.name, "messages": messages, **settings, **llm.options})
         with lock:
             alone = under_way.setdefault(key, threading.Lock())
         with alone:  # many a review is just "Great!": who asks the same waits for the answer
@@ -105,6 +105,12 @@ def write_texts(
             try:
                 found = llm.complete(messages, settings)
                 break
+            except RefusedRequestError as error:
+                with lock:
+                    is_first = report.asked + report.cached == 0
+                if is_first:  # then it is the options rather than this one request
+                    raise ValueError(str(error)) from error
+                raise BadAnswerError(f"the endpoint refuses the request: {error}") from error
             except RetryLaterError as error:
                 if failures == retries:
                     raise ConnectionError(f"{llm.name}: no answer after {retries + 1} requests: {error}") from error

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,51 @@ def test_a_file_that_is_cut_off_is_an_error(tmp_path):
     file.write_bytes(b"\xff\xfe" * 40)
     with pytest.raises(ValueError, match="cannot be read after line 0"):
         convert(SOURCES["amazon-2018"], [file], tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "u\ta\tinf",
+        "u\ta\t1e300",
+        '{"half a character": "\\ud83d"}',
+    ],
+)
+def test_values_that_no_table_holds_are_bad_lines(line, tmp_path, capsys):
+    if line.startswith("{"):
+        good = fixture("amazon-2018", "Grocery_5.json")[0]
+        write(tmp_path / "raw" / "Grocery_5.json", [good, good.replace("It&#39;s good", "x \\ud83d y")])
+        source = "amazon-2018"
+    else:
+        write(tmp_path / "raw" / "x.inter", [*log(("u", "b", 1)), line])
+        source = "recbole"
+    command.main([source, "--input", str(tmp_path / "raw"), "--output_dir", str(tmp_path / "data")])
+    assert "1 lines could not be read" in capsys.readouterr().out
+    assert RecDataset.load(tmp_path / "data").num_interactions == 1
+
+
+def test_a_file_with_broken_bits_is_named(tmp_path):
+    file = write(tmp_path / "Grocery_5.json.gz", fixture("amazon-2018", "Grocery_5.json") * 400)
+    data = bytearray(file.read_bytes())
+    data[200:260] = bytes(60)
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match="Grocery_5.json.gz: cannot be read after line"):
+        convert(SOURCES["amazon-2018"], [file], tmp_path / "data", max_bad_lines=10**6)
+
+
+def test_an_archive_of_many_files_is_opened_once(tmp_path):
+    with zipfile.ZipFile(tmp_path / "training_set.zip", "w") as archive:
+        for movie in range(1500):
+            archive.writestr(f"training_set/mv_{movie:07d}.txt", f"{movie}:\n{movie % 40},5,2005-09-06\n")
+    report = convert(SOURCES["netflix"], [tmp_path / "training_set.zip"], tmp_path / "data")
+    assert report.num_items == 1500 and "1494 more" in (tmp_path / "data" / "README.md").read_text()
+
+
+def test_a_folder_with_a_data_set_is_left_alone(tmp_path):
+    write(tmp_path / "x.inter", log(("u", "a", 1)))
+    convert(SOURCES["recbole"], [tmp_path / "x.inter"], tmp_path / "data")
+    with pytest.raises(FileExistsError, match="holds a data set already"):
+        convert(SOURCES["recbole"], [tmp_path / "x.inter"], tmp_path / "data")
 
 
 def test_inputs_that_are_not_there(tmp_path):

@@ -43,6 +43,12 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.server.ranges.append(asked)
         start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
+        if start >= len(content):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(content) - start))
         if asked:
@@ -99,6 +105,14 @@ def test_what_is_not_what_its_publisher_says_is_removed(publisher, tmp_path):
         download(Remote(f"{publisher.url}/raw.gz", f"{publisher.url}/raw.gz.md5"), tmp_path)
 
 
+def test_a_part_that_is_whole_is_all_there_is_to_fetch(publisher, tmp_path):
+    publisher.files = {"/raw.gz": CONTENT}
+    (tmp_path / "raw.gz.part").write_bytes(CONTENT)
+    assert download(Remote(f"{publisher.url}/raw.gz"), tmp_path).read_bytes() == CONTENT
+    with pytest.raises(OSError, match="127.0.0.1:9/raw.gz"):
+        download(Remote("http://127.0.0.1:9/raw.gz"), tmp_path / "other")
+
+
 def test_what_cannot_be_fetched_says_why(publisher, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="/gone.gz: .*404"):
         download(Remote(f"{publisher.url}/gone.gz"), tmp_path)
@@ -118,6 +132,19 @@ def test_convert_fetches_what_its_source_names(publisher, tmp_path, monkeypatch)
         command.main(options)
     command.main([*options, "--category", "Grocery"])
     assert RecDataset.load(tmp_path / "data").titles == ["Salt & pepper", "Cook's mill"]
+    # What lies beside the files is none of theirs.
+    (tmp_path / "raw" / "Other_5.json.gz.part").write_bytes(b"half a file")
+    again = [
+        "amazon-2018",
+        "--input",
+        str(tmp_path / "raw"),
+        "--output_dir",
+        str(tmp_path / "again"),
+        "--max_bad_lines",
+        "0",
+    ]
+    command.main(again)
+    assert "sha256" not in (tmp_path / "again" / "README.md").read_text()
 
 
 def test_which_sources_can_be_fetched():

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from hf_llmrec.hub.publish_index import prepare_index
+
 from .server import run
 
 
@@ -71,6 +73,15 @@ def test_a_private_model_needs_the_token(hub, home, data, tmp_path):
     assert run(hub, fresh, denied, "", token=None).startswith("denied")
     with_token = ASK.replace("**options", "token='hf_of_the_owner', **options")
     assert len(json.loads(run(hub, fresh, with_token, "", token=None))) == 3
+
+
+def test_a_network_of_an_earlier_index_is_not_published(index, tmp_path):
+    index.save_pretrained(tmp_path / "index")
+    (tmp_path / "index" / "rqvae").mkdir()
+    (tmp_path / "index" / "rqvae" / "config.json").write_text("{}")
+    prepare_index(tmp_path / "index", "me/x", tmp_path / "repo")
+    assert not (tmp_path / "repo" / "config.json").exists()
+    assert "RQ-VAE" not in (tmp_path / "repo" / "README.md").read_text()
 
 
 def test_an_index_is_pushed_with_its_rqvae(hub, home, data, tmp_path):

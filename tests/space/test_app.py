@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -50,7 +49,7 @@ class Served:
         raise AssertionError(f"not served after {seconds} s: {self.log.read_text()[-3000:]}")
 
     def stop(self) -> None:
-        self.process.send_signal(signal.SIGINT)
+        self.process.terminate()  # a process in the background may have been told to ignore interrupts
         self.process.wait(30)
 
 

@@ -126,6 +126,13 @@ def test_two_models_of_one_method_go_by_their_sources(sources, tmp_path):
     assert set(shop.recommenders) == {str(sources[2]), str(tmp_path / "second")}
 
 
+def test_an_answer_shows_the_codes_of_its_own_index(shop):
+    answer = shop.recommend(["i1"], count=3)[0]
+    index = shop.recommenders["LC-Rec"].ranker.tokenizer.item_index
+    assert answer.codes == ["".join(index.item_tokens(row)) for row in answer.rows]
+    assert [shop.recommend(["i1"])[place].codes for place in (1, 2)] == [None, None]
+
+
 def test_without_an_index_there_is_no_map_and_without_a_graph_it_says_so(sources, recommender_folders):
     shop = Shop.load([recommender_folders["galrec"], sources[2]])
     pages, answers = Pages(shop), shop.recommend(["i1"])

@@ -18,6 +18,7 @@ from hf_llmrec.supervision.requests import (
     intention_requests,
     preference_requests,
     readable_reviews,
+    without,
 )
 
 
@@ -89,6 +90,45 @@ def test_an_intention_does_not_know_its_item():
         parse_answer('{"text": "I want the widget 0"}', "json", request.forbidden)
     (request,) = preference_requests(dataset, readable_reviews(dataset, dataset.split()))
     assert request.data["reviews"] == [{"item": "Widget 0", "review": "This WIDGET 0 by acme is great"}]
+
+
+def test_names_are_words_of_their_own():
+    assert without("I started a party; my ART, art and heart.", ("Art",)) == "I started a party; my it, it and heart."
+    assert without("An hp  laser printer", ("HP Laser",)) == "An it printer"
+    assert parse_answer("a party to start", "text", ("Art",)) == "a party to start"
+    with pytest.raises(BadAnswerError, match="names"):
+        parse_answer("some hp\nlaser thing", "text", ("HP Laser",))
+
+
+def test_what_a_model_says_to_itself_is_no_answer():
+    assert parse_answer('<think>\nhm {"text": "no"}\n</think>\n{"text": "tea"}', "json") == "tea"
+    with pytest.raises(BadAnswerError, match="ends while thinking"):
+        parse_answer("<think> Okay, the user", "text")
+
+
+def test_a_request_is_bounded_and_names_what_it_sends():
+    table = [("v", f"i{n % 2}", f"{n} " + "x" * 90, n) for n in range(7)]
+    dataset = shop(reviews=table)
+    readable = readable_reviews(dataset, dataset.split())
+    (request,) = preference_requests(dataset, readable, max_characters=250)
+    assert [review["review"][0] for review in request.data["reviews"]] == ["5", "6"], "the latest, oldest first"
+    (request,) = preference_requests(dataset, readable, max_characters=10)
+    assert len(request.data["reviews"]) == 1 and request.forbidden == ("Widget 0", "Acme")
+
+
+def test_a_preference_is_no_news_of_what_a_core_holds_out():
+    """Who loses interactions to a k-core holds out others, which an earlier summary has read."""
+    users = ["u"] * 6 + ["a"] * 4 + ["b"] * 4
+    items = [*"abcdef", *"abcd", *"abcd"]
+    dataset = RecDataset.from_datasets(
+        {"user_id": users, "item_id": items, "timestamp": list(range(14))},
+        {"item_id": list("abcdef"), "title": list("ABCDEF")},
+        preferences={"user_id": ["u", "a"], "text": ["from a, b, c and d", "from a and b"]},
+    )
+    core = dataset.k_core(3)
+    assert core.sequence(core.user_ids.index("u")).size == 4
+    assert core.preferences.column("user_id").to_pylist() == ["a"]
+    assert dataset.k_core(1).preferences.num_rows == 2
 
 
 def test_without_reviews_or_times_there_is_nothing_to_ask(dataset):

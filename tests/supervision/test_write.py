@@ -164,7 +164,7 @@ def test_the_tables_and_their_provenance(endpoint, reviewed, tmp_path, capsys):
     card = (tmp_path / "out" / "README.md").read_text()
     assert "### intentions" in card and "| model | m |" in card and "| texts | 36 |" in card and "# reviewed" in card
     # In place, another time: the section is written anew, not twice, and the other kind's stays.
-    annotate.main(options(endpoint, tmp_path / "out", "--kinds", "preferences", "--limit", "5"))
+    annotate.main(options(endpoint, tmp_path / "out", "--kinds", "preferences", "--limit", "5", "--overwrite"))
     card = (tmp_path / "out" / "README.md").read_text()
     assert card.count("## Texts written by a language model") == 1
     assert "| texts | 36 |" in card and "| texts | 5 |" in card and "| texts | 12 |" not in card
@@ -202,10 +202,75 @@ def test_a_kill_in_between_costs_no_answer_that_has_come(endpoint, reviewed):
     assert RecDataset.load(reviewed).intentions.num_rows == 36
 
 
+def test_an_endpoint_that_is_not_there_is_asked_again_and_then_named(endpoint, tmp_path):
+    cache = AnswerCache(tmp_path / "answers.jsonl")
+    llm = EndpointLLM("m", base_url="http://127.0.0.1:9/v1", timeout_s=2.0)
+    with pytest.raises(ConnectionError, match="m: no answer after 3 requests"):
+        write_texts(REQUESTS[:2], llm, cache, retries=2, first_wait_s=0.01)
+
+
+def test_an_answer_without_text_was_paid_for_and_is_no_failure(endpoint, tmp_path):
+    body = {"choices": [{"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "length"}]}
+    body |= {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "usage": {"completion_tokens": 200}}
+    endpoint.behave = lambda number, request: (200, json.dumps(body).encode(), {})
+    texts, report = ask(endpoint, tmp_path, REQUESTS[:3], attempts=2)
+    assert texts == [] and report.reasons == {"it is no JSON": 3} and report.retries == 0
+    assert ask(endpoint, tmp_path, REQUESTS[:3], attempts=2)[1].asked == 0 and len(endpoint.requests) == 6
+
+
+def test_a_request_that_is_refused_is_left_out_unless_it_is_the_first(endpoint, tmp_path):
+    def behave(number, request):
+        is_long = len(json.loads(request["messages"][-1]["content"])["review"]) > 20
+        return (400, b"too long", {}) if is_long else (200, answer(request), {})
+
+    endpoint.behave = behave
+    texts, report = ask(endpoint, tmp_path, concurrency=1)
+    assert len(texts) == 21 and report.left_out == 9 and set(report.reasons) == {"the endpoint refuses the request"}
+    with pytest.raises(ValueError, match="refuses a request .status 400"):
+        ask(endpoint, tmp_path / "other", REQUESTS[25:], concurrency=1)
+
+
+def test_the_logins_token_goes_to_nobody_but_the_hub(endpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_of_the_login")
+    cache = AnswerCache(tmp_path / "answers.jsonl")
+    write_texts(REQUESTS[:1], EndpointLLM("m", base_url=endpoint.url), cache)
+    assert endpoint.requests[0]["authorization"] == "Bearer none"
+
+
+def test_an_answer_is_known_by_all_that_was_asked_for(endpoint, tmp_path):
+    for number, options in enumerate(
+        ({}, {"json_schema": True}, {"extra_body": {"chat_template_kwargs": {"a": False}}})
+    ):
+        cache = AnswerCache(tmp_path / "answers.jsonl")
+        _, report = write_texts(REQUESTS[:1], EndpointLLM("m", base_url=endpoint.url, **options), cache)
+        assert report.asked == 1, number
+    assert "response_format" in endpoint.requests[1] and endpoint.requests[2]["chat_template_kwargs"] == {"a": False}
+
+
+def test_tables_of_several_files_and_other_peoples_words_stay(endpoint, reviewed, tmp_path):
+    (reviewed / "interactions").mkdir()
+    (reviewed / "interactions.parquet").rename(reviewed / "interactions" / "part-0.parquet")
+    card = (reviewed / "README.md").read_text().split("---\n", 2)[2]
+    (reviewed / "README.md").write_text(card + "\n## Mine\n\nwritten by hand\n")
+    annotate.main(options(endpoint, reviewed, "--output_dir", str(tmp_path / "out")))
+    assert RecDataset.load(tmp_path / "out").num_interactions == 60
+    text = (tmp_path / "out" / "README.md").read_text()
+    with (tmp_path / "out" / "README.md").open("a") as file:
+        file.write("\n## Below\n\nalso by hand\n")
+    annotate.main(options(endpoint, tmp_path / "out", "--overwrite"))
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert text.count("---\n") == 2 and "written by hand" in text and "also by hand" in text
+    assert text.count("### preferences") == 1
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--concurrency", "0"], "--concurrency must be at least 1"),
+        (["--retries", "-1"], "--retries must be at least 0"),
+        (["--limit", "-1"], "--limit must be at least 0"),
+        (["--local"], "--base_url is about an endpoint"),
+        (["--json_schema", "--answer_format", "text"], "--json_schema asks for JSON"),
         (["--dataset", "nowhere"], "--output_dir is required"),
     ],
 )
@@ -220,9 +285,10 @@ def test_a_model_that_is_loaded_here(chat_model, reviewed):
     annotate.main([*local, "--kinds", "intentions", "--answer_format", "text"])
     first = RecDataset.load(reviewed).intentions
     assert 1 <= first.num_rows <= 4
-    annotate.main(
-        [*local, "--kinds", "intentions", "--answer_format", "text", "--cache", str(reviewed.parent / "other")]
-    )
+    again = ["--kinds", "intentions", "--answer_format", "text", "--cache", str(reviewed.parent / "other")]
+    with pytest.raises(ValueError, match="has a table intentions already"):
+        annotate.main([*local, *again])
+    annotate.main([*local, *again, "--overwrite"])
     assert RecDataset.load(reviewed).intentions.equals(first), "the same seed gives the same texts"
     annotate.main([*local, "--kinds", "preferences"])
-    assert RecDataset.load(reviewed).preferences.num_rows == 0
+    assert RecDataset.load(reviewed).preferences is None, "an empty table is none"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hf_llmrec.cli.results import run_facts
 from hf_llmrec.data.files import write_json
 
 WORDS = "this gift card was great and arrived quickly my friend liked it very much would buy again thank you".split()
@@ -68,7 +68,7 @@ def main() -> None:
     found |= {
         "duration_s": round(seconds, 1),
         "peak_memory_gb": round(memory / 1e9, 2),
-        "python": platform.python_version(),
+        **run_facts(),
     }
     print(json.dumps(found, indent=2))
     if arguments.output:

@@ -61,7 +61,13 @@ def main(argv: list[str] | None = None) -> int:
     from ..supervision.cache import AnswerCache
     from ..supervision.endpoint_llm import EndpointLLM
     from ..supervision.local_llm import LocalLLM
-    from ..supervision.requests import instructions_version, intention_requests, preference_requests, readable_reviews
+    from ..supervision.requests import (
+        instructions,
+        instructions_version,
+        intention_requests,
+        preference_requests,
+        readable_reviews,
+    )
     from ..supervision.tables import save_texts, text_table
     from ..supervision.write import write_texts
     from .options import start_logging
@@ -99,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
             continue
         provenance = {
             "model": llm.name,
-            "instructions": instructions_version(),
+            "instruction": f"{instructions()[kind]['instruction'].strip()} ({instructions_version()})",
             "date": datetime.now(timezone.utc).date().isoformat(),
             "texts": report.written,
             "left out for want of a good answer": report.left_out,

@@ -113,3 +113,29 @@ model = AutoModel.from_pretrained("me/ring-index", trust_remote_code="--without"
 print(type(model).__name__, model.config.codebook_sizes)
 """
     assert run(hub, home, load) == run(hub, home, load, "--without") == "RQVAEModel [8, 8, 8]"
+
+
+def test_a_converted_dataset_is_pushed_and_read_by_its_id(hub, home, tmp_path):
+    raw = tmp_path / "x.inter"
+    raw.write_text("user_id:token\titem_id:token\ttimestamp:float\nu\tb\t7\nu\ta\t7\nu\tc\t3\n")
+    code = """
+import sys
+from hf_llmrec.cli import convert
+places = ["--input", sys.argv[1], "--output_dir", sys.argv[2]]
+convert.main(["recbole", *places, "--push_to_hub", "me/converted", "--private"])
+"""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / ".answers.jsonl").write_text("what was paid for stays at home")
+    assert "me/converted" in run(hub, home, code, str(raw), str(tmp_path / "data"))
+    repo = hub.repos["datasets", "me/converted"]
+    names = {name for name in repo.commits[repo.branches["main"]] if name != ".gitattributes"}
+    assert repo.private and names == {"README.md", "interactions.parquet", "items.parquet"}
+    load = """
+from datasets import load_dataset
+from hf_llmrec import RecDataset
+dataset = RecDataset.load("me/converted")
+rows = load_dataset("me/converted", "interactions")["train"].num_rows
+print(rows, *(dataset.item_ids[row] for row in dataset.sequence(0)))
+"""
+    # The earliest comes first, and of those with one time the one that stands first in the file.
+    assert run(hub, home, load) == "3 c b a"

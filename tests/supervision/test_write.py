@@ -162,7 +162,13 @@ def test_the_tables_and_their_provenance(endpoint, reviewed, tmp_path, capsys):
     for table in ("interactions", "intentions", "preferences"):
         assert load_dataset(str(tmp_path / "out"), table, cache_dir=str(tmp_path / "cache"))["train"].num_rows
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "### intentions" in card and "| model | m |" in card and "| texts | 36 |" in card and "# reviewed" in card
+    assert (
+        "### intentions" in card
+        and "| model | m |" in card
+        and "You read one review" in card
+        and "| texts | 36 |" in card
+        and "# reviewed" in card
+    )
     # In place, another time: the section is written anew, not twice, and the other kind's stays.
     annotate.main(options(endpoint, tmp_path / "out", "--kinds", "preferences", "--limit", "5", "--overwrite"))
     card = (tmp_path / "out" / "README.md").read_text()

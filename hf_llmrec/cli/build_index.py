@@ -20,6 +20,7 @@ from ..indexing.plots import save_plots
 from ..indexing.report import format_report
 from ..indexing.text_embeddings import embed_items, item_texts
 from .options import DatasetArguments, start_run
+from .saving import push_output
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -104,15 +105,7 @@ def run(arguments: IndexArguments) -> None:
     save_plots(index, arguments.output_dir)
     print(format_report(index.report()))
     if arguments.push_to_hub:
-        address = publish_index(
-            arguments.output_dir,
-            arguments.hub_model_id or Path(arguments.output_dir).resolve().name,
-            dataset=dataset.name,
-            token=arguments.hub_token,
-            private=arguments.hub_private_repo,
-            revision=arguments.hub_revision,
-        )
-        logger.info("pushed to %s", address)
+        push_output(publish_index, arguments, dataset=dataset.name)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from trl import TrlParser
@@ -22,6 +23,9 @@ from ..rankers.classical import PopularityRanker
 from . import build_index, train_baseline, train_galrec, train_lcrec
 from .models import open_ranker
 from .options import metric_table, start_logging
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -69,6 +73,11 @@ def show_users(shop: DemoShop, cases, result: EvaluationResult, count: int) -> s
     return "\n".join(lines)
 
 
+def demo_config(name: str) -> Traversable:
+    """The training options of ``lcrec`` or ``galrec`` on the demo shop, a YAML file of the package."""
+    return resources.files("hf_llmrec").joinpath(f"cli/configs/{name}_demo.yaml")
+
+
 def run(arguments: QuickstartArguments) -> dict[str, dict]:
     """Index, train, evaluate, recommend; returns what ``metrics.json`` holds."""
     began = time.perf_counter()
@@ -83,8 +92,7 @@ def run(arguments: QuickstartArguments) -> dict[str, dict]:
         ("galrec", train_galrec, []),
     ):
         trained = time.perf_counter()
-        config = resources.files("hf_llmrec").joinpath(f"cli/configs/{name}_demo.yaml")
-        with resources.as_file(config) as path:
+        with resources.as_file(demo_config(name)) as path:
             command.main(["--config", str(path), "--dataset", "demo", "--output_dir", str(output / name), *options])
         seconds[name] = time.perf_counter() - trained
     for model in ("knn", "sasrec"):

@@ -65,11 +65,15 @@ def finish_run(
     write_json(Path(training.output_dir) / TRAINING_REPORT, {"validation": metrics, **report, **facts})
     logger.info("saved %s; validation NDCG@10 %.4f", training.output_dir, metrics["ndcg@10"])
     if push:
-        address = publish(
-            training.output_dir,
-            training.hub_model_id or Path(training.output_dir).resolve().name,
-            token=training.hub_token,
-            private=training.hub_private_repo,
-            revision=training.hub_revision,
-        )
-        logger.info("pushed to %s", address)
+        push_output(publish, training)
+
+
+def push_output(send: Callable[..., str], options: Any, **what: Any) -> None:
+    """Send a command's ``--output_dir`` to the Hub as its ``--hub_...`` options say.
+
+    Args:
+        send: `publish` or `publish_index`. options: with ``output_dir`` and those options. what: further arguments.
+    """
+    where = {"token": options.hub_token, "private": options.hub_private_repo, "revision": options.hub_revision}
+    name = options.hub_model_id or Path(options.output_dir).resolve().name
+    logger.info("pushed to %s", send(options.output_dir, name, **where, **what))

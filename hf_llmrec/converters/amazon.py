@@ -20,6 +20,12 @@ def title(value: Any) -> str:
     return "" if "getTime()" in text else text
 
 
+def _described(row: dict[str, Any], categories: str) -> Item:
+    """An item of the releases that go by ``asin``."""
+    texts = (title(row.get("title")), plain(row.get("description")), plain(row.get("brand")))
+    return Item(identifier(row["asin"]), *texts, categories)
+
+
 class _Amazon(LineSource):
     log_url, item_url = "", ""
 
@@ -60,14 +66,7 @@ class Amazon2014(_Amazon):
 
     def item(self, line: str) -> Item:
         row = literal(line)
-        categories = joined(name for path in row.get("categories", ()) for name in path)
-        return Item(
-            identifier(row["asin"]),
-            title(row.get("title")),
-            plain(row.get("description")),
-            plain(row.get("brand")),
-            categories,
-        )
+        return _described(row, joined(name for path in row.get("categories", ()) for name in path))
 
 
 class Amazon2018(_Amazon):
@@ -87,13 +86,7 @@ class Amazon2018(_Amazon):
 
     def item(self, line: str) -> Item:
         row = json.loads(line)
-        return Item(
-            identifier(row["asin"]),
-            title(row.get("title")),
-            plain(row.get("description")),
-            plain(row.get("brand")),
-            joined(row.get("category") or ()),
-        )
+        return _described(row, joined(row.get("category") or ()))
 
 
 class Amazon2023(_Amazon):

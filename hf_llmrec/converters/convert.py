@@ -13,11 +13,12 @@ import jinja2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ..data.files import staged, write_text
 from .lines import BadLines, RawFile, raw_files
 from .source import Item, Source
-from .tables import Log, item_table, write_table
+from .tables import Log, item_table
 
 _SHOWN_FILES = 6
 
@@ -116,8 +117,8 @@ def convert(
         for column in ("user_id", "item_id"):
             place = table.column_names.index(column)
             table = table.set_column(place, column, table.column(column).cast(pa.string()))
-        write_table(folder / "interactions.parquet", table)
-        write_table(folder / "items.parquet", items)
+        pq.write_table(table, folder / "interactions.parquet")
+        pq.write_table(items, folder / "items.parquet")
         write_text(folder / "README.md", card(source, report, name or output.resolve().name, logs + about))
     return report
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -138,10 +137,3 @@ def item_table(wanted: pa.Array, items: Iterable[Item]) -> tuple[pa.Table, int]:
     table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
     empty = [n for n in Item._fields[2:] if not pc.any(pc.not_equal(table.column(n), "")).as_py()]
     return table.drop_columns(empty), unknown
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write Parquet under another name first; the same table gives the same bytes."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table, temporary)
-    os.replace(temporary, path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from huggingface_hub import constants
 
 from ..cli import build_index, train_baseline, train_galrec, train_lcrec
+from ..cli.quickstart import demo_config
 
 logger = logging.getLogger("hf_llmrec")
 MODELS = ("lcrec", "galrec", "sasrec")
@@ -37,7 +38,8 @@ def demo_models(cache_dir: str | os.PathLike | None = None) -> list[Path]:
     Args:
         cache_dir: where they lie, or will; nothing half-trained is kept (default: in huggingface_hub's cache).
     """
-    recipe = json.dumps([version("hf_llmrec"), OPTIONS, _ONCE, *map(_config, ("lcrec", "galrec"))], sort_keys=True)
+    configs = [demo_config(name).read_text(encoding="utf-8") for name in ("lcrec", "galrec")]
+    recipe = json.dumps([version("hf_llmrec"), OPTIONS, _ONCE, *configs], sort_keys=True)
     name = f"demo-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     folder = Path(cache_dir or Path(constants.HF_HOME) / "hf_llmrec") / name
     if not folder.is_dir():
@@ -55,18 +57,13 @@ def demo_models(cache_dir: str | os.PathLike | None = None) -> list[Path]:
     return [folder / model for model in MODELS]
 
 
-def _config(name: str) -> str:
-    return resources.files("hf_llmrec").joinpath(f"cli/configs/{name}_demo.yaml").read_text(encoding="utf-8")
-
-
 def _train(folder: Path) -> None:
     data, index = ["--dataset", "demo"], folder / "index"
     build_index.main([*data, "--output_dir", str(index)])
     for name, command in (("lcrec", train_lcrec), ("galrec", train_galrec)):
-        config = folder / f"{name}.yaml"
-        config.write_text(_config(name), encoding="utf-8")
         options = ["--index", str(index)] if name == "lcrec" else []
-        command.main(["--config", str(config), *data, *options, *_flags(name), "--output_dir", str(folder / name)])
+        with resources.as_file(demo_config(name)) as config:
+            command.main(["--config", str(config), *data, *options, *_flags(name), "--output_dir", str(folder / name)])
     train_baseline.main(["--model", "sasrec", *data, *_flags("sasrec"), "--output_dir", str(folder / "sasrec")])
 
 

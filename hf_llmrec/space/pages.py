@@ -24,7 +24,7 @@ class Pages:
 
     def __init__(self, shop: Shop):
         self.shop = shop
-        self.words = telling_words(shop.titles, shop.index.codes[:, 0]) if shop.index else {}
+        self._tiles = [] if shop.index is None else _tiles(shop.index, shop.titles)
 
     def title(self, row: int) -> str:
         """An item's title, escaped; its id where it has none."""
@@ -98,16 +98,21 @@ class Pages:
             return '<p class="note">No recommender here has an item index.</p>'
         bought = {int(index.codes[self.shop.row[item], 0]) for item in history}
         recommended = {int(index.codes[row, 0]) for each in answers for row in each.rows}
-        counts = np.bincount(index.codes[:, 0])
-        return f'<div class="code-map">{"".join(self._tiles(index, counts, bought, recommended))}</div>'
-
-    def _tiles(self, index: ItemIndex, counts: np.ndarray, bought: set[int], recommended: set[int]) -> Iterable[str]:
-        for code in np.argsort(-counts, kind="stable").tolist():
-            if not counts[code]:
-                continue
-            row = int((index.codes[:, 0] == code).argmax())
+        shown = []
+        for code, tile in self._tiles:
             kinds = [name for name, codes in (("bought", bought), ("recommended", recommended)) if code in codes]
-            words = escape(" ".join(self.words.get(code, ())))
-            label = f"<code>{escape(index.item_tokens(row)[0])}</code> {words}"
-            title = f"{counts[code]} items: {words}"
-            yield f'<div class="{" ".join(kinds)}" style="flex-grow:{counts[code]}" title="{title}">{label}</div>'
+            shown.append(f'<div class="{" ".join(kinds)}" {tile}</div>')
+        return f'<div class="code-map">{"".join(shown)}</div>'
+
+
+def _tiles(index: ItemIndex, titles: Sequence[str]) -> list[tuple[int, str]]:
+    """First codes, those of most items first, each with its tile but for the classes."""
+    words = telling_words(titles, index.codes[:, 0])
+    codes, rows, counts = np.unique(index.codes[:, 0], return_index=True, return_counts=True)
+    tiles = []
+    for place in np.argsort(-counts, kind="stable").tolist():
+        code, count = int(codes[place]), int(counts[place])
+        told = escape(" ".join(words.get(code, ())))
+        label = f"<code>{escape(index.item_tokens(int(rows[place]))[0])}</code> {told}"
+        tiles.append((code, f'style="flex-grow:{count}" title="{count} items: {told}">{label}'))
+    return tiles

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 
-ANSWER_FORMATS = ("json", "text")
 # What an endpoint that can is asked to keep to.
 SCHEMA = {
     "type": "object",

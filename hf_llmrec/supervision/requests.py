@@ -17,7 +17,6 @@ from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
 from .answers import name_pattern
 
-KINDS = ("intentions", "preferences")
 MAX_CHARACTERS = 2_000
 # Names of messages and of special tokens, in the formats of chat templates, are made of these.
 _ESCAPED = {character: f"\\u{ord(character):04x}" for character in "<>|[]"}

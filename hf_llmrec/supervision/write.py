@@ -149,12 +149,11 @@ def write_texts(
 def _side_by_side(write, wanted: list[Request], concurrency: int, stop: threading.Event) -> list[str | None]:
     """Answers in order; after the first error nothing new is begun, and what is under way is waited for."""
     answers: list[str | None] = [None] * len(wanted)
-    numbers = iter(range(len(wanted)))
     with ThreadPoolExecutor(concurrency) as pool, tqdm(total=len(wanted), unit="text") as progress:
         running: dict[Future, int] = {}
         try:
-            for number in numbers:
-                running[pool.submit(write, wanted[number])] = number
+            for number, request in enumerate(wanted):
+                running[pool.submit(write, request)] = number
                 if len(running) >= 2 * concurrency:
                     _collect(running, answers, progress)
             while running:

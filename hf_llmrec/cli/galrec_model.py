@@ -26,6 +26,7 @@ from ..data.splits import RecSplit
 from ..indexing.text_embeddings import embed_items, item_texts
 from ..models.galrec.configuration_galrec import GALRecConfig
 from ..models.galrec.modeling_galrec import GALRecForCausalLM
+from ..models.whole_weight import whole_weight
 from ..prompts.training_text import corpus_texts
 from ..trainers.galrec_config import GALRecTrainingConfig
 from .backbones import BackboneArguments, load_backbone
@@ -163,7 +164,7 @@ def build_model(
         "rec_loss": "full_softmax" if dataset.num_items <= _FULL_SOFTMAX_ITEMS else "sampled_softmax",
         **arguments.model_options,
     }
-    model = GALRecForCausalLM.from_backbone(backbone, **fields)
+    model = GALRecForCausalLM.from_backbone(backbone, low_memory=bool(model_config.model_name_or_path), **fields)
     model.model.set_item_vectors(vectors)
     return model, tokenizer
 
@@ -177,8 +178,8 @@ def _entity_norm(backbone: PreTrainedModel, pretrained: bool) -> float:
     """
     if not pretrained:
         return backbone.config.get_text_config().hidden_size ** 0.5
-    weight = backbone.get_input_embeddings().weight
-    return float(weight.detach()[:4096].float().norm(dim=-1).mean()) or 1.0
+    with whole_weight(backbone.get_input_embeddings().weight) as weight:
+        return float(weight.detach()[:4096].float().norm(dim=-1).mean()) or 1.0
 
 
 def peft_config(model_config: ModelConfig, model: GALRecForCausalLM) -> LoraConfig | None:

@@ -52,7 +52,9 @@ class LevelHead:
             weight, bias = self.weight, self.bias
             if ids is not None:
                 weight, bias = weight[ids], None if bias is None else bias[ids]
-            logits = F.linear(hidden, weight, bias)
+            # Autocast would round logits to half precision, and near items to equal scores.
+            with torch.autocast(hidden.device.type, enabled=False):
+                logits = F.linear(hidden.to(weight.dtype), weight, bias)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         if self.softcap:
             logits = torch.tanh(logits / self.softcap) * self.softcap

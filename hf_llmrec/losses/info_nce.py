@@ -74,7 +74,8 @@ def info_nce(
     # taken off everywhere, within the product.
     most = 1 / temperature
     own = ((queries * positives).sum(-1) - 1) * most
-    others = torch.addmm(queries.new_full((1,), -most), queries * most, negatives.T)
+    with torch.autocast(queries.device.type, enabled=False):
+        others = torch.addmm(queries.new_full((1,), -most), queries * most, negatives.T)
     with torch.no_grad():
         total, counted = others.sum(), others.numel()
         if barred is not None:

@@ -19,9 +19,11 @@ from .galrec_collator import GALRecCollator
 from .galrec_config import GALRecTrainingConfig
 from .language_model_trainer import LanguageModelTrainer
 from .momentum import MomentumEncoder
+from .spread_weights import num_values
 from .training_dropout import add_training_dropout
 
-STATE_FILE = "galrec_state.safetensors"
+QUEUE_FILE = "galrec_queue.safetensors"
+MOMENTUM_FILE = "galrec_momentum_{}.safetensors"
 _PLACE = {name: place for place, name in enumerate(SPECIAL_TOKENS)}
 _DEFAULT_QUEUE = 4096
 
@@ -73,7 +75,7 @@ class GALRecTrainer(LanguageModelTrainer):
         if args.hops < 2 and any(args.loss_weights.get(name) for name in ("user_to_user", "neighborhood")):
             raise ValueError("hops 1 has no E_u^2: set the weights of user_to_user and neighborhood to 0")
         _freeze_unused(model, args)
-        size = sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
+        size = sum(map(num_values, model.parameters()))
         fill_budget(args, rows.lengths(0), size, kwargs.get("peft_config") is not None, target_per_item=True)
         callbacks = list(callbacks or [])
         if args.patience and args.load_best_model_at_end:
@@ -85,6 +87,11 @@ class GALRecTrainer(LanguageModelTrainer):
             **self._use_rows(rows, eval_rows, GALRecCollator(), ranking_metrics, callbacks),
             **kwargs,
         )
+        if self._is_peft() and self.accelerator.native_amp:
+            # PEFT keeps adapters in float32, but not whole layers: half precision would round small steps away.
+            for name, parameter in self.model.named_parameters():
+                if parameter.requires_grad and ".modules_to_save." in name:
+                    parameter.data = parameter.data.float()
         base = self.accelerator.unwrap_model(self.model)
         add_training_dropout(base.get_base_model() if self._is_peft() else base, 0.0, args.residual_dropout)
         self.alignment: GraphAlignment | None = None
@@ -121,6 +128,8 @@ class GALRecTrainer(LanguageModelTrainer):
         if aligned and pairs is None:
             raise ValueError("graph-aware losses need rows with pairs: GALRecExamples(..., pairs=True)")
         main = {name: inputs[name] for name in ("input_ids", "user_items")}
+        # Before the queries: between their forward and backward pass spread weights must stay as they are.
+        keys = self._keys(main, segments) if aligned else {}
         outputs = model(
             **main,
             labels=inputs["labels"],
@@ -140,7 +149,6 @@ class GALRecTrainer(LanguageModelTrainer):
                 self._metrics[mode]["text_loss"].append(float(found["text_loss"].detach()))
         if aligned:
             queries = {**_hops(outputs.representations), **found["queries"]}
-            keys = self._keys(main, segments)
             graph_loss, logs = self.alignment(queries, keys, PairBatch(**pairs), gather=self._gather)
             extra.append(graph_loss)
             means = self.accelerator.reduce(torch.tensor(list(logs.values()), device=loss.device), "mean").tolist()
@@ -203,17 +211,21 @@ class GALRecTrainer(LanguageModelTrainer):
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
         if self.alignment is not None and self.args.should_save:
-            state = {f"alignment.{name}": value for name, value in self.alignment.state_dict().items()}
-            state |= {f"momentum.{name}": value for name, value in self.momentum_encoder.state_dict().items()}
-            save_file({name: value.cpu().contiguous() for name, value in state.items()}, Path(output_dir) / STATE_FILE)
+            _save(self.alignment.state_dict(), Path(output_dir) / QUEUE_FILE)
+        if self.alignment is not None and (self.args.should_save or self.momentum_encoder.is_spread):
+            _save(self.momentum_encoder.state_dict(), Path(output_dir) / self._momentum_file)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is None or self.alignment is None:
             return
-        state = load_file(Path(checkpoint) / STATE_FILE)
-        self.alignment.load_state_dict(_under("alignment.", state))
-        self.momentum_encoder.load_state_dict(_under("momentum.", state))
+        self.alignment.load_state_dict(load_file(Path(checkpoint) / QUEUE_FILE))
+        self.momentum_encoder.load_state_dict(load_file(Path(checkpoint) / self._momentum_file))
+
+    @property
+    def _momentum_file(self) -> str:
+        """Where weights are spread, each process keeps averages of its own."""
+        return MOMENTUM_FILE.format(self.args.process_index if self.momentum_encoder.is_spread else 0)
 
 
 def _freeze_unused(model: PreTrainedModel, args: GALRecTrainingConfig) -> None:
@@ -242,5 +254,5 @@ def _stacked(segments: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Ten
     return ids, F.pad(owners, (0, 0, 0, len(item)), value=-1)
 
 
-def _under(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+def _save(state: dict[str, torch.Tensor], path: Path) -> None:
+    save_file({name: value.cpu().contiguous() for name, value in state.items()}, path)

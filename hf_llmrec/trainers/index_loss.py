@@ -14,9 +14,12 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 INDEX_LOSSES = ("level", "vocab")
+# Logits of more numbers than this are computed in parts, and again in the backward pass: half a GiB in float32.
+MOST_LOGITS = 2**27
 
 
 class IndexLoss:
@@ -51,6 +54,23 @@ class IndexLoss:
         logits = F.linear(hidden, weight, bias).float()
         return torch.tanh(logits / self.softcap) * self.softcap if self.softcap else logits
 
+    def _sum(
+        self, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross-entropy summed over (n, width) states, and how many of them have their target on top."""
+
+        def part(states: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            logits = self._logits(states, weight, bias)
+            right = (logits.detach().argmax(-1) == wanted).sum()
+            return F.cross_entropy(logits, wanted, reduction="sum"), right
+
+        size = max(MOST_LOGITS // len(weight), 1)
+        if len(hidden) <= size:
+            return part(hidden, targets)
+        parts = zip(hidden.split(size), targets.split(size), strict=True)
+        losses, rights = zip(*(checkpoint(part, *each, use_reentrant=False) for each in parts), strict=True)
+        return torch.stack(losses).sum(), torch.stack(rights).sum()
+
     def __call__(self, hidden: torch.Tensor, labels: torch.Tensor, head: nn.Linear) -> dict[str, torch.Tensor]:
         """Sum of losses and counts.
 
@@ -66,9 +86,11 @@ class IndexLoss:
         hidden, labels = hidden[:, :-1], labels[:, 1:]
         labelled = labels != -100
         hidden, labels = hidden[labelled], labels[labelled]
-        bias = head.bias if isinstance(head, nn.Linear) else None
-        # Zero that still hangs on every parameter: a batch without one kind of label must not leave DDP waiting.
-        zero = hidden.sum() * 0.0 + head.weight[:1].sum() * 0.0
+        # Read once: around adapters of single rows every reading merges a matrix.
+        weight, bias = head.weight, head.bias if isinstance(head, nn.Linear) else None
+        # Zero that still hangs on every parameter: a batch without one kind of label must not leave DDP waiting. The
+        # head is called, though its rows are read below: FSDP2 gathers a layer's weights when it is.
+        zero = hidden.sum() * 0.0 + head(hidden[:1]).sum() * 0.0
         sums = {"index": zero.float(), "text": zero.float()}
         counts = {"index": labels.new_zeros(()), "text": labels.new_zeros(())}
         correct = labels.new_zeros(())
@@ -80,19 +102,16 @@ class IndexLoss:
             if not chosen.any():
                 continue
             if self.index_loss == "vocab":
-                logits, targets = self._logits(hidden[chosen], head.weight, bias), labels[chosen]
+                rows, level_bias, targets = weight, bias, labels[chosen]
             else:
-                rows = self._level_rows(head.weight, level)
-                level_bias = None if bias is None else bias[ids]
-                logits = self._logits(hidden[chosen], rows, level_bias)
+                rows, level_bias = self._level_rows(weight, level), None if bias is None else bias[ids]
                 targets = torch.searchsorted(ids, labels[chosen])
-            sums["index"] = sums["index"] + F.cross_entropy(logits, targets, reduction="sum")
-            counts["index"] = counts["index"] + len(targets)
-            correct = correct + (logits.detach().argmax(-1) == targets).sum()
+            loss, right = self._sum(hidden[chosen], rows, level_bias, targets)
+            sums["index"], counts["index"] = sums["index"] + loss, counts["index"] + len(targets)
+            correct = correct + right
         if remaining.any():
-            logits = self._logits(hidden[remaining], head.weight, bias)
-            sums["text"] = sums["text"] + F.cross_entropy(logits, labels[remaining], reduction="sum")
-            counts["text"] = remaining.sum()
+            loss, _ = self._sum(hidden[remaining], weight, bias, labels[remaining])
+            sums["text"], counts["text"] = sums["text"] + loss, remaining.sum()
         return {
             "index_loss_sum": sums["index"],
             "text_loss_sum": sums["text"],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from torch import nn
 from transformers.trainer import TRAINING_ARGS_NAME
 from trl import SFTTrainer
 from trl.models import unwrap_model_for_generation
 
 from .row_trainer import RowTrainerMixin
+from .whole_model import is_sharded, whole_copy
 
 
 class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
@@ -19,8 +22,11 @@ class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
 
         return isinstance(self.accelerator.unwrap_model(self.model), PeftModel)
 
-    def _whole_model(self):
-        # Gathers ZeRO-3's shards. Before the first step there is no wrapped model yet.
+    def _whole_model(self) -> AbstractContextManager[nn.Module]:
+        # Before the first step there is no wrapped model yet.
+        if is_sharded(self.model_wrapped):
+            return nullcontext(whole_copy(self.model_wrapped, self.args.device))
+        # Gathers ZeRO-3's shards.
         return unwrap_model_for_generation(self.model_wrapped, self.accelerator)
 
     def _log_tokens(self, mode: str, tokens: int) -> None:
@@ -33,7 +39,11 @@ class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
 
         Called on all processes, at the end: adapters are gone from the model afterwards.
         """
-        if self._is_peft():
+        if is_sharded(self.model_wrapped):
+            copy = whole_copy(self.model_wrapped, "cpu", keep=self.args.should_save)
+            if copy is not None:
+                copy.save_pretrained(folder)
+        elif self._is_peft():
             with self._whole_model() as model:
                 if self.args.should_save:
                     model.merge_and_unload().save_pretrained(folder)

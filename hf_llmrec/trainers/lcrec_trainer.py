@@ -12,6 +12,7 @@ from .epoch_rows import RightPadCollator, Rows
 from .index_loss import IndexLoss, add_index_loss
 from .language_model_trainer import LanguageModelTrainer
 from .lcrec_config import LCRecTrainingConfig
+from .spread_weights import num_values
 from .training_dropout import add_training_dropout
 
 
@@ -44,8 +45,7 @@ class LCRecTrainer(LanguageModelTrainer):
         callbacks: list[TrainerCallback] | None = None,
         **kwargs,
     ):
-        # Under ZeRO-3 a parameter's own numel is that of this process's share.
-        size = sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
+        size = sum(map(num_values, model.parameters()))
         adapters = kwargs.get("peft_config") is not None
         fill_budget(args, rows.lengths(0), size, adapters, target_per_item=args.seq_form == "packed")
         super().__init__(
@@ -57,6 +57,12 @@ class LCRecTrainer(LanguageModelTrainer):
             ),
             **kwargs,
         )
+        if self.is_fsdp_enabled and adapters and model.config.get_text_config().tie_word_embeddings:
+            if kwargs["peft_config"].trainable_token_indices:
+                raise ValueError(
+                    "FSDP2 cannot spread single rows of tied embeddings: use --train_index_rows all, or another of "
+                    "recipes/accelerate_configs, such as ddp.yaml or zero2.yaml"
+                )
         base = self.accelerator.unwrap_model(self.model)
         stock = base.get_base_model() if self._is_peft() else base
         softcap = getattr(stock.config.get_text_config(), "final_logit_softcapping", None)

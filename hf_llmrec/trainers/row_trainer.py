@@ -84,7 +84,7 @@ class RowTrainerMixin:
         """``ranking_metrics`` of the model as it stands, on all processes."""
         if self._ranking_metrics is None:
             return {}
-        with self._whole_model() as model:
+        with self._whole_model() as model, self.accelerator.autocast():
             return self._ranking_metrics(model)
 
     def _whole_model(self) -> AbstractContextManager[nn.Module]:

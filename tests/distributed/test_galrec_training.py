@@ -11,7 +11,7 @@ from .test_lcrec_training import run_and_kill
 
 pytestmark = pytest.mark.slow
 COMMON = (
-    *("--external", "text", "--learning_rate", "0.01", "--max_length", "256", "--num_neighbors", "3"),
+    *("--external", "text", "--learning_rate", "0.003", "--max_length", "256", "--num_neighbors", "3"),
     *("--queue_length", "40", "--momentum", "0.9", "--eval_users", "10", "--report_to", "none"),
     *("--use_cpu", "True", "--disable_tqdm", "True", "--logging_steps", "1", "--seed", "3"),
 )
@@ -39,7 +39,7 @@ def assert_same(found, expected, steps, tolerance) -> None:
 
 
 @pytest.mark.parametrize("mode", list(MODES))
-@pytest.mark.parametrize("launcher", ["ddp", "zero2"])
+@pytest.mark.parametrize("launcher", ["ddp", "zero2", "zero3", "fsdp2"])
 def test_two_processes_give_the_losses_and_queue_of_one(galrec, tmp_path, request, launcher, mode):
     """60 examples: two processes with batches of 5 see what one with batches of 10 sees."""
     options = ["--max_steps", "14", "--save_strategy", "no", "--edges_per_user", "3", *MODES[mode]]
@@ -52,9 +52,9 @@ def test_two_processes_give_the_losses_and_queue_of_one(galrec, tmp_path, reques
 
 
 @pytest.mark.parametrize("mode", list(MODES))
-@pytest.mark.parametrize("launcher", [None, "ddp", "zero2"])
+@pytest.mark.parametrize("launcher", [None, "ddp", "zero2", "zero3", "fsdp2"])
 def test_killed_for_good_and_resumed_gives_the_same_losses(galrec, tmp_path, request, launcher, mode):
-    config = request.getfixturevalue(launcher) if launcher else None
+    config = request.getfixturevalue(launcher) if launcher else ()
     options = ["--max_steps", "60", "--save_steps", "6", "--save_total_limit", "1", "--item_dropout", "0.2"]
     options += ["--per_device_train_batch_size", "5", "--model_options", '{"embedding_dropout": 0.1}', *MODES[mode]]
     galrec.losses(tmp_path / "whole", options, config)

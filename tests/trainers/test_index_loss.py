@@ -53,6 +53,25 @@ def test_level_loss_normalises_over_the_codes_of_the_level(model, batch, levels)
     assert (sums["index_loss_sum"] + sums["text_loss_sum"]).item() == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("index_loss", ["level", "vocab"])
+def test_parts_give_the_loss_and_gradients_of_the_whole(model, batch, index_loss, monkeypatch):
+    input_ids, labels = batch
+    labels = torch.where(labels == -100, input_ids, labels)
+    add_index_loss(model, IndexLoss(LEVELS, index_loss))
+    found = []
+    for most in (2**27, 40):  # all at once; two positions at once
+        monkeypatch.setattr("hf_llmrec.trainers.index_loss.MOST_LOGITS", most)
+        model.zero_grad()
+        sums = model(input_ids=input_ids, labels=labels, index_loss=True)
+        (sums["index_loss_sum"] + sums["text_loss_sum"]).backward()
+        found.append(
+            ({name: value.item() for name, value in sums.items()}, [p.grad.clone() for p in model.parameters()])
+        )
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5) and found[0][0]["text_count"] == 2
+    for whole, parts in zip(found[0][1], found[1][1], strict=True):
+        torch.testing.assert_close(whole, parts, atol=1e-5, rtol=1e-4)
+
+
 def test_a_batch_of_text_alone_still_reaches_every_parameter(model):
     add_index_loss(model, IndexLoss(LEVELS))
     input_ids = torch.tensor([[1, 2, 3]])

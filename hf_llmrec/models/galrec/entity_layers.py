@@ -114,7 +114,9 @@ class ItemScorer(nn.Module):
             float32 (n, m) or (b, p, m).
         """
         states, vectors = F.normalize(states.float(), dim=-1), F.normalize(vectors.float(), dim=-1)
-        scores = states @ vectors.transpose(-1, -2) / self.temperature
+        # Autocast would give near items equal scores: half precision tells cosines apart by 0.004.
+        with torch.autocast(states.device.type, enabled=False):
+            scores = states @ vectors.transpose(-1, -2) / self.temperature
         if self.repeat_bias is None or history is None:
             return scores
         return scores + history.float() * (REPEAT_SCALE * self.repeat_bias.float())

@@ -209,11 +209,14 @@ class GALRecForCausalLM(GALRecPreTrainedModel, GenerationMixin):
         self.post_init()
 
     @classmethod
-    def from_backbone(cls, backbone: PreTrainedModel, **fields) -> GALRecForCausalLM:
+    def from_backbone(cls, backbone: PreTrainedModel, low_memory: bool = False, **fields) -> GALRecForCausalLM:
         """Build around a causal language model, whose modules are taken over, not copied.
 
         Args:
-            backbone: any stock ``...ForCausalLM``. fields: of `GALRecConfig`, but ``text_config``.
+            backbone: any stock ``...ForCausalLM``.
+            low_memory: make no second language model meanwhile, as for large ones. The layers around it draw other
+                random numbers then.
+            fields: of `GALRecConfig`, but ``text_config``.
 
         Raises:
             ValueError: a backbone without a plain linear head as wide as its states.
@@ -221,11 +224,25 @@ class GALRecForCausalLM(GALRecPreTrainedModel, GenerationMixin):
         head = backbone.get_output_embeddings()
         config = GALRecConfig(text_config=backbone.config.get_text_config(), **fields)
         shape = (config.vocab_size, config.hidden_size)
-        if not isinstance(head, nn.Linear) or head.bias is not None or tuple(head.weight.shape) != shape:
+        weight = getattr(head, "weight", torch.empty(0))
+        # Under DeepSpeed ZeRO-3 a weight's own shape is that of what is gathered now.
+        found = tuple(getattr(weight, "ds_shape", weight.shape))
+        if not isinstance(head, nn.Linear) or head.bias is not None or found != shape:
             raise ValueError(f"{type(backbone).__name__}: the backbone needs a linear head {shape} without bias")
-        model = cls(config).to(dtype=backbone.dtype, device=backbone.device)
+        if low_memory:
+            # ZeRO-3 makes models in parts, and none without memory. What it draws for them must not count.
+            device = backbone.device if hasattr(weight, "ds_shape") else "meta"
+            with torch.random.fork_rng(devices=[]), torch.device(device):
+                model = cls(config)
+        else:
+            model = cls(config)
         model.model.language_model = backbone.base_model
         model.lm_head = head
+        if low_memory:
+            for part in (model.model.entities, model.model.rec_gate, model.model.item_scorer, model.projection):
+                part.to_empty(device=backbone.device)
+                part.apply(model._init_weights)
+        model.to(dtype=backbone.dtype, device=backbone.device)
         model.tie_weights()
         return model
 
@@ -293,6 +310,9 @@ class GALRecForCausalLM(GALRecPreTrainedModel, GenerationMixin):
         if output_representations:
             states = [self.model.readout_states(input_ids, hidden, name) for name in SPECIAL_TOKENS]
             result.representations = self.projection(torch.stack(states, dim=1))
+        if text_labels is None and self.config.tie_word_embeddings:
+            # FSDP2 groups tied layers, and takes their forward pass as over only when all of them were called.
+            self.lm_head(hidden[:0])
         if labels is None and text_labels is None and not output_representations:
             result.logits = self.lm_head(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
         return result if return_dict in (None, True) else result.to_tuple()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import nn
 from transformers import PreTrainedModel
-from transformers.integrations import is_deepspeed_zero3_enabled
 
+from ..whole_weight import whole_weight
 from .tokenization_lcrec import LCRecTokenizer
 
 logger = logging.getLogger(__name__)
@@ -52,7 +49,7 @@ def initialize_index_embeddings(
     if method not in METHODS:
         raise ValueError(f"index_init must be one of {METHODS}, got {method!r}")
     needed = len(tokenizer)
-    with _whole(model.get_input_embeddings().weight) as weight:
+    with whole_weight(model.get_input_embeddings().weight) as weight:
         old_rows = weight.shape[0]
     if old_rows < needed:
         model.resize_token_embeddings(needed, mean_resizing=False)
@@ -66,7 +63,7 @@ def initialize_index_embeddings(
     unlike_text = np.concatenate([index_ids, other_new, [tokenizer.pad_token_id]])
     known = np.setdiff1d(np.fromiter(tokenizer.get_vocab().values(), dtype=np.int64), unlike_text)
     for name, parameter in matrices.items():
-        with _whole(parameter) as weight:
+        with whole_weight(parameter) as weight:
             if weight.shape[0] < needed:
                 raise ValueError(
                     f"the {name} embeddings have {weight.shape[0]} rows, the tokenizer has {needed} tokens, of which "
@@ -80,18 +77,6 @@ def initialize_index_embeddings(
             ids = torch.from_numpy(np.concatenate([index_ids, other_new])).to(weight.device)
             weight[ids] = (mean + spread * torch.from_numpy(rows).to(weight.device)).to(weight.dtype)
     logger.info("started %d index rows with %s (%s embeddings)", len(index_ids), method, " and ".join(sorted(matrices)))
-
-
-@contextmanager
-def _whole(parameter: nn.Parameter) -> Iterator[nn.Parameter]:
-    """``parameter`` with all its rows, which DeepSpeed ZeRO-3 otherwise spreads over the processes."""
-    if is_deepspeed_zero3_enabled():
-        import deepspeed
-
-        with deepspeed.zero.GatheredParameters([parameter], modifier_rank=0):
-            yield parameter
-    else:
-        yield parameter
 
 
 def index_directions(tokenizer: LCRecTokenizer, width: int, method: str, seed: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 # What a command can do to need less memory. Options that it does not have are no help: a test knows its parser.
 _ROWS = "lower --tokens_per_batch and raise --gradient_accumulation_steps by the same factor"
@@ -69,7 +70,9 @@ def remedy(error: BaseException, command: str) -> str | None:
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """An exception and what it came from, as a trace shows them."""
     following: BaseException | None = error
-    while following is not None:
+    seen: set[int] = set()  # causes can go round in a circle
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
         yield following
         following = following.__cause__ or (None if following.__suppress_context__ else following.__context__)
 
@@ -93,7 +96,8 @@ def _package(error: BaseException) -> str | None:
     if not isinstance(error, ImportError) and not (isinstance(error, RuntimeError) and "to be installed" in text):
         return None
     for module, extra in EXTRAS.items():
-        if re.search(rf"\b{module.replace('_', '[_-]')}\b", text, re.IGNORECASE):
+        is_named = re.search(rf"\b{module.replace('_', '[_-]')}\b", text, re.IGNORECASE) is not None
+        if is_named and find_spec(module) is None:
             return f"{module} is not installed: pip install {_FLAGS.get(module, '')}'hf_llmrec[{extra}]'"
     for name, package in _PACKAGES.items():
         if name in text and "installed" in text:

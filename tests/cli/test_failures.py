@@ -161,6 +161,14 @@ def test_a_version_in_a_hint_is_quoted():
     assert remedy(error, "train lcrec").endswith("pip install -U 'bitsandbytes>=0.46.1'")
 
 
+def test_a_package_that_is_there_is_not_missing(monkeypatch):
+    """Another version of it, say, without what is imported."""
+    monkeypatch.setitem(EXTRAS, "torch", "text")
+    with pytest.raises(ImportError) as error:
+        from torch import no_such_name  # noqa: F401
+    assert remedy(error.value, "train lcrec") is None
+
+
 def test_a_module_that_nobody_can_install_is_no_known_failure():
     with pytest.raises(ModuleNotFoundError) as error:
         import_module("hf_llmrec.no_such_module")
@@ -203,6 +211,12 @@ def test_an_unknown_failure_is_its_trace(monkeypatch, capsys):
     with pytest.raises(RuntimeError, match="nobody knows"):
         main(["train", "lcrec"])
     assert not capsys.readouterr().err
+
+
+def test_causes_that_go_round_end():
+    one, other = RuntimeError("one"), RuntimeError("other")
+    one.__cause__, other.__cause__ = other, one
+    assert remedy(one, "evaluate") is None
 
 
 def options_of(name: str) -> set[str]:

@@ -5,7 +5,7 @@ accelerate launch recipes/ablate.py --config recipes/configs/galrec/demo_ablatio
 
 import sys
 
-from hf_llmrec.cli.ablate import main
+from hf_llmrec.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["ablate", *sys.argv[1:]]))

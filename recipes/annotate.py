@@ -5,7 +5,7 @@ python recipes/annotate.py --dataset D --model M [--base_url URL | --local] [--o
 
 import sys
 
-from hf_llmrec.cli.annotate import main
+from hf_llmrec.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["annotate", *sys.argv[1:]]))

@@ -5,7 +5,7 @@ accelerate launch recipes/compare.py --models A B C --dataset D --output DIR
 
 import sys
 
-from hf_llmrec.cli.compare import main
+from hf_llmrec.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["compare", *sys.argv[1:]]))

@@ -5,7 +5,7 @@ accelerate launch recipes/evaluate.py --model O --dataset D --split test --outpu
 
 import sys
 
-from hf_llmrec.cli.evaluate import main
+from hf_llmrec.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["evaluate", *sys.argv[1:]]))

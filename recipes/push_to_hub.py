@@ -5,7 +5,7 @@ python recipes/push_to_hub.py --model O --repo_id owner/name [--result F.json] [
 
 import sys
 
-from hf_llmrec.cli.push import main
+from hf_llmrec.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["push", *sys.argv[1:]]))

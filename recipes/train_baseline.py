@@ -5,7 +5,7 @@ accelerate launch recipes/train_baseline.py --model sasrec|lightgcn|knn|populari
 
 import sys
 
-from hf_llmrec.cli.train_baseline import main
+from hf_llmrec.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["train", "baseline", *sys.argv[1:]]))

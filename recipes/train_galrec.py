@@ -5,7 +5,7 @@ accelerate launch recipes/train_galrec.py --dataset D --output_dir O [--external
 
 import sys
 
-from hf_llmrec.cli.train_galrec import main
+from hf_llmrec.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["train", "galrec", *sys.argv[1:]]))

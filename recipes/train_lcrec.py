@@ -5,7 +5,7 @@ accelerate launch recipes/train_lcrec.py --dataset D --index I --output_dir O [-
 
 import sys
 
-from hf_llmrec.cli.train_lcrec import main
+from hf_llmrec.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["train", "lcrec", *sys.argv[1:]]))

@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 
 from .commands import COMMANDS
+from .failures import remedy
 
 _HELP = {"-h", "--help"}
 
@@ -15,7 +16,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command. Heavy imports happen in the command, after its name is known to be right.
 
     What a user can mend (bad input, missing files) is told in one line, with exit status 1; set ``HF_LLMREC_DEBUG=1``
-    to see where it arose. A wrong command or option gives 2, an interrupt 130.
+    to see where it arose. Other failures are raised; of those that `failures` knows, a line says first what to do. A
+    wrong command or option gives 2, an interrupt 130.
     """
     argv = sys.argv[1:] if argv is None else argv
     name = " ".join(argv[: 2 if argv[:1] == ["train"] else 1])
@@ -35,16 +37,20 @@ def main(argv: list[str] | None = None) -> int:
 
         register()
     words = [*command.words, *("--help" if word == "--help_all" else word for word in words)]
-    run = import_module(f"hf_llmrec.cli.{command.module}").main
-    if os.environ.get("HF_LLMREC_DEBUG"):
-        return run(words) or 0
     try:
-        return run(words) or 0
-    except (ValueError, OSError) as error:
-        print(f"hf-llmrec {name}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+        return import_module(f"hf_llmrec.cli.{command.module}").main(words) or 0
     except KeyboardInterrupt:
+        if os.environ.get("HF_LLMREC_DEBUG"):
+            raise
         return 130
+    except Exception as error:
+        line = remedy(error, name)
+        if line is not None:
+            print(f"\nhf-llmrec {name}: {line}", file=sys.stderr)  # below what may be half a progress bar
+        elif isinstance(error, (ValueError, OSError)) and not os.environ.get("HF_LLMREC_DEBUG"):
+            print(f"hf-llmrec {name}: {' '.join(str(error).split())}", file=sys.stderr)
+            return 1
+        raise
 
 
 def usage(group: str = "") -> str:

@@ -64,6 +64,12 @@ COMMANDS: dict[str, Command] = {
         ("cli.galrec_model:GALRecArguments", "trainers.galrec_config:GALRecTrainingConfig"),
         also=_SAVED + _BACKBONE,
     ),
+    "train baseline": Command(
+        "train_baseline",
+        "train or fit one of the four that follow, as --model says",
+        ("cli.train_baseline:BaselineArguments", f"trainers.{_ROWS}"),
+        also=_SAVED,
+    ),
     "train sasrec": _baseline("sasrec", "train SASRec", "sasrec_config:SASRecTrainingConfig"),
     "train lightgcn": _baseline("lightgcn", "train LightGCN", "lightgcn_config:LightGCNTrainingConfig"),
     "train knn": _baseline("knn", "fit nearest neighbours of items", _ROWS),

@@ -19,10 +19,10 @@ WHO = "me"
 
 
 class Repo:
-    """Files per commit, and where branches point."""
+    """Files per commit, and where branches point. A ``gated`` one is there for all to see, and for nobody to read."""
 
-    def __init__(self, private: bool = False, sdk: str | None = None):
-        self.private, self.sdk = private, sdk
+    def __init__(self, private: bool = False, sdk: str | None = None, gated: bool = False):
+        self.private, self.sdk, self.gated = private, sdk, gated
         self.commits: dict[str, dict[str, bytes]] = {}
         self.branches: dict[str, str] = {}
         self.commit({}, "main")
@@ -104,7 +104,11 @@ class HubHandler(BaseHTTPRequestHandler):
         self._send(status, json.dumps(value).encode(), Content_Type="application/json")
 
     def _missing(self, code: str) -> None:
-        status = 401 if code == "RepoNotFound" else 404
+        # Who is not logged in is not told whether a repository is missing or private.
+        status = 401 if code == "RepoNotFound" and "Authorization" not in self.headers else 404
+        self._refuse(status, code)
+
+    def _refuse(self, status: int, code: str) -> None:
         self._send(status, json.dumps({"error": code}).encode(), X_Error_Code=code, X_Error_Message=code)
 
     def _body(self) -> bytes:
@@ -220,6 +224,8 @@ class HubHandler(BaseHTTPRequestHandler):
         oid = repo.resolve(revision)
         if oid is None:
             return self._missing("RevisionNotFound")
+        if repo.gated:
+            return self._refuse(403, "GatedRepo")
         content = repo.commits[oid].get(path)
         if content is None:
             return self._missing("EntryNotFound")

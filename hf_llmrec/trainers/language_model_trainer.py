@@ -8,6 +8,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from trl import SFTTrainer
 from trl.models import unwrap_model_for_generation
 
+from .merged_copy import merged_copy
 from .row_trainer import RowTrainerMixin
 
 
@@ -31,12 +32,12 @@ class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
     def save_whole_model(self, folder: str) -> None:
         """Save a checkpoint that needs no adapters: merged, shards gathered, no pickled arguments.
 
-        Called on all processes, at the end: adapters are gone from the model afterwards.
+        Called on all processes, at any time: the model is not changed.
         """
         if self._is_peft():
             with self._whole_model() as model:
                 if self.args.should_save:
-                    model.merge_and_unload().save_pretrained(folder)
+                    merged_copy(model).save_pretrained(folder)
         else:
             self.save_model(folder)
         if self.args.should_save:

@@ -25,7 +25,7 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt setuptools wheel ninja
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[dev,deepspeed,text,serving]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[dev,deepspeed,text,serving,wandb]"
 	$(BIN)/python -m pytest -m slow
 
 test-browser: install

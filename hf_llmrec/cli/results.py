@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..data.files import read_json
+from ..data.interactions import RecDataset
 from ..data.recommender_folder import TRAINING_REPORT
 from ..evaluation.metrics import METRIC_NAMES
+from ..trainers.tracked_config import TrackedConfig
 
 # Files that a run was made from, named without their folders.
 _FILES = {"external_embeddings", "text_embeddings"}
@@ -49,6 +52,34 @@ def changed_options(options: Any, defaults: Any) -> dict[str, Any]:
         elif field.name not in _PLACES and value != default:
             found[field.name] = value.value if isinstance(value, enum.Enum) else value
     return found
+
+
+def describe_run(
+    training: TrackedConfig,
+    method: str,
+    dataset: RecDataset,
+    data_facts: dict[str, Any],
+    options: dict[str, Any],
+    model: nn.Module,
+) -> None:
+    """Tell trackers (``--report_to``) what the training's own options do not say.
+
+    Args:
+        data_facts: how the data is split, `DatasetArguments.data_facts`. options: of the command, that were set.
+        model: as it is trained, with its adapters.
+    """
+    # Under ZeRO-3 a parameter's own numel is that of this process's share.
+    sizes = [(getattr(p, "ds_numel", p.numel()), p.requires_grad) for p in model.parameters()]
+    training.describe(
+        method=method,
+        data={"name": dataset.name, "users": dataset.num_users, "items": dataset.num_items, **data_facts},
+        model={
+            "parameters": sum(size for size, _ in sizes),
+            "trained": sum(size for size, is_trained in sizes if is_trained),
+        },
+        options=options,
+        **run_facts(),
+    )
 
 
 def result_record(evaluation: dict[str, Any], model: str) -> dict[str, Any]:

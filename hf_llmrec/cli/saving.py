@@ -16,6 +16,7 @@ from ..data.interactions import RecDataset
 from ..data.recommender_folder import TRAINING_REPORT, ItemCatalog, save_settings
 from ..hub.publish import publish
 from .results import run_facts
+from .training_pushes import TrainingPushes
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -49,13 +50,13 @@ def save_recommender(
 
 
 def finish_run(
-    training: TrainingArguments, push: bool, metrics: dict[str, float], began: float, report: dict[str, Any]
+    training: TrainingArguments, pushes: TrainingPushes, metrics: dict[str, float], began: float, report: dict[str, Any]
 ) -> None:
-    """Write ``training_report.json`` and, with ``push``, send the folder with a model card to the Hub in one commit.
+    """Write ``training_report.json`` and, with ``--push_to_hub``, send the folder with a model card in one commit.
 
     Args:
         training: says where, and who writes.
-        push: ``--push_to_hub``, which is taken from the trainer: that would upload checkpoints and half of the folder.
+        pushes: those of the run, which this one comes after; unlike them it raises if it fails.
         metrics: of the validation users. began: `time.perf_counter` at the start.
         report: what else the report says.
     """
@@ -64,7 +65,8 @@ def finish_run(
     facts = {"seed": training.seed, "duration_s": round(time.perf_counter() - began, 1), **run_facts()}
     write_json(Path(training.output_dir) / TRAINING_REPORT, {"validation": metrics, **report, **facts})
     logger.info("saved %s; validation NDCG@10 %.4f", training.output_dir, metrics["ndcg@10"])
-    if push:
+    pushes.wait()
+    if pushes.wanted:
         push_output(publish, training)
 
 

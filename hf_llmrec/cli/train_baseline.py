@@ -23,7 +23,6 @@ from ..models.sasrec.configuration_sasrec import SASRecConfig
 from ..models.sasrec.modeling_sasrec import SASRecModel
 from ..prompts.item_sequences import CaseRows, ItemSequenceRows
 from ..rankers.dense import DenseRanker, pad_histories
-from ..trainers.checkpoints import last_complete_checkpoint
 from ..trainers.counting import fit_item_knn, fit_popularity
 from ..trainers.lightgcn_config import LightGCNTrainingConfig
 from ..trainers.lightgcn_trainer import LightGCNNetwork, LightGCNTrainer
@@ -31,8 +30,9 @@ from ..trainers.row_config import RowTrainingConfig
 from ..trainers.sasrec_config import SASRecTrainingConfig
 from ..trainers.sasrec_trainer import SASRecTrainer
 from .options import DatasetArguments, end_processes, start_run
-from .results import changed_options
+from .results import changed_options, describe_run
 from .saving import finish_run, save_recommender
+from .training_pushes import TrainingPushes
 
 logger = logging.getLogger("hf_llmrec")
 TRAINING_CONFIGS: dict[str, type[RowTrainingConfig]] = {
@@ -103,6 +103,10 @@ class Run:
             self.cases = self.cases.sample(training.eval_users, seed=0)
         self.report: dict[str, Any] = {}
         self.max_history: int | None = None
+        self.options = changed_options(arguments, BaselineArguments(dataset="", model=arguments.model))
+        # What `save` gets while a model is trained.
+        self.model_so_far: Callable[[], PreTrainedModel] | None = None
+        self.pushes = TrainingPushes(training, lambda folder: self.save(self.model_so_far(), folder))
 
     def validate(self, model: PreTrainedModel) -> dict[str, float]:
         """Ranking metrics on the validation users."""
@@ -111,11 +115,28 @@ class Run:
 
     def train(self, trainer) -> dict[str, float]:
         """Train, or go on training; returns the validation metrics of the best checkpoint."""
-        args = self.training
-        checkpoint = last_complete_checkpoint(args.output_dir, args.world_size) if self.arguments.resume else None
+        describe_run(self.training, self.arguments.model, self.dataset, self.data_facts, self.options, trainer.model)
+        checkpoint = self.pushes.checkpoint() if self.arguments.resume else None
         result = trainer.train(resume_from_checkpoint=checkpoint)
         self.report |= {"train": result.metrics, "log": trainer.state.log_history}
         return trainer.rank()
+
+    @property
+    def data_facts(self) -> dict[str, Any]:
+        return self.arguments.data_facts(self.dataset)
+
+    def save(self, model: PreTrainedModel, folder: Path) -> None:
+        """Write a model as a recommender folder."""
+        is_writer = self.training.should_save
+        settings = {"max_history": self.max_history, "data": self.data_facts}
+        if self.arguments.include_users:
+            settings["user_ids"] = self.dataset.user_ids
+
+        def save_model(staging: Path) -> None:
+            if is_writer:
+                model.save_pretrained(staging)
+
+        save_recommender(str(folder), self.arguments.model, self.dataset, settings, save_model, is_writer=is_writer)
 
     def training_histories(self, model: PreTrainedModel, states: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
         """float32 (num_users, d): ``states`` of every user's right-padded training items, in batches."""
@@ -142,7 +163,9 @@ def run_sasrec(run: Run) -> tuple[PreTrainedModel, dict[str, float], tuple[np.nd
         rows=rows,
         eval_rows=CaseRows(run.cases, max_length=run.max_history),
         ranking_metrics=run.validate,
+        callbacks=[run.pushes],
     )
+    run.model_so_far = lambda: model
     metrics = run.train(trainer)
     model.eval()
     if not run.arguments.export_embeddings:
@@ -156,8 +179,13 @@ def run_lightgcn(run: Run) -> tuple[PreTrainedModel, dict[str, float], tuple[np.
     sizes = {"num_items": run.dataset.num_items, "num_users": run.dataset.num_users}
     network = LightGCNNetwork(run.split, run.arguments.config(LightGCNConfig, **sizes))
     trainer = LightGCNTrainer(
-        network, run.training, split=run.split, ranking_metrics=lambda module: run.validate(module.export())
+        network,
+        run.training,
+        split=run.split,
+        ranking_metrics=lambda module: run.validate(module.export()),
+        callbacks=[run.pushes],
     )
+    run.model_so_far = lambda: network.export(with_users=run.arguments.include_users)
     metrics = run.train(trainer)
     with_users = network.export(with_users=True)
     embeddings = with_users.item_embeddings.detach().cpu().numpy(), with_users.user_embeddings.detach().cpu().numpy()
@@ -197,30 +225,16 @@ def run(arguments: BaselineArguments, training: RowTrainingConfig) -> dict[str, 
     """Train or fit, save the recommender folder, and report; returns the validation metrics."""
     began = time.perf_counter()
     set_seed(training.seed)
-    push, training.push_to_hub = training.push_to_hub, False
     one = Run(arguments, training)
     runs = {"sasrec": run_sasrec, "lightgcn": run_lightgcn, "knn": run_counting, "popularity": run_counting}
     model, metrics, embeddings = runs[arguments.model](one)
-    dataset, is_writer = one.dataset, training.should_save
-    settings = {"max_history": one.max_history, "data": arguments.data_facts(dataset)}
-    if arguments.include_users:
-        settings["user_ids"] = dataset.user_ids
-
-    def save_model(folder: Path) -> None:
-        if is_writer:
-            model.save_pretrained(folder)
-
-    save_recommender(training.output_dir, arguments.model, dataset, settings, save_model, is_writer=is_writer)
-    if embeddings is not None and is_writer:
-        save_embeddings(arguments.export_embeddings, dataset, items=embeddings[0], users=embeddings[1])
+    one.save(model, Path(training.output_dir))
+    if embeddings is not None and training.should_save:
+        save_embeddings(arguments.export_embeddings, one.dataset, items=embeddings[0], users=embeddings[1])
     # Only now: a second set of training arguments sets up the devices anew.
     defaults = TRAINING_CONFIGS[arguments.model](output_dir=training.output_dir)
-    config = {
-        **changed_options(arguments, BaselineArguments(dataset="", model=arguments.model)),
-        **changed_options(training, defaults),
-        "model": arguments.model,
-    }
-    finish_run(training, push, metrics, began, {"config": config, **one.report})
+    config = {**one.options, **changed_options(training, defaults), "model": arguments.model}
+    finish_run(training, one.pushes, metrics, began, {"config": config, **one.report})
     return metrics
 
 

@@ -18,13 +18,13 @@ from ..evaluation.evaluator import evaluate_ranker
 from ..prompts.galrec_examples import GALRecCaseRows, GALRecExamples
 from ..prompts.galrec_prompt import GALRecLayout
 from ..rankers.galrec import GALRecRanker
-from ..trainers.checkpoints import last_complete_checkpoint
 from ..trainers.galrec_config import GALRecTrainingConfig
 from ..trainers.galrec_trainer import GALRecTrainer
 from .galrec_model import GALRecArguments, build_model, external_item_vectors, peft_config
 from .options import end_processes, start_run
-from .results import changed_options
+from .results import changed_options, describe_run
 from .saving import finish_run, save_recommender
+from .training_pushes import TrainingPushes
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -34,8 +34,6 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
     began = time.perf_counter()
     set_seed(training.seed)  # before the backbone and the adapters are drawn; the trainer seeds only what follows it
     dataset, split = arguments.load()
-    # Trainer's own push would upload checkpoints and half of the folder: the whole goes up once, at the end.
-    push, training.push_to_hub = training.push_to_hub, False
     vectors = external_item_vectors(arguments, dataset, training.output_dir)
     model, tokenizer = build_model(arguments, model_config, training, dataset, split, vectors)
     graph = InteractionGraph.from_split(split, dataset.num_items)
@@ -65,19 +63,6 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         ranker.model = whole.base_model
         return evaluate_ranker(ranker, cases, dataset.item_ids, user_ids=dataset.user_ids).metrics
 
-    trainer = GALRecTrainer(
-        model,
-        training,
-        rows=rows,
-        processing_class=tokenizer,
-        eval_rows=GALRecCaseRows(cases, graph, layout),
-        ranking_metrics=ranking_metrics,
-        peft_config=peft_config(model_config, model),
-    )
-    checkpoint = last_complete_checkpoint(training.output_dir, training.world_size) if arguments.resume else None
-    result = trainer.train(resume_from_checkpoint=checkpoint)
-    metrics = trainer.rank()
-
     def save_model(folder: Path) -> None:
         trainer.save_whole_model(str(folder))
         if training.should_save:
@@ -90,17 +75,37 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         "graph": arguments.include_graph,
         "data": arguments.data_facts(dataset),
     }
-    save_recommender(training.output_dir, "galrec", dataset, settings, save_model, is_writer=training.should_save)
+
+    def save(folder: Path) -> None:
+        save_recommender(str(folder), "galrec", dataset, settings, save_model, is_writer=training.should_save)
+
+    pushes = TrainingPushes(training, save)
+    trainer = GALRecTrainer(
+        model,
+        training,
+        rows=rows,
+        processing_class=tokenizer,
+        eval_rows=GALRecCaseRows(cases, graph, layout),
+        ranking_metrics=ranking_metrics,
+        peft_config=peft_config(model_config, model),
+        callbacks=[pushes],
+    )
+    options = {
+        **changed_options(arguments, GALRecArguments(dataset="")),
+        **changed_options(model_config, ModelConfig()),
+    }
+    describe_run(training, "galrec", dataset, settings["data"], options, trainer.model)
+    checkpoint = pushes.checkpoint() if arguments.resume else None
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    metrics = trainer.rank()
+
+    save(Path(training.output_dir))
     report = {
         "train": result.metrics,
-        "config": {
-            **changed_options(arguments, GALRecArguments(dataset="")),
-            **changed_options(training, GALRecTrainingConfig(output_dir=training.output_dir)),
-            **changed_options(model_config, ModelConfig()),
-        },
+        "config": {**options, **changed_options(training, GALRecTrainingConfig(output_dir=training.output_dir))},
         "log": trainer.state.log_history,
     }
-    finish_run(training, push, metrics, began, report)
+    finish_run(training, pushes, metrics, began, report)
     return metrics
 
 

@@ -19,13 +19,13 @@ from ..prompts.lcrec_prompt import LCRecPrompt
 from ..prompts.lcrec_tasks import LCRecTaskRows, SequenceTargetRows
 from ..prompts.training_text import corpus_texts
 from ..rankers.lcrec import LCRecRanker
-from ..trainers.checkpoints import last_complete_checkpoint
 from ..trainers.lcrec_config import LCRecTrainingConfig
 from ..trainers.lcrec_trainer import LCRecTrainer
 from .backbones import BackboneArguments, load_backbone
 from .options import end_processes, start_run
-from .results import changed_options
+from .results import changed_options, describe_run
 from .saving import finish_run, save_recommender
+from .training_pushes import TrainingPushes
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -88,8 +88,6 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
             f"{arguments.dataset} ({dataset.num_items} items): build it again with build-index"
         )
     prompt = LCRecPrompt(training.seq_form, training.packed_prefix, training.max_history, training.max_length)
-    # Trainer's own push would upload checkpoints and half of the folder: the whole goes up once, at the end.
-    push, training.push_to_hub = training.push_to_hub, False
     model, tokenizer = load_backbone(
         arguments,
         model_config,
@@ -117,20 +115,6 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         )
         return evaluate_ranker(ranker, cases, dataset.item_ids).metrics
 
-    trainer = LCRecTrainer(
-        model,
-        training,
-        rows=rows,
-        level_token_ids=tokenizer.level_token_ids,
-        processing_class=tokenizer,
-        eval_rows=SequenceTargetRows(tokenizer, prompt, cases),
-        ranking_metrics=ranking_metrics,
-        peft_config=peft_config(arguments, model_config, tokenizer, model),
-    )
-    checkpoint = last_complete_checkpoint(training.output_dir, training.world_size) if arguments.resume else None
-    result = trainer.train(resume_from_checkpoint=checkpoint)
-    metrics = trainer.rank()
-
     def save_model(folder: Path) -> None:
         trainer.save_whole_model(str(folder))
         if training.should_save:
@@ -142,18 +126,39 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         "normalize": training.normalize,
         "data": arguments.data_facts(dataset),
     }
-    save_recommender(training.output_dir, "lcrec", dataset, settings, save_model, is_writer=training.should_save)
+
+    def save(folder: Path) -> None:
+        save_recommender(str(folder), "lcrec", dataset, settings, save_model, is_writer=training.should_save)
+
+    pushes = TrainingPushes(training, save)
+    trainer = LCRecTrainer(
+        model,
+        training,
+        rows=rows,
+        level_token_ids=tokenizer.level_token_ids,
+        processing_class=tokenizer,
+        eval_rows=SequenceTargetRows(tokenizer, prompt, cases),
+        ranking_metrics=ranking_metrics,
+        peft_config=peft_config(arguments, model_config, tokenizer, model),
+        callbacks=[pushes],
+    )
+    options = {
+        **changed_options(arguments, LCRecArguments(dataset="", index=" ")),
+        **changed_options(model_config, ModelConfig()),
+    }
+    describe_run(training, "lcrec", dataset, settings["data"], options, trainer.model)
+    checkpoint = pushes.checkpoint() if arguments.resume else None
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    metrics = trainer.rank()
+
+    save(Path(training.output_dir))
     report = {
         "train": result.metrics,
-        "config": {
-            **changed_options(arguments, LCRecArguments(dataset="", index=" ")),
-            **changed_options(training, LCRecTrainingConfig(output_dir=training.output_dir)),
-            **changed_options(model_config, ModelConfig()),
-        },
+        "config": {**options, **changed_options(training, LCRecTrainingConfig(output_dir=training.output_dir))},
         "task_rows": rows.rows_per_direction,
         "log": trainer.state.log_history,
     }
-    finish_run(training, push, metrics, began, report)
+    finish_run(training, pushes, metrics, began, report)
     return metrics
 
 

@@ -47,8 +47,10 @@ class ItemCatalog:
 
 
 def copy_recommender(folder: str | os.PathLike, output: str | os.PathLike, *left_out: str) -> None:
-    """Copy a recommender folder into another one, but for checkpoints, hidden files and patterns ``left_out``."""
-    ignore = shutil.ignore_patterns("checkpoint-*", ".*", *left_out)
+    """Copy a recommender folder into another one, without checkpoints, hidden files, TensorBoard's ``runs`` (which name
+    the machine) and patterns ``left_out``.
+    """
+    ignore = shutil.ignore_patterns("checkpoint-*", ".*", "runs", *left_out)
     shutil.copytree(folder, output, dirs_exist_ok=True, ignore=ignore)
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from trl import SFTConfig
 
+from .tracked_config import TrackedConfig
+
 
 @dataclass
-class LanguageModelTrainingConfig(SFTConfig):
+class LanguageModelTrainingConfig(TrackedConfig, SFTConfig):
     """`trl.SFTConfig` with defaults for rows of items, which come tokenized and are ranked while a model trains.
 
     Args:
@@ -18,6 +20,7 @@ class LanguageModelTrainingConfig(SFTConfig):
         eval_users: how many validation users are ranked at each evaluation (0: all).
         learning_rate, num_train_epochs: default: from the size of the model and of the data, see `fill_budget`; so is
             ``tokens_per_batch``, of small models and of rows with a target per item.
+        report_to, hub_strategy: see `TrackedConfig`.
     """
 
     tokens_per_batch: int | None = field(

@@ -10,6 +10,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from trl import SFTTrainer
 from trl.models import unwrap_model_for_generation
 
+from .merged_copy import merged_copy
 from .row_trainer import RowTrainerMixin
 from .whole_model import is_sharded, whole_copy
 
@@ -37,7 +38,7 @@ class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
     def save_whole_model(self, folder: str) -> None:
         """Save a checkpoint that needs no adapters: merged, shards gathered, no pickled arguments.
 
-        Called on all processes, at the end: adapters are gone from the model afterwards.
+        Called on all processes, at any time: the model is not changed.
         """
         if is_sharded(self.model_wrapped):
             copy = whole_copy(self.model_wrapped, "cpu", keep=self.args.should_save)
@@ -46,7 +47,7 @@ class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
         elif self._is_peft():
             with self._whole_model() as model:
                 if self.args.should_save:
-                    model.merge_and_unload().save_pretrained(folder)
+                    merged_copy(model).save_pretrained(folder)
         else:
             self.save_model(folder)
         if self.args.should_save:

@@ -177,6 +177,9 @@ class LightGCNTrainer(RowTrainerMixin, Trainer):
             **kwargs,
         )
 
+    def _tokens_of(self, inputs) -> int:
+        return len(inputs["users"])
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Bayesian personalised ranking with regularised embeddings."""
         output = model(**inputs, regularization=self.args.regularization)

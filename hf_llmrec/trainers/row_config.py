@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments
 
+from .tracked_config import TrackedConfig
+
 
 @dataclass
-class RowTrainingConfig(TrainingArguments):
+class RowTrainingConfig(TrackedConfig, TrainingArguments):
     """`transformers.TrainingArguments` with defaults for small models, which are ranked while they train.
 
     Args:
@@ -20,6 +22,7 @@ class RowTrainingConfig(TrainingArguments):
         patience: stop after so many evaluations without a better NDCG@10 (0: never).
         num_train_epochs: default: as many as ``target_steps`` need, between 20 and 200.
         target_steps: optimizer steps of a run whose epochs nobody set.
+        report_to, hub_strategy: see `TrackedConfig`.
     """
 
     tokens_per_batch: int | None = field(default=None, metadata={"help": "items per batch and process"})

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from .batch_sampler import LengthGroupedBatchSampler
 from .epoch_rows import EpochCallback, EpochRows, Rows, rows_dataset
+from .training_clock import TrainingClock
 
 
 class RowTrainerMixin:
@@ -37,11 +38,13 @@ class RowTrainerMixin:
         self._train_transform = EpochRows(rows)
         self._sampler: LengthGroupedBatchSampler | None = None
         self._ranking_metrics = ranking_metrics
+        self._clock, self._tokens = TrainingClock(), 0
         return {
             "data_collator": collator,
             "train_dataset": rows_dataset(self._train_transform),
             "eval_dataset": None if eval_rows is None else rows_dataset(EpochRows(eval_rows)),
-            "callbacks": [EpochCallback(lambda: self._sampler), *(callbacks or [])],
+            # The clock comes last: what the others do at a save is part of the save.
+            "callbacks": [EpochCallback(lambda: self._sampler), *(callbacks or []), self._clock],
         }
 
     def _set_signature_columns_if_needed(self):
@@ -73,6 +76,29 @@ class RowTrainerMixin:
             return self.accelerator.prepare(loader)
         finally:
             settings.even_batches = even_batches
+
+    def training_step(self, model, inputs, *args, **kwargs):
+        self._tokens += self._tokens_of(inputs)
+        return super().training_step(model, inputs, *args, **kwargs)
+
+    def _tokens_of(self, inputs: dict[str, Any]) -> int:
+        """What ``tokens_per_second`` counts of a batch, padding included."""
+        return inputs["input_ids"].numel()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:  # of training steps, on all processes
+            logs.update(self._speed())
+        super().log(logs, start_time)
+
+    def _speed(self) -> dict[str, float]:
+        """Tokens per second of all processes since the last log, evaluations and saves left out, and GPU memory."""
+        has_gpu = self.args.device.type == "cuda"
+        peak = torch.cuda.max_memory_allocated(self.args.device) / 2**30 if has_gpu else 0.0
+        own = torch.tensor([[self._tokens, peak]], device=self.args.device)
+        tokens, peaks = self.accelerator.gather(own).T
+        self._tokens = 0
+        found = {"tokens_per_second": tokens.sum().item() / max(self._clock.lap(), 1e-9)}
+        return {**found, "peak_memory_gib": peaks.max().item()} if has_gpu else found
 
     def evaluation_loop(self, *args, metric_key_prefix: str = "eval", **kwargs):
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)

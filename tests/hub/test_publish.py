@@ -28,6 +28,7 @@ def folders(dataset, tmp_path_factory):
     models = ["--models", str(root / "knn"), str(root / "popularity")]
     compare([*models, *data, "--output", str(root / "comparison")])
     (root / "knn" / "checkpoint-7").mkdir()
+    (root / "knn" / "runs" / "Jan01_name-of-the-machine").mkdir(parents=True)
     (root / "knn" / "run.log").write_text("of nobody's interest")
     return root
 
@@ -43,7 +44,7 @@ def test_a_repository_has_all_that_the_card_speaks_of(folders, tmp_path, capsys)
     )
     assert capsys.readouterr().out.strip().endswith(str(output))
     names = {path.name for path in output.iterdir()}
-    saved = {path.name for path in (folders / "knn").iterdir()} - {"checkpoint-7", "run.log"}
+    saved = {path.name for path in (folders / "knn").iterdir()} - {"checkpoint-7", "run.log", "runs"}
     assert names - saved == {
         *("README.md", "results.json", "comparison.json", "comparison.png", "training_config.yaml"),
         *("handler.py", "requirements.txt"),

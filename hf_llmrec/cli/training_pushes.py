@@ -1,0 +1,214 @@
+"""``--push_to_hub`` while a recommender is trained: whole recommenders in the background, and runs that move."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from transformers import TrainerCallback, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import HubStrategy
+
+from ..data.files import read_json, write_json
+from ..data.recommender_folder import TRAINING_REPORT
+from ..hub.export import fetch_folder, list_files, make_repo, push_folder
+from ..hub.publish import Publication, prepare
+from ..trainers.checkpoints import last_complete_checkpoint
+
+logger = logging.getLogger("hf_llmrec")
+LAST, BEST = "last-checkpoint", "best-checkpoint"
+_STAGING = ".staging-push-"
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
+
+class TrainingPushes(TrainerCallback):
+    """Pushes the recommender as it stands at every save, as ``--hub_strategy`` says; the end is `finish_run`'s.
+
+    ``--push_to_hub`` is taken from the trainer, whose own push would upload half of the folder. A save is staged by
+    all processes, then one thread of the first sends it: never two at once. A save that finds an upload under way is
+    left out, unless it is the last or ``--hub_always_push`` is set. A failed upload is logged; training goes on.
+
+    Args:
+        training: the run's options.
+        save: writes the whole recommender to a folder, on all processes, and leaves the model as it is.
+
+    Attributes:
+        wanted: whether the run goes to the Hub at all.
+
+    Raises:
+        ValueError: a strategy that ``--save_strategy`` or ``--save_only_model`` leaves nothing to push.
+    """
+
+    def __init__(self, training: TrainingArguments, save: Callable[[Path], None]):
+        self.training, self.save = training, save
+        self.wanted, training.push_to_hub = training.push_to_hub, False
+        self.strategy = HubStrategy(training.hub_strategy)
+        self.keeps_checkpoints = self.strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS)
+        if self.wanted and self.strategy != HubStrategy.END and training.save_strategy == "no":
+            raise ValueError(f"--hub_strategy {self.strategy.value} pushes at saves, and --save_strategy no makes none")
+        if self.wanted and self.keeps_checkpoints and training.save_only_model:
+            raise ValueError(
+                f"--hub_strategy {self.strategy.value} pushes what a run is resumed from, which --save_only_model "
+                "leaves out: use --hub_strategy every_save"
+            )
+        self._sender: ThreadPoolExecutor | None = None
+        self._sent: list[Future] = []
+        self._had_progress_bars = not are_progress_bars_disabled()
+
+    @property
+    def _output(self) -> Path:
+        return Path(self.training.output_dir)
+
+    @property
+    def _where(self) -> dict[str, str | None]:
+        return {"token": self.training.hub_token, "revision": self.training.hub_revision}
+
+    def _make_repo(self) -> str:
+        args = self.training
+        name = args.hub_model_id or self._output.resolve().name
+        return make_repo(name, token=args.hub_token, private=args.hub_private_repo)
+
+    # -- at a save ----------------------------------------------------------------------------------------------------
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if not self.wanted or not state.is_world_process_zero:
+            return
+        # Now, not after hours: without the right to write nothing of this run would arrive.
+        self._repo_id = self._make_repo()
+        for left_over in self._output.glob(f"{_STAGING}*"):
+            shutil.rmtree(left_over)
+        if self.strategy != HubStrategy.END:
+            disable_progress_bars()  # they would run through the log
+
+    def on_save(self, args, state, control, **kwargs):
+        if not self.wanted or self.strategy == HubStrategy.END:
+            return
+        is_last = state.global_step >= state.max_steps or control.should_training_stop
+        is_busy = any(not each.done() for each in self._sent)
+        # Only the first process knows; all of them are needed to gather weights.
+        goes_up = [not is_busy or is_last or args.hub_always_push]
+        if not broadcast_object_list(goes_up)[0]:
+            logger.info("step %d is not pushed: the push before it is under way", state.global_step)
+            return
+        staging = self._output / f"{_STAGING}{state.global_step}"
+        # Building a model draws random numbers, which are not this run's to lose.
+        with torch.random.fork_rng(devices=[]):
+            self.save(staging / "recommender")
+        PartialState().wait_for_everyone()  # until all have written their part of the checkpoint
+        if not state.is_world_process_zero:
+            return
+        report = {"step": state.global_step, "seed": args.seed, "log": state.log_history}
+        options = args.facts.get("options", {})
+        write_json(staging / "recommender" / TRAINING_REPORT, {**report, "config": options})
+        checkpoints = self._checkpoints(state) if self.keeps_checkpoints else {}
+        for name, folder in checkpoints.items():
+            # Under a second name, so that it outlives the rotation of checkpoints.
+            shutil.copytree(folder, staging / "repo" / name, copy_function=_link)
+        self._sender = self._sender or ThreadPoolExecutor(max_workers=1)
+        self._sent = [each for each in self._sent if not each.done()]
+        self._sent.append(self._sender.submit(self._send, staging, state.global_step))
+
+    def _checkpoints(self, state) -> dict[str, Path]:
+        """What goes beside the recommender: the checkpoint of this save, and the best where it is another one."""
+        last = self._output / f"checkpoint-{state.global_step}"
+        best = None if state.best_model_checkpoint is None else Path(state.best_model_checkpoint)
+        is_one = self.strategy == HubStrategy.CHECKPOINT
+        found = {LAST if is_one else last.name: last}
+        if best is not None and best.name != last.name:
+            found[BEST if is_one else best.name] = best
+        return found
+
+    def _send(self, staging: Path, step: int) -> None:
+        try:
+            prepare(staging / "recommender", self._repo_id, Publication(), staging / "repo")
+            push_folder(
+                staging / "repo",
+                self._repo_id,
+                **self._where,
+                message=f"Training in progress, step {step}",
+                replaced=(LAST, BEST) if self.strategy == HubStrategy.CHECKPOINT else (),
+                checkpoints=self.keeps_checkpoints,
+            )
+            logger.info("step %d: pushed to %s", step, self._repo_id)
+        except Exception as error:  # whatever it is, it must not end hours of training
+            reason = f"{type(error).__name__}: {error}"
+            logger.warning("step %d was not pushed to %s, training goes on: %s", step, self._repo_id, reason)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def wait(self) -> None:
+        """Until nothing is under way: the last push must be the last to arrive."""
+        if any(not each.done() for each in self._sent):
+            logger.info("waiting for the push under way")
+        wait(self._sent)
+        if self._had_progress_bars:
+            enable_progress_bars()
+
+    # -- at a start ---------------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> str | None:
+        """What ``--resume`` goes on from: the last complete checkpoint here, else that on the Hub, else ``None``.
+
+        Raises:
+            ValueError: the Hub's was written by another number of processes.
+        """
+        args = self.training
+        if self.wanted and self.keeps_checkpoints:
+            with PartialState().main_process_first():
+                is_first = PartialState().is_main_process
+                if is_first and last_complete_checkpoint(self._output, args.world_size) is None:
+                    self._fetch()
+        return last_complete_checkpoint(self._output, args.world_size)
+
+    def _fetch(self) -> None:
+        repo_id, is_one = self._make_repo(), self.strategy == HubStrategy.CHECKPOINT
+        commit, files = list_files(repo_id, **self._where)
+        there = {name.split("/")[0] for name in files if name.endswith(f"/{TRAINER_STATE_NAME}")}
+        steps = [int(found[1]) for found in map(_CHECKPOINT.fullmatch, there) if found]
+        last = LAST if is_one else f"checkpoint-{max(steps, default=0)}"
+        if last not in there:
+            logger.info("%s has no %s: the run begins anew", repo_id, LAST if is_one else "checkpoint")
+            return
+        staging = self._output / f"{_STAGING}fetched"
+        shutil.rmtree(staging, ignore_errors=True)
+        where = {"token": self.training.hub_token, "revision": commit}
+        fetch_folder(repo_id, last, staging, **where)
+        state = read_json(staging / last / TRAINER_STATE_NAME)
+        step, best = state["global_step"], state["best_global_step"]
+        if best is not None:
+            name = BEST if is_one else f"checkpoint-{best}"
+            if best != step and name in there:
+                fetch_folder(repo_id, name, staging, **where)
+                _move(staging / name, self._output / f"checkpoint-{best}")
+            # The state names it by its path on the machine that wrote it.
+            state["best_model_checkpoint"] = str(self._output / f"checkpoint-{best}")
+            write_json(staging / last / TRAINER_STATE_NAME, state)
+        _move(staging / last, self._output / f"checkpoint-{step}")
+        shutil.rmtree(staging)
+        logger.info("step %d of %s was fetched to go on from", step, repo_id)
+        if last_complete_checkpoint(self._output, self.training.world_size) is None:
+            raise ValueError(
+                f"--resume: {last} of {repo_id} was not written by {self.training.world_size} processes: resume with "
+                "as many as before"
+            )
+
+
+def _move(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)  # an incomplete one of that name
+    source.rename(target)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without a second name for a file
+        shutil.copy2(source, target)

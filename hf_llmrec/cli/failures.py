@@ -12,12 +12,11 @@ _ROWS = "lower --tokens_per_batch and raise --gradient_accumulation_steps by the
 _LANGUAGE_MODEL = (
     "lower --tokens_per_batch, or --per_device_train_batch_size, and raise --gradient_accumulation_steps by the same "
     "factor; --activation_checkpointing True and --use_peft True (LoRA) need less; several GPUs share what they hold "
-    "under recipes/accelerate_configs/{config}.yaml; "
+    "under recipes/accelerate_configs/zero3.yaml or fsdp2.yaml; "
 )
 MEMORY = {
-    "train lcrec": f"{_LANGUAGE_MODEL.format(config='zero3')}while ranking, fewer --num_beams",
-    # Its graph-aware losses refuse ZeRO-3.
-    "train galrec": f"{_LANGUAGE_MODEL.format(config='zero2')}a shorter --max_history makes shorter rows",
+    "train lcrec": f"{_LANGUAGE_MODEL}while ranking, fewer --num_beams",
+    "train galrec": f"{_LANGUAGE_MODEL}a shorter --max_history makes shorter rows",
     "train baseline": _ROWS,
     "train sasrec": _ROWS,
     "train lightgcn": _ROWS,

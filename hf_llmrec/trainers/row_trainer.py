@@ -100,6 +100,12 @@ class RowTrainerMixin:
         found = {"tokens_per_second": tokens.sum().item() / max(self._clock.lap(), 1e-9)}
         return {**found, "peak_memory_gib": peaks.max().item()} if has_gpu else found
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # Next the first process writes the trainer's state, which says that a checkpoint is complete, and deletes older
+        # ones: not before all processes have written their parts.
+        self.accelerator.wait_for_everyone()
+
     def evaluation_loop(self, *args, metric_key_prefix: str = "eval", **kwargs):
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         found = self.rank()

@@ -15,7 +15,6 @@ from ..data.item_index import ItemIndex
 from ..evaluation.evaluator import evaluate_ranker
 from ..models.lcrec.index_embeddings import initialize_index_embeddings
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
-from ..prompts.lcrec_prompt import LCRecPrompt
 from ..prompts.lcrec_tasks import LCRecTaskRows, SequenceTargetRows
 from ..prompts.training_text import corpus_texts
 from ..rankers.lcrec import LCRecRanker
@@ -87,7 +86,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
             f"--index {arguments.index} was built for another catalogue ({index.num_items} items) than --dataset "
             f"{arguments.dataset} ({dataset.num_items} items): build it again with build-index"
         )
-    prompt = LCRecPrompt(training.seq_form, training.packed_prefix, training.max_history, training.max_length)
+    prompt = training.prompt()
     model, tokenizer = load_backbone(
         arguments,
         model_config,

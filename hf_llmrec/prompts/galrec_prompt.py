@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..models.galrec.configuration_galrec import GALRecConfig
 from ..models.lcrec.segments import PlainTextEncoder
+from .chat import ChatFrame, chat_frame
 
 _PLACEHOLDER = re.compile(r"(\{\w+\})")
 SECTIONS = {
@@ -38,6 +39,8 @@ class GALRecPrompt:
         title_hops: where titles stand beside items: 1 and 3 are hops, 0 is the segment of a single item.
         max_title_tokens: of each title; what is longer is cut.
         max_length: tokens of a sequence. Over it the farthest hop goes first, then the oldest items.
+        chat: whether a sequence is a message of the tokenizer's chat template, for instruct models; its last read-out
+            stands where the answer would begin.
     """
 
     template: str = "words"
@@ -49,6 +52,7 @@ class GALRecPrompt:
     title_hops: tuple[int, ...] = (0,)
     max_title_tokens: int = 16
     max_length: int = 512
+    chat: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "title_hops", tuple(self.title_hops))
@@ -123,8 +127,9 @@ class GALRecLayout:
         sections = template or load_galrec_template(prompt.template)
         words = {name: [part for part in _PLACEHOLDER.split(pattern) if part] for name, pattern in sections.items()}
         has_words = any(not _PLACEHOLDER.fullmatch(part) for parts in words.values() for part in parts)
-        if tokenizer is None and (has_words or prompt.title_hops):
-            raise ValueError("a template with words, or with titles, needs the backbone's tokenizer")
+        if tokenizer is None and (has_words or prompt.title_hops or prompt.chat):
+            raise ValueError("a template with words, titles or a chat needs the backbone's tokenizer")
+        self._frame = chat_frame(tokenizer) if prompt.chat else ChatFrame()
         encoder = None
         if tokenizer is not None:
             encoder = PlainTextEncoder(tokenizer.backend_tokenizer, set(tokenizer.all_special_tokens))
@@ -143,7 +148,7 @@ class GALRecLayout:
             self._titles = [np.array(ids[:cut], dtype=np.int64) for ids in encoder.encode_batch(list(titles))]
         used = [f"hop_{hop}" for hop in range(1, prompt.hops + 1)] + ["end"]
         self._overhead = sum(1 if isinstance(part, str) else len(part) for name in used for part in self._parts[name])
-        self._overhead -= prompt.hops  # {nodes} of each hop stands for any number of tokens
+        self._overhead += len(self._frame) - prompt.hops  # {nodes} of each hop stands for any number of tokens
         if self._overhead >= prompt.max_length:
             raise ValueError(f"max_length {prompt.max_length}: the template's words alone take {self._overhead} tokens")
 
@@ -172,11 +177,11 @@ class GALRecLayout:
         for hop, nodes in enumerate(hops, start=1):
             parts += self._section(f"hop_{hop}", f"USER_{hop}", {"{nodes}": nodes})
         parts += self._section("end", "REC", {"{user}": [self._tokens["USER"]]})
-        return np.concatenate(parts)
+        return self._framed(parts)
 
     def own_segment(self) -> np.ndarray:
         """The segment of E_u^0, int64 (length,): the example's own user alone."""
-        return np.concatenate(self._section("own", "USER_0", {"{user}": [self._tokens["USER"]]}))
+        return self._framed(self._section("own", "USER_0", {"{user}": [self._tokens["USER"]]}))
 
     def item_segment(self, item: int) -> tuple[np.ndarray, np.ndarray]:
         """The segment of E_i^0: (tokens int64 (length,), the title's tokens as text labels, -100 elsewhere)."""
@@ -184,12 +189,18 @@ class GALRecLayout:
         token = np.array([self.first_item_id + item])
         parts = self._section("item", "ITEM_0", {"{item}": [token], "{title}": [title]})
         labels = [part if part is title else np.full(len(part), -100) for part in parts]
-        return np.concatenate(parts), np.concatenate(labels)
+        return self._framed(parts), self._framed(labels, hide=True)
 
     def audience_segment(self, users: np.ndarray) -> np.ndarray:
         """The segment of E_i^1, int64 (length,): users of an item, rows of the graph."""
         nodes = self._users(np.asarray(users, dtype=np.int64))
-        return np.concatenate(self._section("audience", "ITEM_1", {"{nodes}": nodes}))
+        return self._framed(self._section("audience", "ITEM_1", {"{nodes}": nodes}))
+
+    def _framed(self, parts: list[np.ndarray], hide: bool = False) -> np.ndarray:
+        """A sequence with the chat around it, whose read-out, the last part, begins the answer; -100 to ``hide``."""
+        around = (self._frame.before, self._frame.after)
+        before, after = (np.full(len(ids), -100) if hide else np.array(ids, dtype=np.int64) for ids in around)
+        return np.concatenate([before, *parts[:-1], after, parts[-1]])
 
     def _section(self, name: str, readout: str, values: dict[str, list[np.ndarray]]) -> list[np.ndarray]:
         found: list[np.ndarray] = []

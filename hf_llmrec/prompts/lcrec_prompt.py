@@ -10,6 +10,7 @@ import numpy as np
 
 from ..models.lcrec.segments import Items, Text
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
+from .chat import encode_prompt
 from .fitting import fit_prompt
 from .templates import load_templates
 
@@ -26,12 +27,15 @@ class LCRecPrompt:
         packed_prefix: text before the history in the packed form; empty for index-only models.
         max_history: how many of the latest items are read.
         max_length: tokens of a prompt and its answer together, those that the model was trained with (``None``: any).
+        chat: whether prompts are messages of the tokenizer's chat template, for instruct models; answers, and packed
+            sequences, are the assistant's.
     """
 
     form: str = "packed"
     packed_prefix: str = ""
     max_history: int = 20
     max_length: int | None = None
+    chat: bool = False
 
     def __post_init__(self):
         if self.form not in SEQ_FORMS:
@@ -66,7 +70,8 @@ class LCRecPrompt:
         recent = np.asarray(history)[-self.max_history :]
         room = self.room(tokenizer)
         if self.form == "prefix":
-            return fit_prompt(tokenizer, load_templates()["seq"][template].prompt, {"history": recent}, room)
+            pattern = load_templates()["seq"][template].prompt
+            return fit_prompt(tokenizer, pattern, {"history": recent}, room, self.chat)
         prefix = self.encode_packed_prefix(tokenizer)
         if room is not None:
             recent = recent[max(len(recent) - (room - len(prefix)) // tokenizer.item_index.levels, 0) :]
@@ -79,7 +84,7 @@ class LCRecPrompt:
             ValueError: they leave no room for an item within ``max_length``.
         """
         segments = [Text(self.packed_prefix)] if self.packed_prefix else []
-        prefix = tokenizer.encode_segments(segments, add_bos=True)
+        prefix = encode_prompt(tokenizer, segments, self.chat)
         levels = tokenizer.item_index.levels
         if self.max_length is not None and len(prefix) + 2 * levels > self.max_length:
             raise ValueError(
@@ -93,4 +98,4 @@ class LCRecPrompt:
         recent = np.asarray(history)[-self.max_history :]
         direction = "ite_history_intention_to_item" if len(recent) else "ite_intention_to_item"
         values = {"history": recent, "intention": query}
-        return fit_prompt(tokenizer, load_templates()[direction][0].prompt, values, self.room(tokenizer))
+        return fit_prompt(tokenizer, load_templates()[direction][0].prompt, values, self.room(tokenizer), self.chat)

@@ -17,6 +17,7 @@ from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
 from ..models.lcrec.segments import Items
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
+from .chat import encode_prompt
 from .fitting import bare_length, fit_prompt
 from .lcrec_prompt import LCRecPrompt
 from .templates import Template, fill, load_templates, placeholders, stable_hash
@@ -68,6 +69,7 @@ class LCRecTaskRows:
         self.seed, self.max_length, self.item_dropout = seed, max_length, item_dropout
         self.packed_prefix = replace(prompt, max_length=max_length).encode_packed_prefix(tokenizer)
         self._bare_lengths: dict[Template, int] = {}
+        self._around = len(encode_prompt(tokenizer, [], prompt.chat))
         self.levels = tokenizer.item_index.levels
         self.templates = load_templates()
         self.text_limit = max(16, max_length) * 2  # characters: long texts are cut, never blanked
@@ -174,7 +176,7 @@ class LCRecTaskRows:
                 tokens = np.minimum(second, self.prompt.max_history) * self.levels + 24
             else:
                 tokens = np.full(len(first), 32)
-            result[slots] = np.minimum(tokens + 1, self.max_length)
+            result[slots] = np.minimum(tokens + self._around, self.max_length)
         return result
 
     def build(self, slot: int, epoch: int) -> dict[str, list[int]]:
@@ -205,7 +207,7 @@ class LCRecTaskRows:
         """Tokens of a template's own words, and of the item that some ask about."""
         if template not in self._bare_lengths:
             items = self.levels * ("item" in placeholders(template.prompt))
-            self._bare_lengths[template] = bare_length(self.tokenizer, template.prompt) + items
+            self._bare_lengths[template] = bare_length(self.tokenizer, template.prompt, self.prompt.chat) + items
         return self._bare_lengths[template]
 
     def _values(self, direction: str, first: int, second: int) -> dict[str, object]:
@@ -238,7 +240,8 @@ class LCRecTaskRows:
         answer = encode(fill(template.answer, values), add_eos=not template.answer_is_item)
         # Half the row for the answer, unless the template's own words need more.
         room = max(self.max_length - len(answer), self.max_length // 2, self._bare_length(template))
-        prompt, answer = fit_prompt(self.tokenizer, template.prompt, values, room), answer[: self.max_length - room]
+        prompt = fit_prompt(self.tokenizer, template.prompt, values, room, self.prompt.chat)
+        answer = answer[: self.max_length - room]
         return {"input_ids": prompt + answer, "labels": [IGNORE] * len(prompt) + answer}
 
 

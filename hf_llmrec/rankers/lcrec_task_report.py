@@ -86,7 +86,7 @@ class TaskReport:
         template = load_templates()[direction][0]
         tokenizer = self.ranker.tokenizer
         room = self.ranker.prompt.room(tokenizer)
-        prompts = [fit_prompt(tokenizer, template.prompt, value, room) for value in values]
+        prompts = [fit_prompt(tokenizer, template.prompt, value, room, self.ranker.prompt.chat) for value in values]
         rows, _ = self.ranker.rank_prompts(prompts, k)
         return hit_rate_at(target_ranks(rows, np.asarray(targets)), k)
 
@@ -127,10 +127,10 @@ class TaskReport:
             room = None
             if self.ranker.prompt.max_length is not None:  # as in training
                 longest = self.ranker.prompt.max_length
-                bare = bare_length(self.ranker.tokenizer, template.prompt)
+                bare = bare_length(self.ranker.tokenizer, template.prompt, self.ranker.prompt.chat)
                 room = max(longest - len(answer), longest // 2, bare)
                 answer = answer[: longest - room]
-            prompt = fit_prompt(self.ranker.tokenizer, template.prompt, values, room)
+            prompt = fit_prompt(self.ranker.tokenizer, template.prompt, values, room, self.ranker.prompt.chat)
             ids = torch.tensor([prompt + answer], device=self.ranker.model.device)
             logits = self.ranker.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
             total += float(F.cross_entropy(logits, ids[0, len(prompt) :], reduction="sum"))

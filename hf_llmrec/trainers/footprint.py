@@ -87,9 +87,9 @@ def footprint(
     if setup.checkpointing:
         width = decoder.config.hidden_size * (2 if setup.half else 4)
         per_token, constant = layers * width + per_token / layers, constant / layers
-    weights = (
-        _bytes(every) if not _upcast(setup) else _bytes(every) + sum(4 * p.numel() for p in trained) - _bytes(trained)
-    )
+    weights = _bytes(every)
+    if setup.half and setup.sharding == "fsdp2":  # accelerate brings what is trained to float32
+        weights += 4 * num_trained - _bytes(trained)
     gathered = _bytes(every) * 2 // layers + _embedding_bytes(decoder) if spread > 1 else 0
     gradients = num_trained * kept // shared * (2 if setup.sharding == "none" and setup.processes > 1 else 1)
     # AdamW's two averages; DeepSpeed in half precision keeps the weights in float32 beside them.
@@ -105,11 +105,6 @@ def footprint(
     passes = 2 + (2 if num_trained == sum(p.numel() for p in every) else 1) * 2 + (2 if setup.checkpointing else 0)
     inner = sum(p.numel() for p in decoder.parameters()) - decoder.get_input_embeddings().weight.numel()
     return Footprint(parts, sum(p.numel() for p in every), num_trained, float(passes * inner))
-
-
-def _upcast(setup: Setup) -> bool:
-    """Whether what is trained is brought to float32, as accelerate does for FSDP2."""
-    return setup.half and setup.sharding == "fsdp2"
 
 
 def _skeleton(model: PreTrainedModel, peft_config: PeftConfig | None, dtype: torch.dtype) -> nn.Module:

@@ -113,4 +113,5 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
             title_hops=tuple(self.title_hops),
             max_title_tokens=self.max_title_tokens,
             max_length=self.max_length,
+            chat=self.use_chat_template,
         )

@@ -18,6 +18,7 @@ class LanguageModelTrainingConfig(TrackedConfig, SFTConfig):
         tokens_per_batch: tokens per batch and process; replaces ``per_device_train_batch_size`` when set. Rows of
             similar length share a batch: in batches of as many rows each, targets of long rows count for less.
         eval_users: how many validation users are ranked at each evaluation (0: all).
+        use_chat_template: put prompts as messages of the tokenizer's chat template, for instruct models.
         learning_rate, num_train_epochs: default: from the size of the model and of the data, see `fill_budget`; so is
             ``tokens_per_batch``, of small models and of rows with a target per item.
         report_to, hub_strategy: see `TrackedConfig`.
@@ -28,6 +29,9 @@ class LanguageModelTrainingConfig(TrackedConfig, SFTConfig):
         metadata={"help": "tokens per batch and process; replaces per_device_train_batch_size when set"},
     )
     eval_users: int = field(default=2000, metadata={"help": "validation users ranked at each evaluation (0: all)"})
+    use_chat_template: bool = field(
+        default=False, metadata={"help": "put prompts as messages of an instruct model's chat template"}
+    )
     learning_rate: float | None = field(
         default=None, metadata={"help": "peak learning rate (default: from the model's size, see `fill_budget`)"}
     )

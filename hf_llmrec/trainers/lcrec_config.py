@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..prompts.lcrec_prompt import LCRecPrompt
 from .language_model_config import LanguageModelTrainingConfig
 
 
@@ -79,3 +80,13 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
         for name in ("item_dropout", "embedding_dropout", "residual_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+
+    def prompt(self) -> LCRecPrompt:
+        """What a model reads when it recommends."""
+        return LCRecPrompt(
+            form=self.seq_form,
+            packed_prefix=self.packed_prefix,
+            max_history=self.max_history,
+            max_length=self.max_length,
+            chat=self.use_chat_template,
+        )

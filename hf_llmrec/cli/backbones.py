@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from accelerate import PartialState
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import ModelConfig, get_quantization_config
 
@@ -17,10 +18,11 @@ from ..models.lcrec.backbones import build_backbone
 from ..models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from ..trainers.language_model_config import LanguageModelTrainingConfig
 from .options import DatasetArguments
+from .plan import PlanArguments
 
 
 @dataclass
-class BackboneArguments(DatasetArguments):
+class BackboneArguments(PlanArguments, DatasetArguments):
     """A dataset, and the language model to train on it.
 
     Args:
@@ -28,6 +30,7 @@ class BackboneArguments(DatasetArguments):
         architecture: of the backbone, ``llama`` or ``qwen3``.
         backbone_overrides: config fields of the backbone, as JSON.
         corpus_vocab_size: text vocabulary of the tokenizer that is trained with a backbone.
+        liger_kernels: use Liger's kernels in the backbone's layers, on a GPU.
         resume: continue from the last checkpoint in ``--output_dir``, if there is one.
     """
 
@@ -37,9 +40,13 @@ class BackboneArguments(DatasetArguments):
         default_factory=dict, metadata={"help": "config fields of the backbone, as JSON"}
     )
     corpus_vocab_size: int = field(default=4000, metadata={"help": "text vocabulary trained with a backbone"})
+    liger_kernels: bool = field(
+        default=False, metadata={"help": "Liger's kernels in the backbone's layers (GPU; hf_llmrec[liger])"}
+    )
     resume: bool = field(default=False, metadata={"help": "continue from the last checkpoint in --output_dir"})
 
     def __post_init__(self):
+        super().__post_init__()
         if isinstance(self.backbone_overrides, str):
             self.backbone_overrides = json.loads(self.backbone_overrides)
         self.backbone_overrides = self.backbone_overrides or {}
@@ -62,16 +69,24 @@ def load_backbone(
     name = model_config.model_name_or_path
     if not name:
         tokenizer = extend(train_corpus_tokenizer(texts(), vocab_size=arguments.corpus_vocab_size))
-        model = build_backbone(
-            arguments.backbone,
-            tokenizer,
-            architecture=arguments.architecture,
-            max_length=training.max_length,
-            overrides=arguments.backbone_overrides,
-        )
+        with torch.device("meta") if arguments.dry_run else nullcontext():
+            model = build_backbone(
+                arguments.backbone,
+                tokenizer,
+                architecture=arguments.architecture,
+                max_length=training.max_length,
+                overrides=arguments.backbone_overrides,
+            )
         return model, tokenizer
     source = {"revision": model_config.model_revision, "trust_remote_code": training.trust_remote_code}
     tokenizer = extend(AutoTokenizer.from_pretrained(name, **source))
+    if arguments.dry_run:
+        config = AutoConfig.from_pretrained(name, **source)
+        dtype = config.dtype if model_config.dtype == "auto" else getattr(torch, model_config.dtype or "float32")
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        check_positions(model, name, training.max_length)
+        return model, tokenizer
     quantization = get_quantization_config(model_config)
     if quantization is not None:
         # Quantised weights cannot be moved afterwards: each process loads onto its own device.
@@ -89,9 +104,7 @@ def check_backbone(model, name: str, max_length: int) -> None:
     Raises:
         ValueError: names the model, and the option to change.
     """
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if positions is not None and max_length > positions:
-        raise ValueError(f"--max_length {max_length} is longer than the {positions} positions of {name}")
+    check_positions(model, name, max_length)
     if is_deepspeed_zero3_enabled():  # its weights are spread over the processes: no forward pass yet
         return
     first, second = torch.tensor([[1, 2, 3], [1, 2, 4]], device=model.device)
@@ -103,3 +116,14 @@ def check_backbone(model, name: str, max_length: int) -> None:
             f"{name} is no causal language model: what a token reads depends on tokens after it, so it would see the "
             "answers it is trained to give (BERT-like models: set is_decoder in their config)"
         )
+
+
+def check_positions(model, name: str, max_length: int) -> None:
+    """Refuse rows longer than a model's positions.
+
+    Raises:
+        ValueError: names the model, and the option to change.
+    """
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None and max_length > positions:
+        raise ValueError(f"--max_length {max_length} is longer than the {positions} positions of {name}")

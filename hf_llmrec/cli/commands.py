@@ -47,6 +47,7 @@ COMMANDS: dict[str, Command] = {
         "train, evaluate and recommend on the bundled demo shop",
         ("cli.quickstart:QuickstartArguments",),
     ),
+    "doctor": Command("doctor", "what there is to train with, and what a training would take"),
     "convert": Command("convert", "raw files of a public data set -> a dataset folder"),
     "annotate": Command("annotate", "intentions and preferences from reviews, by a language model"),
     "build-index": Command(

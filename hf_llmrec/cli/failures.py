@@ -34,7 +34,12 @@ MEMORY = {
 _NO_MEMORY = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator")
 
 # Modules that an extra of this package installs, and what others are called where they are installed from.
-EXTRAS = {"sentence_transformers": "text", "torch_geometric": "lightgcn", "deepspeed": "deepspeed"}
+EXTRAS = {
+    "sentence_transformers": "text",
+    "torch_geometric": "lightgcn",
+    "deepspeed": "deepspeed",
+    "liger_kernel": "liger",
+}
 _FLAGS = {"deepspeed": "--no-build-isolation "}
 _PACKAGES = {"FlashAttention2": "--no-build-isolation flash-attn", "tensorboard": "tensorboard"}
 

@@ -26,6 +26,7 @@ from ..data.splits import RecSplit
 from ..indexing.text_embeddings import embed_items, item_texts
 from ..models.galrec.configuration_galrec import GALRecConfig
 from ..models.galrec.modeling_galrec import GALRecForCausalLM
+from ..models.sasrec.configuration_sasrec import SASRecConfig
 from ..models.whole_weight import whole_weight
 from ..prompts.training_text import corpus_texts
 from ..trainers.galrec_config import GALRecTrainingConfig
@@ -100,8 +101,11 @@ def external_item_vectors(arguments: GALRecArguments, dataset: RecDataset, outpu
         else:
             vectors["text"] = embed_items(item_texts(dataset), arguments.text_encoder)
     if "collaborative" in EXTERNAL[arguments.external]:
-        file = arguments.external_embeddings or train_teacher(arguments, dataset, Path(output_dir) / "teacher")
-        vectors["collaborative"] = load_item_embeddings(file, dataset)
+        if arguments.dry_run and not arguments.external_embeddings:  # of the teacher's size, which is not trained
+            vectors["collaborative"] = torch.zeros(dataset.num_items, SASRecConfig().hidden_size)
+        else:
+            file = arguments.external_embeddings or train_teacher(arguments, dataset, Path(output_dir) / "teacher")
+            vectors["collaborative"] = load_item_embeddings(file, dataset)
     return {kind: torch.as_tensor(value) for kind, value in vectors.items()}
 
 
@@ -176,7 +180,7 @@ def _entity_norm(backbone: PreTrainedModel, pretrained: bool) -> float:
     habits: there values of about 1 make the last item rule its own state, as in SASRec, and recommending begins with
     "like the last one" instead of with noise.
     """
-    if not pretrained:
+    if not pretrained or backbone.device.type == "meta":
         return backbone.config.get_text_config().hidden_size ** 0.5
     with whole_weight(backbone.get_input_embeddings().weight) as weight:
         return float(weight.detach()[:4096].float().norm(dim=-1).mean()) or 1.0

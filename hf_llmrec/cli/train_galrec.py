@@ -15,13 +15,16 @@ from trl import ModelConfig, TrlParser
 from ..data.graph import InteractionGraph
 from ..data.graph_files import save_graph
 from ..evaluation.evaluator import evaluate_ranker
+from ..models.liger import add_liger_kernels
 from ..prompts.galrec_examples import GALRecCaseRows, GALRecExamples
 from ..prompts.galrec_prompt import GALRecLayout
 from ..rankers.galrec import GALRecRanker
 from ..trainers.galrec_config import GALRecTrainingConfig
 from ..trainers.galrec_trainer import GALRecTrainer
 from .galrec_model import GALRecArguments, build_model, external_item_vectors, peft_config
+from .method_plans import galrec_sizes, galrec_warnings
 from .options import end_processes, start_run
+from .plan import plan_training
 from .results import changed_options, describe_run
 from .saving import finish_run, save_recommender
 from .training_pushes import TrainingPushes
@@ -41,7 +44,8 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
     layout = GALRecLayout(prompt, model.config, tokenizer, dataset.titles)
     # Sets the vectors of the graph's users, too, which training needs.
     ranker = GALRecRanker(model, layout, dataset.item_ids)
-    ranker.attach_graph(graph, dataset.user_ids)
+    if not arguments.dry_run:
+        ranker.attach_graph(graph, dataset.user_ids)
     rows = GALRecExamples(
         split,
         graph,
@@ -56,6 +60,22 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         seed=training.seed,
     )
     logger.info("%d training examples per epoch; %s", len(rows), prompt)
+    adapters = peft_config(model_config, model)
+    plan_training(
+        arguments,
+        training,
+        model,
+        adapters,
+        rows,
+        lambda batch: galrec_sizes(batch, model.config),
+        target_per_item=True,
+        momentum=training.has_graph_losses,
+        warnings=galrec_warnings(training, layout),
+    )
+    if arguments.dry_run:
+        return {}
+    if arguments.liger_kernels:
+        add_liger_kernels(model.model.language_model)
     cases = split.validation.sample(training.eval_users, seed=0) if training.eval_users else split.validation
 
     def ranking_metrics(current_model) -> dict[str, float]:
@@ -87,7 +107,7 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         processing_class=tokenizer,
         eval_rows=GALRecCaseRows(cases, graph, layout),
         ranking_metrics=ranking_metrics,
-        peft_config=peft_config(model_config, model),
+        peft_config=adapters,
         callbacks=[pushes],
     )
     options = {

@@ -13,15 +13,18 @@ from trl import ModelConfig, TrlParser, get_peft_config
 
 from ..data.item_index import ItemIndex
 from ..evaluation.evaluator import evaluate_ranker
-from ..models.lcrec.index_embeddings import initialize_index_embeddings
+from ..models.lcrec.index_embeddings import grow_embeddings, initialize_index_embeddings
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
+from ..models.liger import add_liger_kernels
 from ..prompts.lcrec_tasks import LCRecTaskRows, SequenceTargetRows
 from ..prompts.training_text import corpus_texts
 from ..rankers.lcrec import LCRecRanker
 from ..trainers.lcrec_config import LCRecTrainingConfig
 from ..trainers.lcrec_trainer import LCRecTrainer
 from .backbones import BackboneArguments, load_backbone
+from .method_plans import lcrec_sizes, lcrec_warnings
 from .options import end_processes, start_run
+from .plan import plan_training
 from .results import changed_options, describe_run
 from .saving import finish_run, save_recommender
 from .training_pushes import TrainingPushes
@@ -94,7 +97,10 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         texts=lambda: corpus_texts(dataset, split),
         extend=lambda base: LCRecTokenizer.from_base(base, index, dataset.titles),
     )
-    initialize_index_embeddings(model, tokenizer, method=training.index_init, seed=training.seed)
+    if arguments.dry_run:
+        grow_embeddings(model, tokenizer)
+    else:
+        initialize_index_embeddings(model, tokenizer, method=training.index_init, seed=training.seed)
     rows = LCRecTaskRows(
         dataset,
         split,
@@ -106,6 +112,21 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         item_dropout=training.item_dropout,
     )
     logger.info("training rows per epoch: %s", rows.rows_per_direction)
+    adapters = peft_config(arguments, model_config, tokenizer, model)
+    plan_training(
+        arguments,
+        training,
+        model,
+        adapters,
+        rows,
+        lambda batch: lcrec_sizes(batch, tokenizer, training.index_loss),
+        target_per_item=training.seq_form == "packed",
+        warnings=lcrec_warnings(training, tokenizer, adapters, arguments.train_index_rows),
+    )
+    if arguments.dry_run:
+        return {}
+    if arguments.liger_kernels:
+        add_liger_kernels(model)
     cases = split.validation.sample(training.eval_users, seed=0) if training.eval_users else split.validation
 
     def ranking_metrics(current_model) -> dict[str, float]:
@@ -138,7 +159,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         processing_class=tokenizer,
         eval_rows=SequenceTargetRows(tokenizer, prompt, cases),
         ranking_metrics=ranking_metrics,
-        peft_config=peft_config(arguments, model_config, tokenizer, model),
+        peft_config=adapters,
         callbacks=[pushes],
     )
     options = {

@@ -14,7 +14,8 @@ from peft import PeftConfig, get_peft_model
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
-from transformers import PreTrainedModel
+from torch.nn import functional as F
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 GIB = 2**30
 SHARDINGS = ("none", "zero2", "zero3", "fsdp2")
@@ -125,6 +126,18 @@ def _decoder(skeleton: nn.Module) -> nn.Module:
     return getattr(base.base_model, "language_model", base.base_model)
 
 
+def _attend(module, query, key, value, attention_mask, scaling=None, **kwargs):
+    """Causal attention as fused kernels do it, which keep no matrix of scores and need no mask."""
+    found = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
+    return found.transpose(1, 2).contiguous(), None
+
+
+# Tensors without data make transformers write out masks, which would be counted.
+_COUNTED = "hf_llmrec_counted"
+AttentionInterface.register(_COUNTED, _attend)
+AttentionMaskInterface.register(_COUNTED, lambda *args, **kwargs: None)
+
+
 def _saved(decoder: nn.Module, autocast: bool) -> tuple[float, float]:
     """Bytes that a forward pass saves for the backward pass: (per token, whatever the tokens)."""
     few, many = (_saved_bytes(decoder, autocast, tokens) for tokens in (128, 384))
@@ -133,6 +146,7 @@ def _saved(decoder: nn.Module, autocast: bool) -> tuple[float, float]:
 
 
 def _saved_bytes(decoder: nn.Module, autocast: bool, tokens: int) -> int:
+    decoder.config._attn_implementation = _COUNTED  # the decoder is a copy
     with FakeTensorMode():
         weights: dict[str, torch.Tensor] = {}
         for name, parameter in decoder.named_parameters():

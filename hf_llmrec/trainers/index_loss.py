@@ -88,9 +88,8 @@ class IndexLoss:
         hidden, labels = hidden[labelled], labels[labelled]
         # Read once: around adapters of single rows every reading merges a matrix.
         weight, bias = head.weight, head.bias if isinstance(head, nn.Linear) else None
-        # Zero that still hangs on every parameter: a batch without one kind of label must not leave DDP waiting. The
-        # head is called, though its rows are read below: FSDP2 gathers a layer's weights when it is.
-        zero = hidden.sum() * 0.0 + head(hidden[:1]).sum() * 0.0
+        # Zero that still hangs on every parameter: a batch without one kind of label must not leave DDP waiting.
+        zero = hidden.sum() * 0.0 + weight[:1].sum() * 0.0
         sums = {"index": zero.float(), "text": zero.float()}
         counts = {"index": labels.new_zeros(()), "text": labels.new_zeros(())}
         correct = labels.new_zeros(())
@@ -128,22 +127,29 @@ def _contiguous(ids: torch.Tensor) -> bool:
 def add_index_loss(model: PreTrainedModel, loss: IndexLoss) -> None:
     """Let ``model(..., labels=labels, index_loss=True)`` return the sums of `IndexLoss` instead of logits.
 
-    The head is applied inside the model's own forward, so that wrappers (DDP, DeepSpeed, FSDP) see every parameter in
-    use. Without ``index_loss=True`` the forward is the one it was.
+    They are computed inside the head's own forward, within the model's: wrappers (DDP, DeepSpeed, FSDP) see every
+    parameter in use, and those that spread weights gather the head's when it is called. Without ``index_loss=True``
+    both are what they were.
 
     Raises:
         ValueError: the output embedding is not a plain linear layer.
     """
-    if not isinstance(getattr(model.get_output_embeddings(), "weight", None), torch.Tensor):
+    head = model.get_output_embeddings()
+    if not isinstance(getattr(head, "weight", None), torch.Tensor):
         raise ValueError(f"{type(model).__name__}: the index loss needs a linear output embedding")
-    original_forward = model.forward
+    model_forward, head_forward = model.forward, head.forward
 
     @functools.wraps(type(model).forward)
     def forward(self, *args, index_loss: bool = False, **kwargs):
         if not index_loss:
-            return original_forward(*args, **kwargs)
+            return model_forward(*args, **kwargs)
         labels = kwargs.pop("labels")
         hidden = self.base_model(*args, use_cache=False, **kwargs).last_hidden_state
-        return loss(hidden, labels, self.get_output_embeddings())
+        return head(hidden, index_labels=labels)
+
+    @functools.wraps(type(head).forward)
+    def project(self, *args, index_labels: torch.Tensor | None = None, **kwargs):
+        return head_forward(*args, **kwargs) if index_labels is None else loss(*args, index_labels, self)
 
     model.forward = types.MethodType(forward, model)
+    head.forward = types.MethodType(project, head)

@@ -27,11 +27,10 @@ def whole_copy(model: nn.Module, device: torch.device | str, keep: bool = True) 
         device: where the copy lies.
         keep: whether this process wants it; others only take part in gathering.
     """
-    weights = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
+    whole: dict[nn.Parameter, nn.Parameter | None] = {}  # what is tied stays tied
+    for parameter in model.parameters():
         value = parameter.full_tensor() if isinstance(parameter, DTensor) else parameter.detach()
-        if keep:
-            weights[name] = value.to(device)
+        whole[parameter] = nn.Parameter(value.to(device), requires_grad=False) if keep else None
     if not keep:
         return None
     base = model.get_base_model() if isinstance(model, PeftModel) else model
@@ -41,10 +40,8 @@ def whole_copy(model: nn.Module, device: torch.device | str, keep: bool = True) 
         copy: nn.Module = stock(base.config)
         if isinstance(model, PeftModel):
             copy = PeftModel(copy, model.peft_config[model.active_adapter])
-    for name, value in weights.items():
-        _put(copy, name, nn.Parameter(value, requires_grad=False))
-    inner = copy.get_base_model() if isinstance(copy, PeftModel) else copy
-    inner.tie_weights()  # before merging, which unties what is not
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        _put(copy, name, whole[parameter])
     for name, value in model.named_buffers(remove_duplicate=False):
         _put(copy, name, value.detach().to(device))
     if isinstance(copy, PeftModel):

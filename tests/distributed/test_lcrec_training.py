@@ -1,11 +1,10 @@
 """LC-Rec training in two processes, and killed with SIGKILL: the losses of one process that nobody disturbed."""
 
 import json
-import os
-import signal
 import subprocess
 import time
 
+import psutil
 import pytest
 
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
@@ -69,6 +68,15 @@ def test_fsdp2_refuses_index_rows_of_tied_embeddings_and_takes_whole_matrices(re
     assert len(recipe.losses(tmp_path / "all", [*options, "--train_index_rows", "all"], fsdp2)) == 2
 
 
+def kill_tree(process: subprocess.Popen) -> None:
+    """SIGKILL a launcher and what it started: workers have sessions of their own, and would go on."""
+    started = psutil.Process(process.pid).children(recursive=True)
+    for each in (psutil.Process(process.pid), *started):
+        each.kill()
+    process.wait()
+    psutil.wait_procs(started, timeout=60)
+
+
 def run_and_kill(recipe, output, options, launcher, after: str) -> None:
     """Start training and SIGKILL all its processes once a checkpoint is complete."""
     process = subprocess.Popen(
@@ -82,8 +90,7 @@ def run_and_kill(recipe, output, options, launcher, after: str) -> None:
     while not (output / after / "trainer_state.json").exists():
         assert process.poll() is None and time.monotonic() < deadline, "training ended before it could be killed"
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_tree(process)
     assert not (output / "model.safetensors").exists()
 
 

@@ -48,11 +48,7 @@ def initialize_index_embeddings(
     """
     if method not in METHODS:
         raise ValueError(f"index_init must be one of {METHODS}, got {method!r}")
-    needed = len(tokenizer)
-    with whole_weight(model.get_input_embeddings().weight) as weight:
-        old_rows = weight.shape[0]
-    if old_rows < needed:
-        model.resize_token_embeddings(needed, mean_resizing=False)
+    needed, old_rows = len(tokenizer), grow_embeddings(model, tokenizer)
     embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
     matrices = {"input": embeddings.weight}
     if head is not None and head.weight is not embeddings.weight:
@@ -77,6 +73,15 @@ def initialize_index_embeddings(
             ids = torch.from_numpy(np.concatenate([index_ids, other_new])).to(weight.device)
             weight[ids] = (mean + spread * torch.from_numpy(rows).to(weight.device)).to(weight.dtype)
     logger.info("started %d index rows with %s (%s embeddings)", len(index_ids), method, " and ".join(sorted(matrices)))
+
+
+def grow_embeddings(model: PreTrainedModel, tokenizer: LCRecTokenizer) -> int:
+    """Give ``model`` a row for every token, where it has fewer; returns how many it had."""
+    with whole_weight(model.get_input_embeddings().weight) as weight:
+        old_rows = weight.shape[0]
+    if old_rows < len(tokenizer):
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    return old_rows
 
 
 def index_directions(tokenizer: LCRecTokenizer, width: int, method: str, seed: int) -> np.ndarray:

@@ -1,0 +1,73 @@
+"""What each method adds to the plan of a training: sizes of its batches, and warnings with their remedies."""
+
+from __future__ import annotations
+
+import numpy as np
+from peft import PeftConfig
+
+from ..models.galrec.configuration_galrec import GALRecConfig
+from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
+from ..prompts.chat import encode_prompt
+from ..prompts.galrec_prompt import GALRecLayout
+from ..prompts.lcrec_tasks import IGNORE
+from ..trainers.galrec_collator import GALRecCollator
+from ..trainers.galrec_config import GALRecTrainingConfig
+from ..trainers.index_loss import MOST_LOGITS
+from ..trainers.lcrec_config import LCRecTrainingConfig
+
+
+def lcrec_sizes(batch: list[dict], tokenizer: LCRecTokenizer, index_loss: str) -> tuple[int, int]:
+    """(tokens with padding, numbers in the logits) of a batch of `LCRecTaskRows`."""
+    labels = np.concatenate([row["labels"] for row in batch])
+    is_index = np.isin(labels, np.concatenate(tokenizer.level_token_ids))
+    codes = max(tokenizer.item_index.codebook_sizes) if index_loss == "level" else len(tokenizer)
+    text = int(((labels != IGNORE) & ~is_index).sum()) * len(tokenizer)
+    tokens = len(batch) * max(len(row["input_ids"]) for row in batch)
+    return tokens, min(text, MOST_LOGITS) + min(int(is_index.sum()) * codes, MOST_LOGITS)
+
+
+def lcrec_warnings(
+    training: LCRecTrainingConfig, tokenizer: LCRecTokenizer, adapters: PeftConfig | None, train_index_rows: str
+) -> list[str]:
+    """What will not be as somebody may expect."""
+    levels, prompt = tokenizer.item_index.levels, training.prompt()
+    words = encode_prompt(tokenizer, [], prompt.chat)
+    if prompt.form == "packed":
+        words = prompt.encode_packed_prefix(tokenizer)
+    needed = len(words) + (prompt.max_history + 1) * levels
+    lines = []
+    if needed > prompt.max_length:
+        lines.append(
+            f"a history of --max_history {prompt.max_history} takes {needed} tokens and more, --max_length is "
+            f"{prompt.max_length}: longer ones lose their oldest items; raise --max_length or lower --max_history"
+        )
+    if adapters is not None and train_index_rows == "none":
+        lines.append(
+            f"the rows of {sum(tokenizer.item_index.codebook_sizes)} index tokens are not trained: they stay what they "
+            "were started as; --train_index_rows rows trains them"
+        )
+    return lines
+
+
+def galrec_sizes(batch: list[dict], config: GALRecConfig) -> tuple[int, int]:
+    """(tokens with padding that are read with gradient, numbers in the scores of L_rec) of `GALRecExamples`."""
+    found = GALRecCollator()(batch)
+    tokens, targets = found["input_ids"].numel(), int((found["labels"] != IGNORE).sum())
+    if "segments" in found:
+        own, item = found["segments"]["own_ids"], found["segments"]["item_ids"]
+        tokens += (len(own) + len(item)) * max(own.shape[1], item.shape[1])
+    return tokens, targets * (config.num_items if config.rec_loss == "full_softmax" else config.num_negatives)
+
+
+def galrec_warnings(training: GALRecTrainingConfig, layout: GALRecLayout) -> list[str]:
+    """What will not be as somebody may expect."""
+    prompt = layout.prompt
+    longest = len(layout.user_sequence(np.zeros(0, dtype=np.int64)))
+    per_item = 1 + (prompt.max_title_tokens if 1 in prompt.title_hops else 0)
+    needed = longest + prompt.max_history * per_item
+    if needed <= prompt.max_length:
+        return []
+    return [
+        f"a history of --max_history {prompt.max_history} may take {needed} tokens, --max_length is "
+        f"{prompt.max_length}: longer ones lose their oldest items; raise --max_length or lower --max_history"
+    ]

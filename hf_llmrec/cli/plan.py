@@ -1,0 +1,215 @@
+"""What a training will take, said before it begins: devices, batches, parameters, memory, and what to mend."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from peft import PeftConfig
+from transformers import PreTrainedModel
+
+from ..trainers.batch_sampler import LengthGroupedBatchSampler
+from ..trainers.budget import fill_budget
+from ..trainers.epoch_rows import Rows
+from ..trainers.footprint import GIB, RESERVE, Footprint, Setup, footprint
+from ..trainers.language_model_config import LanguageModelTrainingConfig
+from ..trainers.spread_weights import num_values
+
+logger = logging.getLogger("hf_llmrec")
+# Bytes of a logit: itself, its float32 copy, and the gradient.
+_LOGIT = 12
+# Of these batches the largest is taken, and their mean.
+_BATCHES = 6
+_REMEDIES = (
+    "lower --tokens_per_batch and raise --gradient_accumulation_steps, --activation_checkpointing True, --use_peft "
+    "True, or spread it over GPUs (recipes/accelerate_configs/zero3.yaml, fsdp2.yaml)"
+)
+
+
+@dataclass
+class PlanArguments:
+    """Saying what a run would take, without running it.
+
+    Args:
+        dry_run: print the plan and stop; the model's configuration is read, its weights are not.
+        assume: with ``dry_run``, another machine, as JSON: ``processes``, ``sharding`` (none, zero2, zero3, fsdp2),
+            ``gpu_memory`` in GiB, ``bf16``.
+    """
+
+    dry_run: bool = field(default=False, metadata={"help": "print what a run would take, and stop"})
+    assume: dict[str, Any] | str | None = field(
+        default_factory=dict,
+        metadata={"help": "with --dry_run: processes, sharding, gpu_memory (GiB) and bf16 of another machine, as JSON"},
+    )
+
+    def __post_init__(self):
+        self.assume = json.loads(self.assume) if isinstance(self.assume, str) else self.assume or {}
+        unknown = sorted(set(self.assume) - {"processes", "sharding", "gpu_memory", "bf16"})
+        if unknown:
+            raise ValueError(f"--assume knows processes, sharding, gpu_memory and bf16, not {unknown}")
+        if self.assume and not self.dry_run:
+            raise ValueError("--assume is for --dry_run: a run takes what there is")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a process of a run is: its device, its memory in bytes, and what it computes in."""
+
+    device: str
+    memory: int
+    setup: Setup
+    is_gpu: bool
+
+    @classmethod
+    def of(cls, arguments: PlanArguments, training: LanguageModelTrainingConfig, momentum: bool) -> Machine:
+        """This one, or what ``--assume`` says."""
+        given = arguments.assume
+        sharding = "none"
+        if training.deepspeed_plugin is not None and training.deepspeed_plugin.zero_stage:
+            sharding = f"zero{max(training.deepspeed_plugin.zero_stage, 2)}"
+        elif os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+            sharding = "fsdp2"
+        setup = Setup(
+            processes=given.get("processes", training.world_size),
+            sharding=given.get("sharding", sharding),
+            half=given.get("bf16", bool(training.bf16 or training.fp16)),
+            checkpointing=bool(training.activation_checkpointing),
+            momentum=momentum,
+        )
+        if "gpu_memory" in given:
+            return cls("a GPU", int(given["gpu_memory"] * GIB), setup, True)
+        if training.device.type == "cuda":
+            return cls(torch.cuda.get_device_name(), torch.cuda.mem_get_info()[1], setup, True)
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        memory = psutil.virtual_memory().available // local
+        return cls(f"the CPU, {torch.get_num_threads()} threads", memory, setup, False)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Sizes of an epoch's batches.
+
+    Attributes:
+        count: of all processes. tokens: of one, on average. largest: tokens of the largest, and logits of its loss.
+    """
+
+    count: int
+    tokens: float
+    largest: int
+    logits: int
+
+
+def plan_training(
+    arguments: PlanArguments,
+    training: LanguageModelTrainingConfig,
+    model: PreTrainedModel,
+    adapters: PeftConfig | None,
+    rows: Rows,
+    sizes: Callable[[list[dict]], tuple[int, int]],
+    *,
+    target_per_item: bool,
+    momentum: bool = False,
+    warnings: list[str] | None = None,
+) -> None:
+    """Choose what nobody chose, and log what the run takes.
+
+    Args:
+        model: before adapters, perhaps without memory.
+        sizes: of a batch's rows: tokens that are read with gradient, padding included, and numbers in the logits.
+        target_per_item, momentum: see `fill_budget`, `Setup`.
+        warnings: of the method, each with its remedy.
+    """
+    size = sum(map(num_values, model.parameters()))
+    fill_budget(training, rows.lengths(0), size, adapters is not None, target_per_item=target_per_item)
+    machine = Machine.of(arguments, training, momentum)
+    batches = measure_batches(rows, training, machine.setup.processes, sizes)
+    found: Footprint | None = None
+    try:
+        found = footprint(model, adapters, machine.setup, tokens=batches.largest, logits=_LOGIT * batches.logits)
+    except Exception as error:  # an estimate must not end a run
+        logger.warning("the memory of a step could not be estimated: %s: %s", type(error).__name__, error)
+    for line in describe(training, machine, batches, found):
+        logger.info(line)
+    for line in [*(warnings or []), *_warnings(training, machine, batches, found, model, adapters)]:
+        logger.warning("warning: %s", line)
+
+
+def measure_batches(
+    rows: Rows, training: LanguageModelTrainingConfig, processes: int, sizes: Callable[[list[dict]], tuple[int, int]]
+) -> Batches:
+    """Sizes of the first epoch's batches, from some of them: the longest rows, the most rows, and others."""
+    sampler = LengthGroupedBatchSampler(
+        rows.lengths,
+        batch_size=None if training.tokens_per_batch else training.per_device_train_batch_size,
+        tokens_per_batch=training.tokens_per_batch,
+        seed=training.seed,
+        num_processes=processes,
+    )
+    lengths, batches = rows.lengths(0), list(sampler)
+    counts = np.array([len(batch) for batch in batches])
+    area = counts * np.array([lengths[batch].max() for batch in batches])
+    chosen = {int(counts.argmax()), int(area.argmax()), *range(min(_BATCHES - 2, len(batches)))}
+    found = np.array([sizes([rows.build(slot, 0) for slot in batches[number]]) for number in sorted(chosen)])
+    return Batches(len(batches), float(found[:, 0].mean()), int(found[:, 0].max()), int(found[:, 1].max()))
+
+
+def describe(
+    training: LanguageModelTrainingConfig, machine: Machine, batches: Batches, found: Footprint | None
+) -> list[str]:
+    """The plan, a line each."""
+    setup, accumulated = machine.setup, training.gradient_accumulation_steps
+    per_epoch = max(math.ceil(batches.count / (setup.processes * accumulated)), 1)
+    steps = training.max_steps if training.max_steps > 0 else math.ceil(per_epoch * training.num_train_epochs)
+    per_step = batches.tokens * setup.processes * accumulated
+    precision = "bf16" if setup.half else "float32"
+    spread = "" if setup.sharding == "none" else f", {setup.sharding}"
+    lines = [
+        f"{setup.processes} process{'es' if setup.processes > 1 else ''} on {machine.device}, {precision}{spread}",
+        f"{per_step:,.0f} tokens per step ({setup.processes} x {accumulated} batches of about {batches.tokens:,.0f}), "
+        f"{per_epoch:,} steps per epoch, {steps:,} in all",
+    ]
+    if found is None:
+        return lines
+    adapters = (
+        f"; what is trained takes {found.trained * 4 / 2**20:,.1f} MB" if found.trained < found.parameters else ""
+    )
+    parts = ", ".join(f"{name} {value / GIB:.2f}" for name, value in found.parts.items() if value >= 0.005 * GIB)
+    total = found.total + (RESERVE if machine.is_gpu else 0)
+    return [
+        *lines,
+        f"{found.trained:,} of {found.parameters:,} parameters are trained "
+        f"({100 * found.trained / found.parameters:.2f} %){adapters}, its optimizer's state "
+        f"{found.parts['optimizer'] / 2**20:,.1f} MB per process",
+        f"estimated memory per process {total / GIB:.1f} GiB of {machine.memory / GIB:.1f} GiB ({parts or 'all tiny'})",
+        f"{found.flops_per_token * per_step * steps:.2g} floating-point operations in all, attention left out",
+    ]
+
+
+def _warnings(
+    training: LanguageModelTrainingConfig,
+    machine: Machine,
+    batches: Batches,
+    found: Footprint | None,
+    model: PreTrainedModel,
+    adapters: PeftConfig | None,
+) -> list[str]:
+    lines, setup = [], machine.setup
+    if found is not None and found.total + (RESERVE if machine.is_gpu else 0) > machine.memory:
+        lines.append(f"this may not fit into {machine.memory / GIB:.1f} GiB: {_REMEDIES}")
+    if machine.is_gpu and not setup.half:
+        lines.append("float32 on a GPU: --bf16 True is faster and takes less, where the GPU has it")
+    if adapters is not None and model.dtype == torch.float32 and setup.half:
+        lines.append("the frozen weights are in float32: --dtype bfloat16 halves them")
+    if adapters is None and model.dtype != torch.float32 and not setup.sharding.startswith("zero"):
+        lines.append(f"weights in {model.dtype} lose small steps: train with --dtype float32, or with adapters")
+    if batches.count < 10 * setup.processes * training.gradient_accumulation_steps:
+        lines.append("an epoch has fewer than 10 steps: lower --tokens_per_batch or --gradient_accumulation_steps")
+    return lines

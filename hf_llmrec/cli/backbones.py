@@ -20,6 +20,8 @@ from ..trainers.language_model_config import LanguageModelTrainingConfig
 from .options import DatasetArguments
 from .plan import PlanArguments
 
+SAVE_DTYPES = ("auto", "bfloat16", "float16", "float32")
+
 
 @dataclass
 class BackboneArguments(PlanArguments, DatasetArguments):
@@ -30,6 +32,7 @@ class BackboneArguments(PlanArguments, DatasetArguments):
         architecture: of the backbone, ``llama`` or ``qwen3``.
         backbone_overrides: config fields of the backbone, as JSON.
         corpus_vocab_size: text vocabulary of the tokenizer that is trained with a backbone.
+        save_dtype: of the saved weights: ``auto`` (as the checkpoint of ``--model_name_or_path``), or a dtype.
         liger_kernels: use Liger's kernels in the backbone's layers, on a GPU.
         resume: continue from the last checkpoint in ``--output_dir``, if there is one.
     """
@@ -40,6 +43,9 @@ class BackboneArguments(PlanArguments, DatasetArguments):
         default_factory=dict, metadata={"help": "config fields of the backbone, as JSON"}
     )
     corpus_vocab_size: int = field(default=4000, metadata={"help": "text vocabulary trained with a backbone"})
+    save_dtype: str = field(
+        default="auto", metadata={"help": "of the saved weights: `auto` (as --model_name_or_path), `bfloat16`, ..."}
+    )
     liger_kernels: bool = field(
         default=False, metadata={"help": "Liger's kernels in the backbone's layers (GPU; hf_llmrec[liger])"}
     )
@@ -50,6 +56,18 @@ class BackboneArguments(PlanArguments, DatasetArguments):
         if isinstance(self.backbone_overrides, str):
             self.backbone_overrides = json.loads(self.backbone_overrides)
         self.backbone_overrides = self.backbone_overrides or {}
+        if self.save_dtype not in SAVE_DTYPES:
+            raise ValueError(f"--save_dtype must be one of {SAVE_DTYPES}, got {self.save_dtype!r}")
+
+    def saved_dtype(self, model_config: ModelConfig, training: LanguageModelTrainingConfig) -> torch.dtype | None:
+        """What saved weights are brought to; ``None``: nothing has to be done."""
+        if self.save_dtype != "auto":
+            return getattr(torch, self.save_dtype)
+        if not model_config.model_name_or_path:
+            return None
+        source = {"revision": model_config.model_revision, "trust_remote_code": training.trust_remote_code}
+        found = AutoConfig.from_pretrained(model_config.model_name_or_path, **source).get_text_config().dtype
+        return None if found in (None, torch.float32) else found
 
 
 def load_backbone(

@@ -118,8 +118,8 @@ def plan_training(
     target_per_item: bool,
     momentum: bool = False,
     warnings: list[str] | None = None,
-) -> None:
-    """Choose what nobody chose, and log what the run takes.
+) -> dict[str, float]:
+    """Choose what nobody chose, and log what the run takes; returns its figures.
 
     Args:
         model: before adapters, perhaps without memory.
@@ -140,6 +140,24 @@ def plan_training(
         logger.info(line)
     for line in [*(warnings or []), *_warnings(training, machine, batches, found, model, adapters)]:
         logger.warning("warning: %s", line)
+    figures = {"tokens_per_batch": batches.tokens, **_steps(training, machine.setup, batches)}
+    if found is not None:
+        figures |= {"parameters": found.parameters, "trained": found.trained, "memory": _memory(machine, found)}
+        figures |= {f"memory_{name}": value for name, value in found.parts.items()}
+        figures["flops"] = found.flops_per_token * figures["tokens_per_step"] * figures["steps"]
+    return figures
+
+
+def _memory(machine: Machine, found: Footprint) -> int:
+    return found.total + (RESERVE if machine.is_gpu else 0)
+
+
+def _steps(training: LanguageModelTrainingConfig, setup: Setup, batches: Batches) -> dict[str, float]:
+    """Tokens per optimizer step, steps per epoch and steps."""
+    together = setup.processes * training.gradient_accumulation_steps
+    per_epoch = max(math.ceil(batches.count / together), 1)
+    steps = training.max_steps if training.max_steps > 0 else math.ceil(per_epoch * training.num_train_epochs)
+    return {"tokens_per_step": batches.tokens * together, "steps_per_epoch": per_epoch, "steps": steps}
 
 
 def measure_batches(
@@ -165,31 +183,30 @@ def describe(
     training: LanguageModelTrainingConfig, machine: Machine, batches: Batches, found: Footprint | None
 ) -> list[str]:
     """The plan, a line each."""
-    setup, accumulated = machine.setup, training.gradient_accumulation_steps
-    per_epoch = max(math.ceil(batches.count / (setup.processes * accumulated)), 1)
-    steps = training.max_steps if training.max_steps > 0 else math.ceil(per_epoch * training.num_train_epochs)
-    per_step = batches.tokens * setup.processes * accumulated
+    setup, counts = machine.setup, _steps(training, machine.setup, batches)
     precision = "bf16" if setup.half else "float32"
     spread = "" if setup.sharding == "none" else f", {setup.sharding}"
     lines = [
         f"{setup.processes} process{'es' if setup.processes > 1 else ''} on {machine.device}, {precision}{spread}",
-        f"{per_step:,.0f} tokens per step ({setup.processes} x {accumulated} batches of about {batches.tokens:,.0f}), "
-        f"{per_epoch:,} steps per epoch, {steps:,} in all",
+        f"{counts['tokens_per_step']:,.0f} tokens per step ({setup.processes} x {training.gradient_accumulation_steps} "
+        f"batches of about {batches.tokens:,.0f}), {counts['steps_per_epoch']:,} steps per epoch, {counts['steps']:,} "
+        "in all",
     ]
     if found is None:
         return lines
     adapters = (
         f"; what is trained takes {found.trained * 4 / 2**20:,.1f} MB" if found.trained < found.parameters else ""
     )
+    flops = found.flops_per_token * counts["tokens_per_step"] * counts["steps"]
     parts = ", ".join(f"{name} {value / GIB:.2f}" for name, value in found.parts.items() if value >= 0.005 * GIB)
-    total = found.total + (RESERVE if machine.is_gpu else 0)
     return [
         *lines,
         f"{found.trained:,} of {found.parameters:,} parameters are trained "
         f"({100 * found.trained / found.parameters:.2f} %){adapters}, its optimizer's state "
         f"{found.parts['optimizer'] / 2**20:,.1f} MB per process",
-        f"estimated memory per process {total / GIB:.1f} GiB of {machine.memory / GIB:.1f} GiB ({parts or 'all tiny'})",
-        f"{found.flops_per_token * per_step * steps:.2g} floating-point operations in all, attention left out",
+        f"estimated memory per process {_memory(machine, found) / GIB:.1f} GiB of {machine.memory / GIB:.1f} GiB "
+        f"({parts or 'all tiny'})",
+        f"{flops:.2g} floating-point operations in all, attention left out",
     ]
 
 
@@ -202,7 +219,7 @@ def _warnings(
     adapters: PeftConfig | None,
 ) -> list[str]:
     lines, setup = [], machine.setup
-    if found is not None and found.total + (RESERVE if machine.is_gpu else 0) > machine.memory:
+    if found is not None and _memory(machine, found) > machine.memory:
         lines.append(f"this may not fit into {machine.memory / GIB:.1f} GiB: {_REMEDIES}")
     if machine.is_gpu and not setup.half:
         lines.append("float32 on a GPU: --bf16 True is faster and takes less, where the GPU has it")

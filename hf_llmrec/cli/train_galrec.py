@@ -33,7 +33,7 @@ logger = logging.getLogger("hf_llmrec")
 
 
 def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config: ModelConfig) -> dict[str, float]:
-    """Train and save; returns the validation metrics of the saved model."""
+    """Train and save; returns the validation metrics of the saved model, or with ``--dry_run`` the plan's figures."""
     began = time.perf_counter()
     set_seed(training.seed)  # before the backbone and the adapters are drawn; the trainer seeds only what follows it
     dataset, split = arguments.load()
@@ -61,7 +61,7 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
     )
     logger.info("%d training examples per epoch; %s", len(rows), prompt)
     adapters = peft_config(model_config, model)
-    plan_training(
+    plan = plan_training(
         arguments,
         training,
         model,
@@ -73,7 +73,7 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         warnings=galrec_warnings(training, layout),
     )
     if arguments.dry_run:
-        return {}
+        return plan
     if arguments.liger_kernels:
         add_liger_kernels(model.model.language_model)
     cases = split.validation.sample(training.eval_users, seed=0) if training.eval_users else split.validation
@@ -83,8 +83,10 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         ranker.model = whole.base_model
         return evaluate_ranker(ranker, cases, dataset.item_ids, user_ids=dataset.user_ids).metrics
 
+    save_dtype = arguments.saved_dtype(model_config, training)
+
     def save_model(folder: Path) -> None:
-        trainer.save_whole_model(str(folder))
+        trainer.save_whole_model(str(folder), save_dtype)
         if training.should_save:
             tokenizer.save_pretrained(folder)
             if arguments.include_graph:

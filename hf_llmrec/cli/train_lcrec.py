@@ -74,7 +74,7 @@ def peft_config(arguments: LCRecArguments, model_config: ModelConfig, tokenizer:
 
 
 def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: ModelConfig) -> dict[str, float]:
-    """Train and save; returns the validation metrics of the saved model."""
+    """Train and save; returns the validation metrics of the saved model, or with ``--dry_run`` the plan's figures."""
     began = time.perf_counter()
     set_seed(training.seed)  # before the backbone and the adapters are drawn; the trainer seeds only what follows it
     dataset, split = arguments.load()
@@ -113,7 +113,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
     )
     logger.info("training rows per epoch: %s", rows.rows_per_direction)
     adapters = peft_config(arguments, model_config, tokenizer, model)
-    plan_training(
+    plan = plan_training(
         arguments,
         training,
         model,
@@ -124,7 +124,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         warnings=lcrec_warnings(training, tokenizer, adapters, arguments.train_index_rows),
     )
     if arguments.dry_run:
-        return {}
+        return plan
     if arguments.liger_kernels:
         add_liger_kernels(model)
     cases = split.validation.sample(training.eval_users, seed=0) if training.eval_users else split.validation
@@ -135,8 +135,10 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         )
         return evaluate_ranker(ranker, cases, dataset.item_ids).metrics
 
+    save_dtype = arguments.saved_dtype(model_config, training)
+
     def save_model(folder: Path) -> None:
-        trainer.save_whole_model(str(folder))
+        trainer.save_whole_model(str(folder), save_dtype)
         if training.should_save:
             tokenizer.save_pretrained(folder)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import torch
 from torch import nn
 from transformers.trainer import TRAINING_ARGS_NAME
 from trl import SFTTrainer
@@ -12,6 +13,7 @@ from trl.models import unwrap_model_for_generation
 
 from .merged_copy import merged_copy
 from .row_trainer import RowTrainerMixin
+from .saved_dtype import cast_saved_model
 from .whole_model import is_sharded, whole_copy
 
 
@@ -35,10 +37,13 @@ class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
             self._total_train_tokens += tokens * self.accelerator.num_processes
         self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
 
-    def save_whole_model(self, folder: str) -> None:
+    def save_whole_model(self, folder: str, dtype: torch.dtype | None = None) -> None:
         """Save a checkpoint that needs no adapters: merged, shards gathered, no pickled arguments.
 
         Called on all processes, at any time: the model is not changed.
+
+        Args:
+            dtype: of the saved weights; default: that of the model.
         """
         if is_sharded(self.model_wrapped):
             copy = whole_copy(self.model_wrapped, "cpu", keep=self.args.should_save)
@@ -53,3 +58,5 @@ class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
         if self.args.should_save:
             # Trainer pickles its arguments beside every model; a published folder holds safetensors and JSON only.
             (Path(folder) / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+            if dtype is not None:
+                cast_saved_model(folder, dtype)

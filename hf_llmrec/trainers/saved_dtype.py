@@ -1,0 +1,49 @@
+"""Saved weights in another precision than they were trained in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from ..data.files import read_json, write_json
+
+
+def cast_saved_model(folder: str | os.PathLike, dtype: torch.dtype) -> None:
+    """Bring the floating-point tensors of a saved model to ``dtype``, file by file, in place.
+
+    Full tuning keeps weights in float32; what is published is as large as the checkpoint it began from.
+
+    Args:
+        folder: of ``save_pretrained``.
+    """
+    folder = Path(folder)
+    total = 0
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as handle:
+            metadata = handle.metadata()
+        tensors = {
+            name: value.to(dtype) if value.is_floating_point() else value for name, value in load_file(file).items()
+        }
+        total += sum(value.numel() * value.element_size() for value in tensors.values())
+        new = file.with_name(f".{file.name}")
+        save_file(tensors, new, metadata)
+        new.replace(file)
+    shards = folder / "model.safetensors.index.json"
+    if shards.exists():
+        index = read_json(shards)
+        index["metadata"]["total_size"] = total
+        write_json(shards, index)
+    config = read_json(folder / "config.json")
+    write_json(folder / "config.json", _with_dtype(config, str(dtype).removeprefix("torch.")))
+
+
+def _with_dtype(config: dict, name: str) -> dict:
+    """A configuration, and those inside it, that says ``name`` wherever it says a precision."""
+    return {
+        key: name if key == "dtype" else _with_dtype(value, name) if isinstance(value, dict) else value
+        for key, value in config.items()
+    }

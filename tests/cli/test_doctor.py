@@ -1,0 +1,118 @@
+"""``doctor``, and the plan that every training begins with."""
+
+import re
+
+import pytest
+from transformers import LlamaConfig, Qwen3Config
+
+from hf_llmrec.cli import main
+from hf_llmrec.indexing.build import build_index
+from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
+from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+
+# What the published checkpoints are like; there are no weights here.
+LARGE = {
+    "0.6b": Qwen3Config(
+        vocab_size=151936,
+        hidden_size=1024,
+        intermediate_size=3072,
+        num_hidden_layers=28,
+        num_attention_heads=16,
+        num_key_value_heads=8,
+        head_dim=128,
+        tie_word_embeddings=True,
+        architectures=["Qwen3ForCausalLM"],
+    ),
+    "short": LlamaConfig(hidden_size=64, max_position_embeddings=64, architectures=["LlamaForCausalLM"]),
+}
+
+
+@pytest.fixture(scope="module")
+def places(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("doctor")
+    dataset.save(folder / "data")
+    index = build_index(embed_items(item_texts(dataset)), dataset.item_ids, levels=3, codebook_size=8)
+    index.save_pretrained(folder / "index")
+    base = train_corpus_tokenizer([*dataset.titles, *dataset.descriptions], vocab_size=400)
+    for name, config in LARGE.items():
+        config.save_pretrained(folder / name)
+        base.save_pretrained(folder / name)
+    return folder
+
+
+def plan(places, capsys, caplog, method: str, *options: str) -> str:
+    """What ``doctor train METHOD`` says."""
+    words = ["doctor", "train", method, "--dataset", places / "data", "--output_dir", places / "out"]
+    words += ["--index", places / "index"] if method == "lcrec" else []
+    with caplog.at_level("INFO", logger="hf_llmrec"):
+        assert main([str(word) for word in (*words, *options)]) == 0
+    assert not (places / "out").exists(), "nothing is trained or written"
+    return "\n".join(record.getMessage() for record in caplog.records if record.name == "hf_llmrec")
+
+
+def test_what_there_is(capsys):
+    assert main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    for said in ("CPU cores", "torch 2.", "trl 1.", "deepspeed:", "lightgcn: there", "tracking: there", "cache: "):
+        assert said in text
+    assert re.search(r"GiB of memory, \d", text)
+
+
+@pytest.mark.parametrize("method", ["lcrec", "galrec"])
+def test_a_run_on_another_machine_is_planned_without_weights(places, capsys, caplog, method):
+    options = ["--model_name_or_path", str(places / "0.6b"), "--use_peft", "True", "--dtype", "bfloat16"]
+    options += ["--lora_target_modules", "q_proj", "v_proj", "--tokens_per_batch", "200", "--eval_users", "5"]
+    said = plan(
+        *(places, capsys, caplog, method, *options),
+        *("--assume", '{"processes": 2, "sharding": "zero2", "gpu_memory": 24, "bf16": true}'),
+    )
+    assert "2 processes on a GPU, bf16, zero2" in said
+    count = re.search(r"([\d,]+) of ([\d,]+) parameters are trained", said)
+    trained, every = (int(number.replace(",", "")) for number in count.groups())
+    assert 596_000_000 < every < 640_000_000 and trained < 0.05 * every
+    memory = re.search(r"estimated memory per process ([\d.]+) GiB of 24.0 GiB", said)
+    assert 2 < float(memory[1]) < 20
+    assert "may not fit" not in said
+
+
+def test_warnings_name_their_remedies(places, capsys, caplog):
+    options = ["--model_name_or_path", str(places / "0.6b"), "--max_history", "60", "--max_length", "128"]
+    options += ["--tokens_per_batch", "3000", "--assume", '{"gpu_memory": 8}']
+    said = plan(places, capsys, caplog, "lcrec", *options)
+    assert "may not fit into 8.0 GiB: lower --tokens_per_batch" in said
+    assert "raise --max_length or lower --max_history" in said
+    assert "float32 on a GPU: --bf16 True" in said
+    assert "fewer than 10 steps: lower --tokens_per_batch" in said
+    caplog.clear()
+    adapters = ["--use_peft", "True", "--lora_target_modules", "q_proj", "--train_index_rows", "none"]
+    said = plan(places, capsys, caplog, "lcrec", *options[:2], *adapters, "--assume", '{"bf16": true}')
+    assert "24 index tokens are not trained" in said and "--dtype bfloat16 halves them" in said
+    caplog.clear()
+    said = plan(places, capsys, caplog, "galrec", *options[:2], "--dtype", "bfloat16", "--max_length", "200")
+    assert "lose small steps: train with --dtype float32" in said and "lower --max_history" in said
+
+
+def test_a_run_from_scratch_is_planned(places, capsys, caplog):
+    said = plan(places, capsys, caplog, "galrec", "--external", "both")
+    assert "1 process on the CPU" in said and "estimated memory per process" in said
+
+
+def test_wrong_words(places, capsys, caplog):
+    assert main(["doctor", "evaluate"]) == 1
+    assert "doctor takes `train lcrec` or `train galrec`" in capsys.readouterr().err
+    start = ["--dataset", str(places / "data"), "--index", str(places / "index"), "--output_dir", str(places / "out")]
+    assert main(["doctor", "train", "lcrec", *start, "--assume", '{"gpus": 2}']) == 1
+    assert "--assume knows processes, sharding" in capsys.readouterr().err
+    assert main(["train", "lcrec", *start, "--assume", '{"processes": 2}']) == 1
+    assert "--assume is for --dry_run" in capsys.readouterr().err
+    assert main(["doctor", "train", "lcrec", *start, "--model_name_or_path", str(places / "short")]) == 1
+    assert "longer than the 64 positions" in capsys.readouterr().err
+
+
+def test_an_estimate_that_fails_ends_no_plan(places, capsys, caplog, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr("hf_llmrec.cli.plan.footprint", fail)
+    said = plan(places, capsys, caplog, "lcrec")
+    assert "could not be estimated: RuntimeError: no such operator" in said and "tokens per step" in said

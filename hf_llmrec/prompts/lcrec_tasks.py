@@ -17,9 +17,9 @@ from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
 from ..models.lcrec.segments import Items
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
-from .chat import encode_prompt
 from .fitting import bare_length, fit_prompt
 from .lcrec_prompt import LCRecPrompt
+from .row_lengths import TITLE_LIMIT, RowLengths
 from .templates import Template, fill, load_templates, placeholders, stable_hash
 from .training_text import intention_rows, preference_rows
 
@@ -69,10 +69,10 @@ class LCRecTaskRows:
         self.seed, self.max_length, self.item_dropout = seed, max_length, item_dropout
         self.packed_prefix = replace(prompt, max_length=max_length).encode_packed_prefix(tokenizer)
         self._bare_lengths: dict[Template, int] = {}
-        self._around = len(encode_prompt(tokenizer, [], prompt.chat))
         self.levels = tokenizer.item_index.levels
         self.templates = load_templates()
         self.text_limit = max(16, max_length) * 2  # characters: long texts are cut, never blanked
+        self._lengths = RowLengths(dataset, split, tokenizer, prompt.max_history, self.text_limit)
         self._directions: list[str] = []
         self._candidates: list[np.ndarray] = []  # per direction int64 (n, 2): (user, position), (item, -) or (row, -)
         counts: list[int] = []
@@ -160,24 +160,38 @@ class LCRecTaskRows:
         return self._directions[direction], int(first), int(second)
 
     def lengths(self, epoch: int) -> np.ndarray:
-        """int64 (len,): approximate number of tokens of each slot's row, for grouping rows of similar length."""
+        """int64 (len,): tokens of each slot's row, but for the wording of its template, of which the mean is taken."""
         result = np.zeros(len(self), dtype=np.int64)
-        history = np.minimum(np.diff(self.split.train_indptr), self.prompt.max_history + 1)
         for number, direction in enumerate(self._directions):
             slots = self._slot_direction == number
             candidates = self._candidates[number]
             index = (self._slot_local[slots] + epoch * self._counts[number]) % len(candidates)
-            first, second = candidates[index].T
-            if direction == "seq_packed":
-                tokens = history[first] * self.levels
-            elif direction == "asy_titles_to_item":
-                tokens = np.minimum(second, self.prompt.max_history) * 16
-            elif direction in ("seq", "asy_history_to_title", "asy_history_to_description"):
-                tokens = np.minimum(second, self.prompt.max_history) * self.levels + 24
-            else:
-                tokens = np.full(len(first), 32)
-            result[slots] = np.minimum(tokens + self._around, self.max_length)
+            result[slots] = np.minimum(self._tokens(direction, *candidates[index].T), self.max_length)
         return result
+
+    def _tokens(self, direction: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Tokens of a direction's candidates int64 (n,) twice."""
+        if direction == "seq_packed":
+            window = np.minimum(np.diff(self.split.train_indptr), self.prompt.max_history + 1)
+            return window[first] * self.levels + len(self.packed_prefix)
+        counts, levels = self._lengths, self.levels
+        words = round(np.mean([self._bare_length(template) for template in self.templates[direction]]))
+        if direction.startswith("mut_"):
+            own = counts.titles() if "title" in direction else counts.descriptions()
+            return words + own[first] + levels * direction.endswith("_to_item")
+        if direction.startswith("ite_") or direction == "per":
+            rows = self._texts[direction[:3]]
+            texts = counts.of_texts(direction[:3], [row[-1] for row in rows])[first]
+            histories = np.array([len(row[0]) for row in rows])[first]
+            read = counts.histories(histories) * (direction != "ite_intention_to_item")
+            return words + texts + read + levels * direction.startswith("ite_")
+        if direction == "asy_titles_to_item":
+            return words + counts.title_histories(first, second) + levels
+        answer = np.full(len(first), levels)
+        if direction != "seq":
+            own = counts.titles() if direction.endswith("title") else counts.descriptions()
+            answer = own[counts.targets(first, second)]
+        return words + counts.histories(second) + answer
 
     def build(self, slot: int, epoch: int) -> dict[str, list[int]]:
         """The row of ``slot`` in ``epoch``: ``input_ids`` and ``labels`` of equal length, -100 outside the answer."""
@@ -229,7 +243,7 @@ class LCRecTaskRows:
         history, target = sequence[max(0, second - self.prompt.max_history) : second], int(sequence[second])
         return {
             "history": history,
-            "titles": "; ".join(titles[item][:200] for item in history),
+            "titles": "; ".join(titles[item][:TITLE_LIMIT] for item in history),
             "item": [target],
             "title": titles[target][: self.text_limit],
             "description": descriptions[target][: self.text_limit],

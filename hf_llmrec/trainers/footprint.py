@@ -104,6 +104,7 @@ def footprint(
         "logits": logits + _merged_rows(skeleton, decoder),
     }
     passes = 2 + (2 if num_trained == sum(p.numel() for p in every) else 1) * 2 + (2 if setup.checkpointing else 0)
+    passes += 2 if setup.momentum else 0  # the keys'
     inner = sum(p.numel() for p in decoder.parameters()) - decoder.get_input_embeddings().weight.numel()
     return Footprint(parts, sum(p.numel() for p in every), num_trained, float(passes * inner))
 

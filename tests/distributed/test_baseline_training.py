@@ -30,7 +30,7 @@ def test_two_processes_give_the_losses_of_one(sasrec, ddp, tmp_path):
 @pytest.mark.parametrize("launcher", [None, "ddp"])
 def test_killed_for_good_and_resumed_gives_the_same_losses(sasrec, tmp_path, request, launcher):
     """With sampled negatives and dropout: every process goes on with its own random numbers."""
-    config = request.getfixturevalue(launcher) if launcher else None
+    config = request.getfixturevalue(launcher) if launcher else ()
     options = ["--max_steps", "60", "--save_steps", "6", "--eval_steps", "6", "--patience", "0"]
     options += ["--model_options", json.dumps({"hidden_size": 16, "num_negatives": 32})]
     whole = sasrec.losses(tmp_path / "whole", options, config)

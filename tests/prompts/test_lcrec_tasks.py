@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from hf_llmrec.prompts.fitting import bare_length
 from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
 from hf_llmrec.prompts.lcrec_tasks import LCRecTaskRows, SequenceTargetRows
 from hf_llmrec.prompts.templates import fill, load_templates, stable_hash
@@ -193,3 +194,21 @@ def test_validation_rows_hold_prompt_and_target(dataset, split, tokenizer):
     rows = SequenceTargetRows(tokenizer, LCRecPrompt(), split.validation)
     row = rows.build(5)
     assert tokenizer.tokens_to_items(np.array([answer(row)])).tolist() == [split.validation.targets[5]]
+
+
+@pytest.mark.parametrize("form", ["packed", "prefix"])
+def test_lengths_are_those_of_the_rows_but_for_the_wording(dataset, split, tokenizer, form):
+    prompt = LCRecPrompt(form, "Items: ", max_history=5)
+    weights = {"seq": 1.0, "mut": 1.0, "asy": 1.0, "ite": 1.0, "per": 1.0}
+    rows = LCRecTaskRows(dataset, split, tokenizer, prompt, weights, max_length=600)
+    lengths = rows.lengths(0)
+    built = np.array([len(rows.build(slot, 0)["input_ids"]) for slot in range(len(rows))])
+    wordings = {
+        direction: np.ptp([bare_length(tokenizer, template.prompt) for template in rows.templates[direction]])
+        for direction in rows.rows_per_direction
+        if direction in rows.templates
+    }
+    for slot in range(len(rows)):
+        direction = rows._candidate(slot, 0)[0]
+        assert abs(lengths[slot] - built[slot]) <= wordings.get(direction, 0) + 8, direction
+    assert lengths.sum() == pytest.approx(built.sum(), rel=0.05)

@@ -98,8 +98,8 @@ def header(found: list[dict], dataset: str) -> str:
         memory = f"{first['memory_gib']} GiB"
     return (
         f"# Counted: {memory} per GPU; {first['epochs']} epochs of {dataset},\n"
-        f"# {first['million_tokens_per_epoch']} million tokens each, take {first['hours']} h at {SHARE:.0%} of the peak "
-        f"of {first['gpus']} x {first['gpu']}; see docs/scale.md.\n"
+        f"# {first['million_tokens_per_epoch']} million tokens each, take {first['hours']} h at {SHARE:.0%} of the "
+        f"peak of {first['gpus']} x {first['gpu']}; see docs/scale.md.\n"
     )
 
 

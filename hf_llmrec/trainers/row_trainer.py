@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -99,6 +100,12 @@ class RowTrainerMixin:
         self._tokens = 0
         found = {"tokens_per_second": tokens.sum().item() / max(self._clock.lap(), 1e-9)}
         return {**found, "peak_memory_gib": peaks.max().item()} if has_gpu else found
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        # The trainer then looks whether the best checkpoint's folder is there, each process for itself. Under FSDP2 it
+        # would not be yet, or for some: these would load the best model at the end, and wait for the others for ever.
+        Path(output_dir or self.args.output_dir).mkdir(parents=True, exist_ok=True)
+        super().save_model(output_dir, _internal_call)
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)

@@ -89,6 +89,8 @@ def test_it_runs_from_the_checkpoint_to_the_export(recipe, checkpoints, tmp_path
     run.losses(output, ["--max_steps", "2"], how)
     assert (output / "checkpoint-2/trainer_state.json").exists()
     losses = run.losses(output, ["--max_steps", "4", "--resume", "True"], how)
+    state = json.loads((output / "checkpoint-4/trainer_state.json").read_text())
+    assert Path(state["best_model_checkpoint"]).is_dir(), "which every process loads at the end"
     assert sorted(losses) == [1, 2, 3, 4] and all(0 < loss < 20 for loss in losses.values())
 
     report = json.loads((output / "training_report.json").read_text())

@@ -16,6 +16,7 @@ from ..data.files import read_json
 from ..data.interactions import RecDataset
 from ..data.recommender_folder import TRAINING_REPORT
 from ..evaluation.metrics import METRIC_NAMES
+from ..trainers.spread_weights import num_values
 from ..trainers.tracked_config import TrackedConfig
 
 # Files that a run was made from, named without their folders.
@@ -68,8 +69,7 @@ def describe_run(
         data_facts: how the data is split, `DatasetArguments.data_facts`. options: of the command, that were set.
         model: as it is trained, with its adapters.
     """
-    # Under ZeRO-3 a parameter's own numel is that of this process's share.
-    sizes = [(getattr(p, "ds_numel", p.numel()), p.requires_grad) for p in model.parameters()]
+    sizes = [(num_values(parameter), parameter.requires_grad) for parameter in model.parameters()]
     training.describe(
         method=method,
         data={"name": dataset.name, "users": dataset.num_users, "items": dataset.num_items, **data_facts},

@@ -68,7 +68,7 @@ def launcher(name: str, folder: Path):
 RUNS = [
     (config, name)
     for config in CONFIGS
-    for name in re.findall(r"(single|zero2|zero3|fsdp2)\.yaml", config.read_text().split("model_name_or_path:")[0])
+    for name in re.findall(r"(single|zero2|zero3|fsdp2)\.yaml", config.read_text().split("# Counted")[0])
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
@@ -14,22 +15,27 @@ from packaging.requirements import Requirement
 
 from .commands import COMMANDS
 
-_USAGE = """usage: hf-llmrec doctor [train lcrec|galrec OPTIONS]
-
-Prints devices, versions, extras and how the Hub is reached, with warnings and their remedies. With a training command
-after it, what that run would take: batches, trained parameters, memory and compute, without weights or training
-(--assume '{"processes": 8, "sharding": "zero3", "gpu_memory": 80, "bf16": true}' for another machine)."""
+_TEXT = """Prints devices, versions, extras and how the Hub is reached, with warnings and their remedies. With a
+training command after it, what that run would take: batches, trained parameters, memory and compute, without weights or
+training."""
+_EXAMPLE = """another machine: --assume '{"processes": 8, "sharding": "zero3", "gpu_memory": 80, "bf16": true}'"""
 # Optional packages that no extra of ours names, and what they are for.
 _FURTHER = {"flash-attn": "--attn_implementation flash_attention_2", "bitsandbytes": "--load_in_4bit"}
 # What a checkpoint of a 1B-parameter model takes, optimizer included: below it a run ends at its first save.
 _LITTLE_DISK = 20 * 2**30
 
 
+def parser() -> argparse.ArgumentParser:
+    """Its options are those of the training command that it is given."""
+    found = argparse.ArgumentParser(prog="hf-llmrec doctor", description=_TEXT, epilog=_EXAMPLE)
+    found.add_argument(
+        "training", nargs=argparse.REMAINDER, metavar="train lcrec|galrec ...", help="a training command with options"
+    )
+    return found
+
+
 def main(argv: list[str] | None = None) -> int:
-    words = sys.argv[1:] if argv is None else argv
-    if words[:1] in (["-h"], ["--help"]):
-        print(_USAGE)
-        return 0
+    words = parser().parse_args(argv).training
     if words:
         name = " ".join(words[:2])
         if name not in ("train lcrec", "train galrec"):

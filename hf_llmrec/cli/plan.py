@@ -6,7 +6,8 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ import psutil
 import torch
 from peft import PeftConfig
 from transformers import PreTrainedModel
+from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 
 from ..trainers.batch_sampler import LengthGroupedBatchSampler
 from ..trainers.budget import fill_budget
@@ -28,7 +30,7 @@ logger = logging.getLogger("hf_llmrec")
 _LOGIT = 12
 # Of these batches the largest is taken, and their mean.
 _BATCHES = 6
-_REMEDIES = (
+REMEDIES = (
     "lower --tokens_per_batch and raise --gradient_accumulation_steps, --activation_checkpointing True, --use_peft "
     "True, or spread it over GPUs (recipes/accelerate_configs/zero3.yaml, fsdp2.yaml)"
 )
@@ -133,7 +135,8 @@ def plan_training(
     batches = measure_batches(rows, training, machine.setup.processes, sizes)
     found: Footprint | None = None
     try:
-        found = footprint(model, adapters, machine.setup, tokens=batches.largest, logits=_LOGIT * batches.logits)
+        with _without_zero3(training):
+            found = footprint(model, adapters, machine.setup, tokens=batches.largest, logits=_LOGIT * batches.logits)
     except Exception as error:  # an estimate must not end a run
         logger.warning("the memory of a step could not be estimated: %s: %s", type(error).__name__, error)
     for line in describe(training, machine, batches, found):
@@ -158,6 +161,20 @@ def _steps(training: LanguageModelTrainingConfig, setup: Setup, batches: Batches
     per_epoch = max(math.ceil(batches.count / together), 1)
     steps = training.max_steps if training.max_steps > 0 else math.ceil(per_epoch * training.num_train_epochs)
     return {"tokens_per_step": batches.tokens * together, "steps_per_epoch": per_epoch, "steps": steps}
+
+
+@contextmanager
+def _without_zero3(training: LanguageModelTrainingConfig) -> Iterator[None]:
+    """Under ZeRO-3 transformers makes every model in parts: not that without memory, which is counted."""
+    plugin = training.deepspeed_plugin
+    if plugin is None or plugin.dschf is None:
+        yield
+        return
+    unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        set_hf_deepspeed_config(plugin.dschf)
 
 
 def measure_batches(
@@ -220,7 +237,7 @@ def _warnings(
 ) -> list[str]:
     lines, setup = [], machine.setup
     if found is not None and _memory(machine, found) > machine.memory:
-        lines.append(f"this may not fit into {machine.memory / GIB:.1f} GiB: {_REMEDIES}")
+        lines.append(f"this may not fit into {machine.memory / GIB:.1f} GiB: {REMEDIES}")
     if machine.is_gpu and not setup.half:
         lines.append("float32 on a GPU: --bf16 True is faster and takes less, where the GPU has it")
     if adapters is not None and model.dtype == torch.float32 and setup.half:

@@ -91,7 +91,10 @@ def footprint(
     weights = _bytes(every)
     if setup.half and setup.sharding == "fsdp2":  # accelerate brings what is trained to float32
         weights += 4 * num_trained - _bytes(trained)
-    gathered = _bytes(every) * 2 // layers + _embedding_bytes(decoder) if spread > 1 else 0
+    gathered = 0
+    if spread > 1:  # two layers and an embedding at a time, in the precision of products
+        table = decoder.get_input_embeddings().weight.numel()
+        gathered = (2 if setup.half else 4) * (2 * sum(p.numel() for p in every) // layers + table)
     gradients = num_trained * kept // shared * (2 if setup.sharding == "none" and setup.processes > 1 else 1)
     # AdamW's two averages; DeepSpeed in half precision keeps the weights in float32 beside them.
     states = 12 if setup.half and setup.sharding.startswith("zero") else 8
@@ -103,7 +106,8 @@ def footprint(
         "activations": int(per_token * tokens + constant),
         "logits": logits + _merged_rows(skeleton, decoder),
     }
-    passes = 2 + (2 if num_trained == sum(p.numel() for p in every) else 1) * 2 + (2 if setup.checkpointing else 0)
+    # Forward, gradients of inputs, gradients of weights; frozen weights have none.
+    passes = 4 + (2 if peft_config is None else 0) + (2 if setup.checkpointing else 0)
     passes += 2 if setup.momentum else 0  # the keys'
     inner = sum(p.numel() for p in decoder.parameters()) - decoder.get_input_embeddings().weight.numel()
     return Footprint(parts, sum(p.numel() for p in every), num_trained, float(passes * inner))

@@ -16,6 +16,7 @@ from trl import ModelConfig
 
 from hf_llmrec.cli import COMMANDS, main
 from hf_llmrec.cli.failures import EXTRAS, MEMORY, PRECISION, remedy
+from hf_llmrec.cli.plan import REMEDIES
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
 from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
@@ -134,7 +135,7 @@ def test_packages_that_are_not_installed(folders, tmp_path):
     cases = [
         (["build-index", *data, "--text_encoder", str(folders / "encoder")], "pip install 'hf_llmrec[text]'"),
         (["train", "lightgcn", *data, *CPU], "pip install 'hf_llmrec[lightgcn]'"),
-        ([*train, *lcrec(folders, *CPU, "--use_liger_kernel", "True")], "pip install liger-kernel"),
+        ([*train, *lcrec(folders, *CPU, "--use_liger_kernel", "True")], "pip install 'hf_llmrec[liger]'"),
         ([*train, *lcrec(folders, *CPU, "--report_to", "wandb")], "pip install wandb"),
         ([*train, *lcrec(folders, *CPU, "--report_to", "tensorboard")], "pip install tensorboard"),
         (
@@ -232,7 +233,11 @@ def options_of(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_remedy_names_options_that_the_command_has(name):
-    texts = [MEMORY.get(name, ""), *(PRECISION.values() if name.startswith("train ") else ())]
+    texts = [
+        MEMORY.get(name, ""),
+        REMEDIES if name in ("train lcrec", "train galrec") else "",
+        *(PRECISION.values() if name.startswith("train ") else ()),
+    ]
     named = set(re.findall(r"--[a-z_0-9]+", " ".join(texts)))
     assert named <= options_of(name), named - options_of(name)
     assert bool(named) == (name in {"evaluate", "ablate", "annotate", "build-index"} or name.startswith("train "))

@@ -93,10 +93,10 @@ def ddp() -> Launcher:
     return launch(CONFIGS / "ddp_cpu.yaml")
 
 
-def on_two_cpus(folder: Path, name: str) -> Path:
-    """A published configuration on two CPU processes in float32."""
+def on_two_cpus(folder: Path, name: str, half: bool = False) -> Path:
+    """A published configuration on two CPU processes, in float32 or as it stands."""
     config = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    config.update(use_cpu=True, num_processes=2, mixed_precision="no")
+    config.update(use_cpu=True, num_processes=2, mixed_precision="bf16" if half else "no")
     if "deepspeed_config" in config:
         config["deepspeed_config"]["zero_force_ds_cpu_optimizer"] = False
     path = folder / f"{name}_cpu.yaml"

@@ -35,6 +35,7 @@ CHAT += "{% if add_generation_prompt %}<|turn|>{% endif %}"
 # Sizes of the machine and of the data; everything else is the configuration's.
 TINY = [
     *("--max_length", "160", "--max_history", "6", "--tokens_per_batch", "300", "--gradient_accumulation_steps", "1"),
+    *("--bf16", "True"),  # what it is where there is a GPU
     *("--eval_users", "10", "--logging_steps", "1", "--use_cpu", "True", "--disable_tqdm", "True"),
     *("--eval_strategy", "steps", "--eval_steps", "2", "--save_strategy", "steps", "--save_steps", "2"),
 ]
@@ -62,7 +63,7 @@ def launcher(name: str, folder: Path):
     if name == "single":
         return launch(ROOT / "recipes/accelerate_configs/single.yaml")
     shims = {"zero3": ("token_rows_on_cpu.py",), "fsdp2": ("fsdp2_on_cpu.py",)}.get(name, ())
-    return (*launch(on_two_cpus(folder, name)), *(str(LAUNCHERS / shim) for shim in shims))
+    return (*launch(on_two_cpus(folder, name, half=True)), *(str(LAUNCHERS / shim) for shim in shims))
 
 
 RUNS = [

@@ -28,7 +28,8 @@ class MappingLayers(nn.Module):
 
     def forward(self, external: torch.Tensor) -> torch.Tensor:
         """float (n, external_size) -> float (n, hidden_size)."""
-        parts = external.split(self.sizes, dim=-1)
+        # Tables and layers may be kept in different precisions, as by DeepSpeed and FSDP2.
+        parts = external.to(self.skip[0].weight.dtype).split(self.sizes, dim=-1)
         mapped = [
             skip(part) + outer(F.gelu(inner(part)))
             for part, skip, inner, outer in zip(parts, self.skip, self.inner, self.outer, strict=True)
@@ -91,7 +92,7 @@ class ProjectionHead(nn.Module):
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """float (..., hidden_size) -> float (..., projection_size)."""
-        return self.outer(F.gelu(self.inner(states)))
+        return self.outer(F.gelu(self.inner(states.to(self.inner.weight.dtype))))
 
 
 class ItemScorer(nn.Module):

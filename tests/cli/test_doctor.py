@@ -77,7 +77,7 @@ def test_a_run_on_another_machine_is_planned_without_weights(places, capsys, cap
 
 def test_warnings_name_their_remedies(places, capsys, caplog):
     options = ["--model_name_or_path", str(places / "0.6b"), "--max_history", "60", "--max_length", "128"]
-    options += ["--tokens_per_batch", "3000", "--assume", '{"gpu_memory": 8}']
+    options += ["--tokens_per_batch", "9000", "--assume", '{"gpu_memory": 8}']
     said = plan(places, capsys, caplog, "lcrec", *options)
     assert "may not fit into 8.0 GiB: lower --tokens_per_batch" in said
     assert "raise --max_length or lower --max_history" in said

@@ -167,3 +167,15 @@ def test_pushing_uploads_the_whole_folder_once(folders, tmp_path, monkeypatch):
         *("README.md", "training_config.yaml", "handler.py", "requirements.txt", "custom_generate/generate.py")
     }
     assert (tmp_path / "checkpoint-3").is_dir() and not any("checkpoint" in name for name in files)
+
+
+def test_kernels_for_a_gpu_are_refused_without_one(folders, tmp_path):
+    with pytest.raises(ValueError, match="--liger_kernels needs a GPU"):
+        train(folders, tmp_path, *SMALL, *SEQ, "--liger_kernels", "True")
+
+
+def test_what_is_saved_has_the_precision_that_was_asked_for(folders, tmp_path):
+    train(folders, tmp_path, *SMALL, *SEQ, "--save_dtype", "bfloat16")
+    assert AutoModelForCausalLM.from_pretrained(tmp_path).dtype == torch.bfloat16
+    with pytest.raises(ValueError, match="--save_dtype must be one of"):
+        train(folders, tmp_path, *SMALL, *SEQ, "--save_dtype", "int8")

@@ -6,12 +6,12 @@ import sys
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassClassValidationError
-from transformers import AutoModel, AutoModelForCausalLM, Trainer, TrainingArguments
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, Trainer, TrainingArguments
 
 from hf_llmrec.models.galrec.configuration_galrec import SPECIAL_TOKENS, GALRecConfig
 from hf_llmrec.models.galrec.modeling_galrec import GALRecForCausalLM, GALRecModel
 
-from .conftest import NUM_ITEMS, build, sequence, set_users
+from .conftest import BACKBONES, NUM_ITEMS, SIZES, build, sequence, set_users
 
 OWN = torch.tensor([[3, 1, 4]])
 
@@ -253,3 +253,41 @@ def test_external_dropout_leaves_out_whole_kinds_each_by_itself_and_only_in_trai
     shares = sorted((counts / 4000).tolist())
     assert shares == pytest.approx([0.09, 0.21, 0.21, 0.49], abs=0.03)
     assert torch.allclose(vectors[counts.argmax()], whole[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("architecture", list(BACKBONES))
+def test_around_a_large_backbone_no_second_one_is_made(architecture):
+    def made(seed: int) -> GALRecForCausalLM:
+        torch.manual_seed(0)
+        backbone = AutoModelForCausalLM.from_config(AutoConfig.for_model(**BACKBONES[architecture].to_dict()))
+        weights = {name: value.clone() for name, value in backbone.state_dict().items()}
+        torch.manual_seed(seed)
+        model = GALRecForCausalLM.from_backbone(backbone, low_memory=True, num_items=NUM_ITEMS, external_sizes=SIZES)
+        assert model.model.language_model is backbone.base_model, "taken over, not copied"
+        assert all(torch.equal(value, backbone.state_dict()[name]) for name, value in weights.items())
+        return model
+
+    first, again, other = made(1), made(1), made(2)
+    for (name, value), same in zip(first.state_dict().items(), again.state_dict().values(), strict=True):
+        assert value.device.type == "cpu" and torch.isfinite(value.float()).all(), name
+        assert torch.equal(value, same), f"{name} follows from the seed"
+    assert not torch.equal(first.projection.inner.weight, other.projection.inner.weight)
+    whole = build(architecture)
+    assert {name: value.shape for name, value in first.state_dict().items()} == {
+        name: value.shape for name, value in whole.state_dict().items()
+    }
+    tied = BACKBONES[architecture].tie_word_embeddings
+    assert (first.lm_head.weight is first.get_input_embeddings().weight) == tied
+
+
+def test_layers_in_another_precision_than_the_tables(llama):
+    """DeepSpeed casts parameters and leaves tables; with adapters our own layers stay in float32."""
+    ids = sequence(llama)
+    users = torch.tensor([[3, 1, 4]])
+    expected = llama(input_ids=ids, user_items=users, output_representations=True).representations
+    for parameter in llama.parameters():
+        parameter.data = parameter.data.bfloat16()
+    assert llama.model.item_external.dtype == torch.float32
+    found = llama(input_ids=ids, user_items=users, output_representations=True).representations
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, atol=0.15, rtol=0.1)

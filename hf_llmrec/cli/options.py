@@ -66,7 +66,9 @@ class DatasetArguments:
 def start_logging() -> None:
     """Log the package's notices to the terminal."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger("hf_llmrec").setLevel(logging.INFO)
+    # Of several processes the first one tells what goes on; what is wrong, each.
+    is_first = int(os.environ.get("RANK", 0)) == 0
+    logging.getLogger("hf_llmrec").setLevel(logging.INFO if is_first else logging.WARNING)
 
 
 def start_run(arguments: DatasetArguments) -> None:

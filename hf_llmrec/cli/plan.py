@@ -139,10 +139,11 @@ def plan_training(
             found = footprint(model, adapters, machine.setup, tokens=batches.largest, logits=_LOGIT * batches.logits)
     except Exception as error:  # an estimate must not end a run
         logger.warning("the memory of a step could not be estimated: %s: %s", type(error).__name__, error)
-    for line in describe(training, machine, batches, found):
-        logger.info(line)
-    for line in [*(warnings or []), *_warnings(training, machine, batches, found, model, adapters)]:
-        logger.warning("warning: %s", line)
+    if training.process_index == 0:
+        for line in describe(training, machine, batches, found):
+            logger.info(line)
+        for line in [*(warnings or []), *_warnings(training, machine, batches, found, model, adapters)]:
+            logger.warning("warning: %s", line)
     figures = {"tokens_per_batch": batches.tokens, **_steps(training, machine.setup, batches)}
     if found is not None:
         figures |= {"parameters": found.parameters, "trained": found.trained, "memory": _memory(machine, found)}

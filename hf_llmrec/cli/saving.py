@@ -55,12 +55,12 @@ def finish_run(
     """Write ``training_report.json`` and, with ``--push_to_hub``, send the folder with a model card in one commit.
 
     Args:
-        training: says where, and who writes.
-        pushes: those of the run, which this one comes after; unlike them it raises if it fails.
+        training: says where.
+        pushes: those of the run, which this one comes after, and who writes; unlike them it raises if it fails.
         metrics: of the validation users. began: `time.perf_counter` at the start.
         report: what else the report says.
     """
-    if not training.should_save:
+    if not pushes.is_writer:
         return
     facts = {"seed": training.seed, "duration_s": round(time.perf_counter() - began, 1), **run_facts()}
     write_json(Path(training.output_dir) / TRAINING_REPORT, {"validation": metrics, **report, **facts})

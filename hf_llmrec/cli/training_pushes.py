@@ -42,7 +42,7 @@ class TrainingPushes(TrainerCallback):
         save: writes the whole recommender to a folder, on all processes, and leaves the model as it is.
 
     Attributes:
-        wanted: whether the run goes to the Hub at all.
+        wanted: whether the run goes to the Hub at all. is_writer: whether this process writes for all.
 
     Raises:
         ValueError: a strategy that ``--save_strategy`` or ``--save_only_model`` leaves nothing to push.
@@ -50,6 +50,9 @@ class TrainingPushes(TrainerCallback):
 
     def __init__(self, training: TrainingArguments, save: Callable[[Path], None]):
         self.training, self.save = training, save
+        # Asked now: a second set of training arguments, made for the report, sets up the devices anew, and each process
+        # may take itself for the first one.
+        self.is_writer = training.should_save
         self.wanted, training.push_to_hub = training.push_to_hub, False
         self.strategy = HubStrategy(training.hub_strategy)
         self.keeps_checkpoints = self.strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS)

@@ -17,6 +17,7 @@ from .server import run
 
 TRAIN = """
 import json, os, sys
+from accelerate import PartialState
 from hf_llmrec.cli import train_baseline, train_galrec, train_lcrec
 from hf_llmrec.cli.training_pushes import TrainingPushes
 
@@ -28,6 +29,7 @@ def on_save_then_die(self, args, state, control, **kwargs):
     on_save(self, args, state, control, **kwargs)
     if self.wanted and state.global_step == killed_at:
         self.wait()
+        PartialState().wait_for_everyone()  # else the launcher ends the first process before its push has arrived
         os._exit(9)
 
 TrainingPushes.on_save = on_save_then_die
@@ -252,7 +254,8 @@ def test_two_processes(trainings):
     pushed = [*LORA, *push("two", "checkpoint")]
     done = launch(*trainings.options("lcrec", "two_whole", *LORA))
     assert done.returncode == 0, done.stderr[-4000:]
-    assert launch(*trainings.options("lcrec", "two_killed", *pushed), killed_at=4).returncode != 0
+    killed = launch(*trainings.options("lcrec", "two_killed", *pushed), killed_at=4)
+    assert killed.returncode != 0 and "pushed to" in killed.stderr, killed.stderr[-6000:]
     files = trainings.commits("two")[-1][2]
     assert {f"last-checkpoint/rng_state_{rank}.pth" for rank in range(2)} <= set(files)
     done = launch(*trainings.options("lcrec", "two_resumed", *pushed, "--resume", "True"))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from weakref import WeakKeyDictionary
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import Cache, DynamicCache, PreTrainedModel
 
 from .level_head import LevelHead, has_linear_head
 
@@ -38,7 +37,7 @@ class BeamTree:
     def __init__(
         self, model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, project: bool = False
     ):
-        self.model, self.project = model, project
+        self.model, self.project, self.cache_name = model, project, _cache_name(model)
         self.prompt_mask, self.lengths = attention_mask.bool(), attention_mask.sum(1)
         # Not made from the config: no layer may trim what later beams still look at.
         self.cache = DynamicCache()
@@ -58,7 +57,7 @@ class BeamTree:
             "input_ids": input_ids,
             "attention_mask": attention_mask,
             "position_ids": position_ids,
-            "past_key_values": self.cache,
+            self.cache_name: self.cache,
             "use_cache": True,
         }
         if self.project:
@@ -106,8 +105,6 @@ def tree_obstacle(model: PreTrainedModel, length: int) -> str | None:
     kernel = config._attn_implementation
     if kernel not in MASKED_KERNELS:
         return f"attention kernel {kernel!r} takes no 4-D mask"
-    if not {"position_ids", "past_key_values"} <= set(inspect.signature(model.base_model.forward).parameters):
-        return "it takes no position ids with a cache, so beams of one level cannot share a position"
     kinds = set(getattr(config, "layer_types", None) or [])
     if model._is_stateful or kinds - CACHED_LAYERS:
         return f"layers of type {sorted(kinds - CACHED_LAYERS)} keep a state, not a cache that beams can share"
@@ -115,7 +112,7 @@ def tree_obstacle(model: PreTrainedModel, length: int) -> str | None:
     # Configs without layer types may use their window in any layer.
     if windows and kinds != {"full_attention"} and min(windows) < length:
         return f"its attention window ({min(windows)}) is shorter than prompt and index ({length})"
-    return None if _probe(model)[0] else "a small tree gives other logits than plain forward passes"
+    return _probe(model)[0]
 
 
 def projects_itself(model: PreTrainedModel) -> bool:
@@ -123,24 +120,64 @@ def projects_itself(model: PreTrainedModel) -> bool:
     return not _probe(model)[1]
 
 
-_probed: WeakKeyDictionary[PreTrainedModel, tuple[object, tuple[bool, bool]]] = WeakKeyDictionary()
+def _some_tokens(model: PreTrainedModel) -> torch.Tensor:
+    """Five different token ids, int64 (5,)."""
+    device = model.get_input_embeddings().weight.device
+    return (torch.arange(1, 6, device=device) * 7) % model.config.get_text_config().vocab_size
 
 
 @torch.no_grad()
-def _probe(model: PreTrainedModel) -> tuple[bool, bool]:
-    """Once per model, try what cannot be read from a config: is the tree valid, and is the head linear rows?
+def uses_positions(model: PreTrainedModel) -> bool:
+    """Whether other position ids give other logits: an argument may be taken and ignored, whatever it is called."""
+    tokens = _some_tokens(model).unsqueeze(0)
+    positions = torch.arange(tokens.shape[1], device=tokens.device).unsqueeze(0)
+    # With the mask: without one, positions that leave some out would be taken for several packed sequences.
+    inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens), "use_cache": False}
+    try:
+        near, far = (model(**inputs, position_ids=step * positions).logits for step in (1, 2))
+    except TypeError:  # an argument that it does not know
+        return False
+    return not torch.equal(near, far)
 
-    Architectures differ in what they do with masks, positions and logits (scaling, capping); a wrong guess would
-    quietly give other scores, and three passes over a few tokens are cheap.
+
+_cache_names: WeakKeyDictionary[PreTrainedModel, str] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def _cache_name(model: PreTrainedModel) -> str:
+    """The argument that takes the cache: it has the name of the output that holds one, whatever a release calls it.
+
+    Raises:
+        TypeError: a model that returns no cache.
+    """
+    if model not in _cache_names:
+        token = torch.ones(1, 1, dtype=torch.long, device=model.get_input_embeddings().weight.device)
+        outputs = model.base_model(input_ids=token, use_cache=True)
+        names = [name for name, value in outputs.items() if isinstance(value, Cache)]
+        if not names:
+            raise TypeError("it returns no cache")
+        _cache_names[model] = names[0]
+    return _cache_names[model]
+
+
+_probed: WeakKeyDictionary[PreTrainedModel, tuple[object, tuple[str | None, bool]]] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def _probe(model: PreTrainedModel) -> tuple[str | None, bool]:
+    """Once per model, try what cannot be read from a config: why the tree is not valid, and is the head linear rows?
+
+    Architectures differ in what they do with masks, positions and logits (scaling, capping), and releases of
+    transformers in what arguments are called; a wrong guess would quietly give other scores, and three passes over a
+    few tokens are cheap.
     """
     # A resized vocabulary or another kernel may change the answer.
     head = model.get_output_embeddings()
     key = (id(head), type(head), model.config._attn_implementation, model.dtype)
     if model in _probed and _probed[model][0] == key:
         return _probed[model][1]
-    vocabulary = model.config.get_text_config().vocab_size
-    device = model.get_input_embeddings().weight.device
-    tokens = (torch.arange(1, 6, device=device) * 7) % vocabulary
+    tokens = _some_tokens(model)
+    device = tokens.device
     prompt, x, y = tokens[:3], tokens[3], tokens[4]
     branches = torch.stack([torch.cat([prompt, pair]) for pair in (torch.stack([y, x]), torch.stack([x, y]))])
     expected = model(input_ids=branches).logits[:, -1]
@@ -157,11 +194,17 @@ def _probe(model: PreTrainedModel) -> tuple[bool, bool]:
         # Crossed parents: the first of these tokens follows the second beam.
         return tree.append(torch.stack([x, y]).unsqueeze(0), torch.tensor([[1, 0]], device=device))[0]
 
-    valid = close(grow(True))
-    linear = valid and has_linear_head(model)
-    if linear:
+    obstacle, linear = None, False
+    try:
+        if not close(grow(True)):
+            obstacle = "a small tree gives other logits than plain forward passes"
+    except Exception as error:  # of whatever kind: it is reported, and decoding goes on without the tree
+        obstacle = f"a small tree ends in {type(error).__name__}: {error}"
+    if obstacle is not None and not uses_positions(model):
+        obstacle = f"it takes no position ids, so beams of one level cannot share a position ({obstacle})"
+    if obstacle is None and has_linear_head(model):
         linear = close(LevelHead(model, [], "level", False, device).logits(grow(False), None))
-    if valid and not linear:
+    if obstacle is None and not linear:
         logger.info("%s: its head is not a plain linear layer; logits of the whole vocabulary", type(model).__name__)
-    _probed[model] = (key, (valid, linear))
-    return valid, linear
+    _probed[model] = (key, (obstacle, linear))
+    return obstacle, linear

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, LogitNormalization, LogitsProcessorList, PreTrainedModel
 
+from .beam_tree import uses_positions
 from .item_trie import ItemTrie, ranked_items
 from .level_head import LevelHead
 from .logits_process import ItemLogitsProcessor
@@ -133,7 +133,7 @@ def score_by_forward(
     """
     batch, count, depth = codes.shape
     head = LevelHead(model, level_token_ids, normalize, True, input_ids.device)
-    takes_positions = "position_ids" in inspect.signature(model.forward).parameters
+    takes_positions = uses_positions(model)
     flat = codes.flatten(0, 1)
     index = torch.stack([head.ids[level][flat[:, level]] for level in range(depth)], dim=-1)[:, :-1]
     parts: list[list[torch.Tensor]] = [[] for _ in range(depth)]

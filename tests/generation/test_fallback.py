@@ -1,18 +1,24 @@
 import logging
+from dataclasses import dataclass, fields
 
 import pytest
 import torch
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
+    Cache,
+    LlamaForCausalLM,
+    LlamaModel,
     MambaConfig,
     MambaForCausalLM,
     T5Config,
     T5ForConditionalGeneration,
 )
+from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.utils import ModelOutput
 
 from hf_llmrec.generation import recommend_items, score_items
-from hf_llmrec.generation.beam_tree import tree_obstacle
+from hf_llmrec.generation.beam_tree import tree_obstacle, uses_positions
 from hf_llmrec.generation.fallback import recommend_by_generate
 
 
@@ -115,3 +121,53 @@ def test_scores_that_are_no_numbers_are_an_error(make_model, make_shop, name):
     model.model.norm.weight.data.fill_(float("nan"))
     with pytest.raises(ValueError, match="not numbers"):
         recommend_items(model, *shop.args)
+
+
+@dataclass
+class MemoryOutput(ModelOutput):
+    last_hidden_state: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    memory: Cache | None = None
+
+
+# What this release of transformers calls its cache.
+(CACHE,) = {field.name for field in fields(BaseModelOutputWithPast)} & {"past_key_values", "cache"}
+
+
+class MemoryModel(LlamaModel):
+    """A Llama of another release, whose cache goes in and comes out as ``memory``."""
+
+    def forward(self, input_ids=None, attention_mask=None, position_ids=None, memory=None, use_cache=None):
+        outputs = super().forward(
+            input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=use_cache, **{CACHE: memory}
+        )
+        return MemoryOutput(last_hidden_state=outputs.last_hidden_state, memory=outputs.get(CACHE))
+
+
+class MemoryForCausalLM(LlamaForCausalLM):
+    def __init__(self, config):
+        super().__init__(config)
+        self.model = MemoryModel(config)
+        self.post_init()
+
+    def forward(self, input_ids=None, logits_to_keep=0, **inputs):
+        outputs = self.model(input_ids, **inputs)
+        return MemoryOutput(logits=self.lm_head(outputs.last_hidden_state), memory=outputs.get("memory"))
+
+
+def test_a_cache_of_another_name_needs_no_fallback(make_model, make_shop):
+    stock, shop = make_model("llama"), make_shop(12, size=4, lengths=(9, 3))
+    model = MemoryForCausalLM(stock.config).to(stock.dtype).eval()
+    model.load_state_dict(stock.state_dict())
+    assert tree_obstacle(model, 10) is None
+    found, expected = (recommend_items(each, *shop.args, num_beams=12) for each in (model, stock))
+    assert found[0].tolist() == expected[0].tolist()
+    torch.testing.assert_close(found[1], expected[1])
+
+
+def test_position_ids_that_are_ignored(make_model):
+    model = make_model("llama")
+    rotary = model.model.rotary_emb.forward
+    model.model.rotary_emb.forward = lambda x, position_ids: rotary(x, torch.zeros_like(position_ids).cumsum(1))
+    assert uses_positions(make_model("llama"))
+    assert not uses_positions(model)

@@ -5,14 +5,13 @@ The paper leaves the architecture's details open; docs/galrec.md of hf_llmrec li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModel, GenerationMixin, PreTrainedModel, initialization
-from transformers.modeling_outputs import BaseModelOutputWithPast
-from transformers.utils import ModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from .configuration_galrec import SPECIAL_TOKENS, GALRecConfig
 from .entity_embeddings import EntityEmbeddings
@@ -21,8 +20,8 @@ from .next_item_loss import NextItemLoss, history_items
 
 
 @dataclass
-class GALRecOutput(ModelOutput):
-    """Output of [`GALRecForCausalLM`].
+class GALRecOutput(CausalLMOutputWithPast):
+    """Output of [`GALRecForCausalLM`]: transformers' `CausalLMOutputWithPast` and what a recommender has besides.
 
     Args:
         loss: float (), L_rec; ``None`` without labels.
@@ -32,17 +31,13 @@ class GALRecOutput(ModelOutput):
             does not have one. ``None`` unless asked for.
         logits: float (batch, kept, vocab_size), of the next text token; ``None`` with labels or ``representations``.
         last_hidden_state: float (batch, length, hidden_size).
-        past_key_values: the cache, where one is used.
     """
 
-    loss: torch.FloatTensor | None = None
     rec_losses: torch.FloatTensor | None = None
     at_rec: torch.BoolTensor | None = None
     text_loss: torch.FloatTensor | None = None
     representations: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
     last_hidden_state: torch.FloatTensor | None = None
-    past_key_values: object | None = None
 
 
 class GALRecPreTrainedModel(PreTrainedModel):
@@ -137,7 +132,6 @@ class GALRecModel(GALRecPreTrainedModel):
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
-        past_key_values=None,
         inputs_embeds: torch.FloatTensor | None = None,
         user_items: torch.LongTensor | None = None,
         use_cache: bool | None = None,
@@ -149,7 +143,7 @@ class GALRecModel(GALRecPreTrainedModel):
             input_ids: int64 (batch, length), see the class.
             user_items: int64 (batch, k), padded with -1: the items by whose mean the own user of each sequence, token
                 ``USER``, is known.
-            others: as in the backbone.
+            others: as in the backbone, the cache among them, whatever transformers calls it.
         """
         if inputs_embeds is None:
             inputs_embeds = self.embed(input_ids, user_items)
@@ -157,7 +151,6 @@ class GALRecModel(GALRecPreTrainedModel):
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             use_cache=bool(use_cache),
             **kwargs,
         )
@@ -257,7 +250,6 @@ class GALRecForCausalLM(GALRecPreTrainedModel, GenerationMixin):
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
-        past_key_values=None,
         inputs_embeds: torch.FloatTensor | None = None,
         user_items: torch.LongTensor | None = None,
         labels: torch.LongTensor | None = None,
@@ -285,14 +277,15 @@ class GALRecForCausalLM(GALRecPreTrainedModel, GenerationMixin):
             input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             user_items=user_items,
             use_cache=use_cache,
             **kwargs,
         )
         hidden = outputs.last_hidden_state
-        result = GALRecOutput(last_hidden_state=hidden, past_key_values=outputs.get("past_key_values"))
+        # The cache, and states and attentions where they were asked for, under the backbone's names.
+        known = {field.name for field in fields(GALRecOutput)}
+        result = GALRecOutput(**{name: value for name, value in outputs.items() if name in known})
         if labels is not None:
             sampled = self.config.rec_loss == "sampled_softmax" and self.training
             compute = NextItemLoss(self.config, self.model.item_scorer, self.model.item_vectors)

@@ -121,7 +121,7 @@ def plan_training(
     momentum: bool = False,
     warnings: list[str] | None = None,
 ) -> dict[str, float]:
-    """Choose what nobody chose, and log what the run takes; returns its figures.
+    """Choose what nobody chose, and log what the run takes; returns its figures, on the first process.
 
     Args:
         model: before adapters, perhaps without memory.
@@ -131,6 +131,8 @@ def plan_training(
     """
     size = sum(map(num_values, model.parameters()))
     fill_budget(training, rows.lengths(0), size, adapters is not None, target_per_item=target_per_item)
+    if training.process_index:  # the first process plans for all
+        return {}
     machine = Machine.of(arguments, training, momentum)
     batches = measure_batches(rows, training, machine.setup.processes, sizes)
     found: Footprint | None = None
@@ -139,11 +141,10 @@ def plan_training(
             found = footprint(model, adapters, machine.setup, tokens=batches.largest, logits=_LOGIT * batches.logits)
     except Exception as error:  # an estimate must not end a run
         logger.warning("the memory of a step could not be estimated: %s: %s", type(error).__name__, error)
-    if training.process_index == 0:
-        for line in describe(training, machine, batches, found):
-            logger.info(line)
-        for line in [*(warnings or []), *_warnings(training, machine, batches, found, model, adapters)]:
-            logger.warning("warning: %s", line)
+    for line in describe(training, machine, batches, found):
+        logger.info(line)
+    for line in [*(warnings or []), *_warnings(training, machine, batches, found, model, adapters)]:
+        logger.warning("warning: %s", line)
     figures = {"tokens_per_batch": batches.tokens, **_steps(training, machine.setup, batches)}
     if found is not None:
         figures |= {"parameters": found.parameters, "trained": found.trained, "memory": _memory(machine, found)}

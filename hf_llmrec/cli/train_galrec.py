@@ -6,7 +6,6 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from peft import PeftModel
 from transformers import set_seed
@@ -22,11 +21,10 @@ from ..rankers.galrec import GALRecRanker
 from ..trainers.galrec_config import GALRecTrainingConfig
 from ..trainers.galrec_trainer import GALRecTrainer
 from .galrec_model import GALRecArguments, build_model, external_item_vectors, peft_config
+from .language_model_run import train_and_save
 from .method_plans import galrec_sizes, galrec_warnings
 from .options import end_processes, start_run
 from .plan import plan_training
-from .results import changed_options, describe_run
-from .saving import finish_run, save_recommender
 from .training_pushes import TrainingPushes
 
 logger = logging.getLogger("hf_llmrec")
@@ -83,52 +81,35 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         ranker.model = whole.base_model
         return evaluate_ranker(ranker, cases, dataset.item_ids, user_ids=dataset.user_ids).metrics
 
-    save_dtype = arguments.saved_dtype(model_config, training)
+    def make_trainer(pushes: TrainingPushes) -> GALRecTrainer:
+        return GALRecTrainer(
+            model,
+            training,
+            rows=rows,
+            processing_class=tokenizer,
+            eval_rows=GALRecCaseRows(cases, graph, layout),
+            ranking_metrics=ranking_metrics,
+            peft_config=adapters,
+            callbacks=[pushes],
+        )
 
-    def save_model(folder: Path) -> None:
-        trainer.save_whole_model(str(folder), save_dtype)
-        if training.should_save:
-            tokenizer.save_pretrained(folder)
-            if arguments.include_graph:
-                save_graph(folder, graph)
+    def save_beside(folder: Path) -> None:
+        if arguments.include_graph:
+            save_graph(folder, graph)
 
-    settings: dict[str, Any] = {
-        "prompt": prompt.to_dict(),
-        "graph": arguments.include_graph,
-        "data": arguments.data_facts(dataset),
-    }
-
-    def save(folder: Path) -> None:
-        save_recommender(str(folder), "galrec", dataset, settings, save_model, is_writer=training.should_save)
-
-    pushes = TrainingPushes(training, save)
-    trainer = GALRecTrainer(
-        model,
+    return train_and_save(
+        "galrec",
+        arguments,
         training,
-        rows=rows,
-        processing_class=tokenizer,
-        eval_rows=GALRecCaseRows(cases, graph, layout),
-        ranking_metrics=ranking_metrics,
-        peft_config=adapters,
-        callbacks=[pushes],
+        model_config,
+        make_trainer,
+        dataset=dataset,
+        tokenizer=tokenizer,
+        settings={"prompt": prompt.to_dict(), "graph": arguments.include_graph},
+        defaults=GALRecArguments(dataset=""),
+        began=began,
+        save_beside=save_beside,
     )
-    options = {
-        **changed_options(arguments, GALRecArguments(dataset="")),
-        **changed_options(model_config, ModelConfig()),
-    }
-    describe_run(training, "galrec", dataset, settings["data"], options, trainer.model)
-    checkpoint = pushes.checkpoint() if arguments.resume else None
-    result = trainer.train(resume_from_checkpoint=checkpoint)
-    metrics = trainer.rank()
-
-    save(Path(training.output_dir))
-    report = {
-        "train": result.metrics,
-        "config": {**options, **changed_options(training, GALRecTrainingConfig(output_dir=training.output_dir))},
-        "log": trainer.state.log_history,
-    }
-    finish_run(training, pushes, metrics, began, report)
-    return metrics
 
 
 def main(argv: list[str] | None = None) -> int:

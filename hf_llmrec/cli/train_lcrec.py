@@ -6,7 +6,6 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from transformers import set_seed
 from trl import ModelConfig, TrlParser, get_peft_config
@@ -22,11 +21,10 @@ from ..rankers.lcrec import LCRecRanker
 from ..trainers.lcrec_config import LCRecTrainingConfig
 from ..trainers.lcrec_trainer import LCRecTrainer
 from .backbones import BackboneArguments, load_backbone
+from .language_model_run import train_and_save
 from .method_plans import lcrec_sizes, lcrec_warnings
 from .options import end_processes, start_run
 from .plan import plan_training
-from .results import changed_options, describe_run
-from .saving import finish_run, save_recommender
 from .training_pushes import TrainingPushes
 
 logger = logging.getLogger("hf_llmrec")
@@ -135,53 +133,32 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         )
         return evaluate_ranker(ranker, cases, dataset.item_ids).metrics
 
-    save_dtype = arguments.saved_dtype(model_config, training)
+    def make_trainer(pushes: TrainingPushes) -> LCRecTrainer:
+        return LCRecTrainer(
+            model,
+            training,
+            rows=rows,
+            level_token_ids=tokenizer.level_token_ids,
+            processing_class=tokenizer,
+            eval_rows=SequenceTargetRows(tokenizer, prompt, cases),
+            ranking_metrics=ranking_metrics,
+            peft_config=adapters,
+            callbacks=[pushes],
+        )
 
-    def save_model(folder: Path) -> None:
-        trainer.save_whole_model(str(folder), save_dtype)
-        if training.should_save:
-            tokenizer.save_pretrained(folder)
-
-    settings = {
-        "prompt": prompt.to_dict(),
-        "num_beams": training.num_beams,
-        "normalize": training.normalize,
-        "data": arguments.data_facts(dataset),
-    }
-
-    def save(folder: Path) -> None:
-        save_recommender(str(folder), "lcrec", dataset, settings, save_model, is_writer=training.should_save)
-
-    pushes = TrainingPushes(training, save)
-    trainer = LCRecTrainer(
-        model,
+    return train_and_save(
+        "lcrec",
+        arguments,
         training,
-        rows=rows,
-        level_token_ids=tokenizer.level_token_ids,
-        processing_class=tokenizer,
-        eval_rows=SequenceTargetRows(tokenizer, prompt, cases),
-        ranking_metrics=ranking_metrics,
-        peft_config=adapters,
-        callbacks=[pushes],
+        model_config,
+        make_trainer,
+        dataset=dataset,
+        tokenizer=tokenizer,
+        settings={"prompt": prompt.to_dict(), "num_beams": training.num_beams, "normalize": training.normalize},
+        defaults=LCRecArguments(dataset="", index=" "),
+        began=began,
+        report={"task_rows": rows.rows_per_direction},
     )
-    options = {
-        **changed_options(arguments, LCRecArguments(dataset="", index=" ")),
-        **changed_options(model_config, ModelConfig()),
-    }
-    describe_run(training, "lcrec", dataset, settings["data"], options, trainer.model)
-    checkpoint = pushes.checkpoint() if arguments.resume else None
-    result = trainer.train(resume_from_checkpoint=checkpoint)
-    metrics = trainer.rank()
-
-    save(Path(training.output_dir))
-    report = {
-        "train": result.metrics,
-        "config": {**options, **changed_options(training, LCRecTrainingConfig(output_dir=training.output_dir))},
-        "task_rows": rows.rows_per_direction,
-        "log": trainer.state.log_history,
-    }
-    finish_run(training, pushes, metrics, began, report)
-    return metrics
 
 
 def main(argv: list[str] | None = None) -> int:

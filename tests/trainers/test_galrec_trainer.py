@@ -59,6 +59,38 @@ def test_each_loss_alone(galrec, name):
     assert all(min(r, h) - 1e-3 <= t - g <= max(r, h) + 1e-3 for t, r, h, g in steps)
 
 
+@pytest.mark.parametrize("template", ["bare", "words"])
+@pytest.mark.parametrize("accumulated", [1, 3])
+def test_a_step_s_loss_is_l_rec_per_target_plus_the_mean_of_the_others_per_batch(galrec, template, accumulated):
+    """A bare sequence begins with an item, whose position has a target: all of them are counted, in every batch."""
+    weights = {name: 0.5 for name in ALIGNMENTS}
+    trainer = galrec(
+        template=template,
+        loss_weights=weights,
+        queue_length=0,
+        gradient_accumulation_steps=accumulated,
+        max_steps=2,
+        learning_rate=0.0,
+    )
+    losses, steps, compute = [], [], trainer.model.forward
+
+    def forward(**inputs):
+        outputs = compute(**inputs)
+        if inputs.get("labels") is not None:
+            assert len(outputs.rec_losses) == int((inputs["labels"] != -100).sum())
+            losses.append(outputs.rec_losses.detach())
+            if len(losses) == accumulated:
+                steps.append(torch.cat(losses).mean().item())
+                losses.clear()
+        return outputs
+
+    trainer.model.forward = forward
+    trainer.train()
+    graph = [sum(0.5 * value for value in values) for values in zip(*(logged(trainer, f"{n}_loss") for n in weights))]
+    expected = [rec + other for rec, other in zip(steps, graph, strict=True)]
+    assert logged(trainer) == pytest.approx(expected, rel=1e-4)
+
+
 def test_without_graph_losses_nothing_of_them_is_there(galrec):
     trainer = galrec(loss_weights=NO_GRAPH, hops=1)
     trainer.train()

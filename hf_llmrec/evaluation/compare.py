@@ -10,26 +10,32 @@ import numpy as np
 
 from ..data.interactions import RecDataset
 from ..data.splits import EvalCases, RecSplit
-from .metrics import METRIC_NAMES, hit_rate_at, ndcg_at, ranking_metrics
+from .metrics import MAX_CUTOFF, METRIC_NAMES, hit_rate_at, ndcg_at, ranking_metrics
 
 # Items that make up this share of the catalogue, the most frequent first, are the head.
 HEAD_SHARE = 0.2
 
 
-def metric_values(ranks: np.ndarray, metric: str) -> np.ndarray:
+def metric_values(ranks: np.ndarray, metric: str, depth: int = MAX_CUTOFF) -> np.ndarray:
     """What every user adds to a metric, float64 (n,): its mean is the metric.
 
     Args:
-        ranks: int (n,), 0-based, -1 for a miss. metric: a name such as ``hit_rate@5`` or ``ndcg@10``.
+        ranks: int (n,), 0-based, -1 for a miss.
+        metric: a name such as ``hit_rate@5`` or ``ndcg@10``.
+        depth: length of the rankings that the ranks come from.
 
     Raises:
-        ValueError: an unknown metric.
+        ValueError: an unknown metric, or a cut-off above ``depth``.
     """
     name, _, cutoff = metric.partition("@")
     functions: dict[str, Callable[[np.ndarray, int], float]] = {"hit_rate": hit_rate_at, "ndcg": ndcg_at}
     if name not in functions or not cutoff.isdigit():
         raise ValueError(f"unknown metric {metric!r}; known are {METRIC_NAMES}")
     k = int(cutoff)
+    if not 1 <= k <= depth:
+        raise ValueError(
+            f"{metric} cannot be computed from rankings of {depth} items: the cut-off must lie in 1..{depth}"
+        )
     by_rank = np.array([functions[name](np.array([rank]), k) for rank in range(-1, k)])
     ranks = np.asarray(ranks)
     return by_rank[np.where(ranks < k, ranks, -1) + 1]
@@ -130,8 +136,9 @@ def compare_ranks(
         groups: see `case_groups`.
 
     Returns:
-        per model ``metrics``; ``groups`` (NDCG@10, HR@10 and number of users); ``interval`` of its NDCG@10; and
-        ``against``, per other model and metric (HR@10, NDCG@10) a `Difference` of this model minus the other.
+        per model ``metrics``; ``groups`` (NDCG@10 and HR@10, ``None`` where nobody is in the group, and number of
+        users); ``interval`` of its NDCG@10; and ``against``, per other model and metric (HR@10, NDCG@10) a `Difference`
+        of this model minus the other.
     """
     metrics = ("hit_rate@10", "ndcg@10")
     values = {name: {metric: metric_values(own, metric) for metric in metrics} for name, own in ranks.items()}
@@ -139,8 +146,8 @@ def compare_ranks(
     for name, own in ranks.items():
         grouped = {
             group: {
-                "hit_rate@10": hit_rate_at(own[mask], 10),
-                "ndcg@10": ndcg_at(own[mask], 10),
+                "hit_rate@10": hit_rate_at(own[mask], 10) if mask.any() else None,
+                "ndcg@10": ndcg_at(own[mask], 10) if mask.any() else None,
                 "num_users": int(mask.sum()),
             }
             for group, mask in groups.masks.items()

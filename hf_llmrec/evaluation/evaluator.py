@@ -20,7 +20,7 @@ class EvaluationResult:
     """What one evaluation found.
 
     Attributes:
-        metrics: see `ranking_metrics`.
+        metrics: see `ranking_metrics`; those with a cut-off above k are left out.
         ranks: int64 (n,), 0-based rank of every case's target, -1 for a miss, in the order of the cases.
         item_rows: int64 (n, k), the dataset rows that were recommended, -1 padding.
         seconds: wall-clock time of the ranking on this process.
@@ -76,11 +76,19 @@ def evaluate_ranker(
         cases: who is evaluated, with which history and target (item rows of the dataset).
         dataset_item_ids: the dataset's item ids in row order.
         user_ids: ids of all users of the dataset, for rankers that know users.
-        k: length of the rankings, at least the largest metric cut-off (10).
+        k: length of the rankings, at least 1. Metrics with a larger cut-off are left out.
         mask_seen: never recommend an item of the user's history.
         chunk_size: cases per call of `Ranker.rank`.
         on_progress: called with (cases done, cases of this process).
+
+    Raises:
+        ValueError: there is no case, ``k`` is below 1, the catalogues differ, or the ranker returns rankings of another
+            shape than (cases, k).
     """
+    if not len(cases):
+        raise ValueError("nobody can be evaluated: there is no case (the split has held out no interaction)")
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
     state = PartialState()
     to_dataset = catalog_mapping(ranker.item_ids, dataset_item_ids)
     to_ranker = None if to_dataset is None else np.argsort(to_dataset)
@@ -95,6 +103,10 @@ def evaluate_ranker(
             histories = [to_ranker[history] for history in histories]
         ids = None if user_ids is None else [user_ids[u] for u in cases.user_rows[first:last]]
         rows, _ = ranker.rank(histories, k, user_ids=ids, exclude=histories if mask_seen else None)
+        if np.shape(rows) != (len(histories), k):
+            raise ValueError(
+                f"{type(ranker).__name__}.rank must return ({len(histories)}, {k}) rows, got {np.shape(rows)}"
+            )
         pieces.append(rows if to_dataset is None else np.where(rows >= 0, to_dataset[rows], -1))
         if on_progress is not None:
             on_progress(last - start, stop - start)
@@ -102,4 +114,4 @@ def evaluate_ranker(
     mine = np.concatenate(pieces) if pieces else np.empty((0, k), dtype=np.int64)
     item_rows = np.concatenate(gather_object([mine])) if state.num_processes > 1 else mine
     ranks = target_ranks(item_rows, cases.targets)
-    return EvaluationResult(ranking_metrics(ranks), ranks, item_rows, seconds)
+    return EvaluationResult(ranking_metrics(ranks, k), ranks, item_rows, seconds)

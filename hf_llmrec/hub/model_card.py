@@ -104,8 +104,10 @@ def make_card(facts: CardFacts) -> ModelCard:
     )
 
 
-def figure(value: float, digits: int = 4) -> str:
-    """A share between 0 and 1 as tables of this field have it: ``.0582``."""
+def figure(value: float | None, digits: int = 4) -> str:
+    """A share between 0 and 1 as tables of this field have it: ``.0582``; ``None``: nobody was there to measure it."""
+    if value is None:
+        return "not measured (no user)"
     text = f"{value:.{digits}f}"
     return text.removeprefix("0") if abs(value) < 1 else text
 

@@ -25,6 +25,20 @@ def test_what_users_add_is_the_metric_on_average():
         metric_values(ranks, "mrr")
 
 
+def test_a_cut_off_beyond_the_rankings_is_an_error():
+    ranks = np.array([0, 7, -1])
+    assert metric_values(ranks, "hit_rate@20", depth=20).tolist() == [1, 1, 0]
+    for metric, depth in (("hit_rate@20", 10), ("ndcg@10", 5), ("ndcg@0", 10)):
+        with pytest.raises(ValueError, match=f"{metric} cannot be computed from rankings of {depth} items"):
+            metric_values(ranks, metric, depth)
+
+
+def test_a_group_without_users_has_no_figure(report):
+    groups = report["models"]["sasrec"]["groups"]
+    assert groups["cold item"] == {"hit_rate@10": None, "ndcg@10": None, "num_users": 0}
+    assert groups["short history"]["ndcg@10"] > 0
+
+
 def test_the_interval_is_that_of_drawing_users():
     first, second = (
         metric_values(RNG.integers(-1, 10, 500), "ndcg@10"),

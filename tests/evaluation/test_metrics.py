@@ -31,5 +31,18 @@ def test_metrics_by_hand():
     assert set(ranking_metrics(ranks)) == {"hit_rate@1", "hit_rate@5", "hit_rate@10", "ndcg@5", "ndcg@10", "num_users"}
 
 
-def test_no_users_give_zero_not_nan():
-    assert ranking_metrics(np.array([], dtype=int))["ndcg@10"] == 0.0
+def test_metrics_beyond_the_end_of_a_ranking_are_left_out():
+    assert ranking_metrics(np.array([0, 4, -1, -1]), depth=5) == {
+        "hit_rate@1": 0.25,
+        "hit_rate@5": 0.5,
+        "ndcg@5": pytest.approx((1 + 1 / math.log2(6)) / 4),
+        "num_users": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    "metric", [lambda ranks: hit_rate_at(ranks, 10), lambda ranks: ndcg_at(ranks, 10), ranking_metrics]
+)
+def test_metrics_of_nobody_are_an_error_and_not_zero(metric):
+    with pytest.raises(ValueError, match="no user to evaluate"):
+        metric(np.array([], dtype=int))

@@ -57,7 +57,7 @@ class CaseArguments(DatasetArguments):
         if not self.other_data:
             for model in models:
                 check_training_data(model, self, dataset)
-        cases = getattr(split, self.split)
+        cases = split.require_cases(self.split)
         return dataset, split, cases.sample(self.users, seed=0) if self.users else cases
 
 

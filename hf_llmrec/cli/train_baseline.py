@@ -98,7 +98,7 @@ class Run:
     def __init__(self, arguments: BaselineArguments, training: RowTrainingConfig):
         self.arguments, self.training = arguments, training
         self.dataset, self.split = arguments.load()
-        self.cases = self.split.validation
+        self.cases = self.split.require_cases("validation")
         if training.eval_users:
             self.cases = self.cases.sample(training.eval_users, seed=0)
         self.report: dict[str, Any] = {}

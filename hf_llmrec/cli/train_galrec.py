@@ -35,6 +35,7 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
     began = time.perf_counter()
     set_seed(training.seed)  # before the backbone and the adapters are drawn; the trainer seeds only what follows it
     dataset, split = arguments.load()
+    split.require_cases("validation")  # by which the best checkpoint is chosen
     vectors = external_item_vectors(arguments, dataset, training.output_dir)
     model, tokenizer = build_model(arguments, model_config, training, dataset, split, vectors)
     graph = InteractionGraph.from_split(split, dataset.num_items)

@@ -76,6 +76,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
     began = time.perf_counter()
     set_seed(training.seed)  # before the backbone and the adapters are drawn; the trainer seeds only what follows it
     dataset, split = arguments.load()
+    split.require_cases("validation")  # by which the best checkpoint is chosen
     index = ItemIndex.from_pretrained(arguments.index)
     if not index.is_unique:
         raise ValueError(

@@ -70,6 +70,23 @@ class RecSplit:
         """int32 training items of a user, oldest first."""
         return self.train_indices[self.train_indptr[user_row] : self.train_indptr[user_row + 1]]
 
+    def require_cases(self, which: str) -> EvalCases:
+        """The cases of ``validation`` or ``test``.
+
+        Raises:
+            ValueError: there is none, so that nobody can be evaluated; says why.
+        """
+        cases: EvalCases = getattr(self, which)
+        if not len(cases):
+            count = len(self.train_indptr) - 1
+            reason = (
+                f"none of the {count} users has three interactions, which leave_one_out needs"
+                if self.strategy == "leave_one_out"
+                else f"none of the {count} users has an interaction in the {which} period and one before it"
+            )
+            raise ValueError(f"nobody can be evaluated ({which}, {self.strategy}): {reason}")
+        return cases
+
 
 def _cases(indices: np.ndarray, indptr: np.ndarray, users: np.ndarray, places: np.ndarray) -> EvalCases:
     """Cases whose targets lie at ``places`` of ``indices``."""

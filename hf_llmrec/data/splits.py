@@ -16,6 +16,11 @@ class Histories:
     def __len__(self) -> int:
         return len(self._starts)
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """int (n,), items of each history."""
+        return self._stops - self._starts
+
     def __getitem__(self, number: int) -> np.ndarray:
         return self._indices[self._starts[number] : self._stops[number]]
 
@@ -57,6 +62,7 @@ class RecSplit:
         validation, test: evaluation cases.
         train_only_users: users with too few interactions to be evaluated.
         strategy: ``leave_one_out`` or ``temporal``.
+        cuts: times at which validation and test begin, which belong to them, of a temporal split; otherwise empty.
     """
 
     train_indptr: np.ndarray
@@ -65,6 +71,7 @@ class RecSplit:
     test: EvalCases
     train_only_users: int
     strategy: str
+    cuts: tuple[int, ...] = ()
 
     def train_sequence(self, user_row: int) -> np.ndarray:
         """int32 training items of a user, oldest first."""
@@ -136,9 +143,8 @@ def temporal(
         raise ValueError(
             f"validation_share {validation_share} and test_share {test_share} must be positive, sum below 1"
         )
-    begin_validation, begin_test = np.quantile(
-        timestamps, [1 - validation_share - test_share, 1 - test_share], method="higher"
-    )
+    begins = np.quantile(timestamps, [1 - validation_share - test_share, 1 - test_share], method="higher")
+    begin_validation, begin_test = (int(begin) for begin in begins)
     lengths = np.diff(indptr)
     users = np.repeat(np.arange(len(lengths)), lengths)
     before_validation = np.bincount(users[timestamps < begin_validation], minlength=len(lengths))
@@ -149,4 +155,5 @@ def temporal(
     validation = _cases(indices, indptr, in_validation, indptr[in_validation] + before_validation[in_validation])
     test = _cases(indices, indptr, in_test, indptr[in_test] + before_test[in_test])
     evaluated = len(np.union1d(in_validation, in_test))
-    return RecSplit(train_indptr, train_indices, validation, test, len(lengths) - evaluated, "temporal")
+    cuts = begin_validation, begin_test
+    return RecSplit(train_indptr, train_indices, validation, test, len(lengths) - evaluated, "temporal", cuts)

@@ -23,7 +23,7 @@ def test_the_codewords_of_k_means_are_found_again():
         np.testing.assert_allclose(books[0][index.codes[row, 0]], index.codebooks[0][index.codes[row, 0]], atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.integers(1, 80))
 def test_new_codes_are_free_and_the_others_stay(seed, count):
     index, vectors = built(seed=seed)

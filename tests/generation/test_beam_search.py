@@ -126,7 +126,7 @@ def test_allowed_items_only(make_model, make_shop, name):
     torch.testing.assert_close(scores[:, :4], expected, **FLOAT32)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["llama", "gpt2", "mistral-window"]),
     items=st.integers(1, 30),

@@ -28,7 +28,7 @@ def walk(trie: ItemTrie) -> dict[tuple[int, ...], int]:
     return {path: int(trie.item_rows[node]) for path, node in paths}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(catalogues(), st.randoms(use_true_random=False))
 def test_paths_are_the_catalogue(codes, random):
     rows = list(range(100, 100 + len(codes)))
@@ -43,7 +43,7 @@ def test_paths_are_the_catalogue(codes, random):
     assert walk(again) == {tuple(codes[kept[0]].tolist()): rows[kept[0]]}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(catalogues(), st.randoms(use_true_random=False))
 def test_barred_nodes_lead_to_excluded_items_only(codes, random):
     trie = ItemTrie.from_codes(codes)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from hf_llmrec.indexing.assignment import colliding, sinkhorn_repair
+from hf_llmrec.indexing.assignment import assign_unique, colliding, sinkhorn_repair, squared_distances
 from hf_llmrec.indexing.build import build_index, default_codebook_size
 from hf_llmrec.indexing.kmeans import residual_kmeans
 from hf_llmrec.indexing.report import format_report
@@ -54,6 +54,23 @@ def test_an_overfull_prefix_spills_and_is_reported(caplog):
     index = build_index(vectors, names(18), levels=2, codebook_size=8)
     assert index.is_unique and index.report()["spilled"] >= 4
     assert "another prefix" in caplog.text
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4, 5, 6], [6, 3, 0, 5, 2, 4, 1]])
+def test_an_overfull_prefix_keeps_its_nearest_items(rows):
+    """Six items around 0 where four codes are: the two farthest go to the prefix at 10, whatever their order."""
+    inputs = np.array([0.0, 0.1, -0.1, 0.2, 2.0, 3.0, 10.0])[rows, None]
+    centers, books = np.array([[0.0], [10.0]]), np.array([[-0.1], [0.0], [0.1], [0.2]])
+    codes = np.column_stack([np.where(inputs[:, 0] > 5, 1, 0), np.ones(7, dtype=int)])
+    found = assign_unique(
+        codes,
+        lambda members, prefix: squared_distances(inputs[members] - centers[prefix[0]], books),
+        lambda prefixes: centers[prefixes[:, 0]],
+        inputs,
+        last_size=4,
+    )
+    assert found.spilled == 2 and len(np.unique(found.codes, axis=0)) == 7
+    assert sorted(inputs[found.codes[:, 0] == 1, 0]) == [2.0, 3.0, 10.0]
 
 
 def test_a_catalogue_that_does_not_fit_is_an_error():

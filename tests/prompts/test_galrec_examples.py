@@ -100,7 +100,7 @@ def check_pairs_are_disjoint(rows: GALRecExamples, slots, epoch=0) -> None:
             assert pair["item"] not in pair["user_items"], "its user is known by an earlier item"
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.sampled_from(["uniform", "most_shared"]), st.booleans())
 def test_no_example_knows_its_own_edge(seed, order, repeats):
     split, graph = shop(seed, repeats=repeats)

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hf_llmrec.prompts.fitting import bare_length
+from hf_llmrec.data.interactions import RecDataset
+from hf_llmrec.prompts.fitting import bare_length, fit_prompt
 from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
 from hf_llmrec.prompts.lcrec_tasks import LCRecTaskRows, SequenceTargetRows
 from hf_llmrec.prompts.templates import fill, load_templates, stable_hash
@@ -148,6 +149,22 @@ def test_prompts_of_ranking_fit_the_length_of_training(dataset, split, tokenizer
     assert len(query) <= 117 and "something red" in tokenizer.decode(query)
 
 
+@pytest.mark.parametrize("dated", [False, True])
+def test_texts_about_an_item_that_is_also_held_out_are_left_out(dated):
+    """A user who chooses an item again: what is written about it may be about the choice that is held out."""
+    log = {"user_id": ["ann"] * 5, "item_id": [*"abcab"], "timestamp": [1, 2, 3, 4, 5]}
+    wishes = {"user_id": ["ann"] * 3, "item_id": [*"abc"], "text": ["for an a", "for a b", "for a c"]}
+    if dated:
+        wishes["timestamp"] = [1, 2, 3]  # all from before the user's last training interaction
+    shop = RecDataset.from_datasets(log, {"item_id": [*"abc"], "title": [*"ABC"]}, intentions=wishes)
+    split = shop.split()  # a is the validation item, b the test item
+    assert split.train_sequence(0).tolist() == [0, 1, 2]
+    assert [(history.tolist(), item, text) for history, item, text in intention_rows(shop, split)] == [
+        ([0, 1], 2, "for a c")
+    ]
+    assert [text for _, _, text in held_out_intentions(shop, split, "validation")] == ["for an a"]
+
+
 def test_texts_dated_after_a_users_training_are_left_out(dataset, split):
     """A later text about an item of training could speak of the future: its date decides."""
     shifted = copy.copy(dataset)
@@ -160,6 +177,21 @@ def test_texts_dated_after_a_users_training_are_left_out(dataset, split):
     early = {text for text, when in zip(dataset.intentions["text"].to_pylist(), times, strict=True) if not when}
     assert kept and kept <= early and {text for _, _, text in rows} - kept <= late
     assert preference_rows(dataset, replace(split, strategy="temporal")) == []
+
+
+def test_a_history_in_words_keeps_its_end_and_a_description_its_beginning(tokenizer):
+    """The latest titles say most about what comes next; a description begins with what matters."""
+    words = [f"Ring piece {item}" for item in range(24)]
+    text = "; ".join(words)
+    for field, pattern, kept, lost in (
+        ("titles", "Chosen: {titles}. Next: ", words[-1], words[0]),
+        ("description", "About it: {description}. It is: ", words[0], words[-1]),
+    ):
+        whole = fit_prompt(tokenizer, pattern, {field: text}, None)
+        ids = fit_prompt(tokenizer, pattern, {field: text}, len(whole) - 20)
+        shown = tokenizer.decode(ids)
+        assert len(ids) <= len(whole) - 20 and kept in shown and lost + ";" not in shown and lost + "." not in shown
+        assert all(part.strip() in shown for part in pattern.split("{" + field + "}"))
 
 
 def test_lengths_are_close_for_packed_rows(dataset, split, tokenizer):

@@ -16,7 +16,7 @@ def trained(request):
     return train_corpus_tokenizer(TEXTS, vocab_size=400, style=request.param)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(max_size=30))
 def test_lossless(trained, text):
     ids = trained(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]

@@ -21,7 +21,7 @@ DANGEROUS = [
 ]  # fmt: skip
 hostile_text = st.lists(st.one_of(st.sampled_from(DANGEROUS), st.text(max_size=8)), max_size=8).map("".join)
 broken_text = st.text(st.characters(categories=["Cs", "Ll", "So"]), max_size=12)
-many = settings(max_examples=150, deadline=None)
+many = settings(max_examples=150)
 
 
 def forbidden_ids(tokenizer: LCRecTokenizer) -> set[int]:
@@ -161,7 +161,7 @@ def test_harmless_prompts_have_the_ids_of_the_stock_string(tokenizers, index, da
         assert tokenizer.encode_segments(segments) == tokenizer(string, add_special_tokens=False)["input_ids"], style
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(texts=st.lists(hostile_text, max_size=6))
 def test_batches_equal_single_texts(tokenizers, texts):
     for tokenizer in tokenizers.values():

@@ -16,6 +16,7 @@ from accelerate import PartialState
 from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
 from ..evaluation.metrics import METRIC_NAMES
+from ..evaluation.processes import join_processes
 
 logger = logging.getLogger("hf_llmrec")
 SPLITS = ("leave_one_out", "temporal")
@@ -72,8 +73,9 @@ def start_logging() -> None:
 
 
 def start_run(arguments: DatasetArguments) -> None:
-    """Log to the terminal, and use the machine's cores."""
+    """Log to the terminal, join the launched processes, and use the machine's cores."""
     start_logging()
+    join_processes()
     set_cpu_threads(arguments.cpu_threads)
 
 

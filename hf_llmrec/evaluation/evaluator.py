@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from ..data.splits import EvalCases
 from .metrics import ranking_metrics, target_ranks
+from .processes import join_processes
 from .ranker import Ranker
 
 
@@ -89,7 +89,7 @@ def evaluate_ranker(
         raise ValueError("nobody can be evaluated: there is no case (the split has held out no interaction)")
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    state = PartialState()
+    state = join_processes()
     to_dataset = catalog_mapping(ranker.item_ids, dataset_item_ids)
     to_ranker = None if to_dataset is None else np.argsort(to_dataset)
     bounds = np.linspace(0, len(cases), state.num_processes + 1).astype(np.int64)

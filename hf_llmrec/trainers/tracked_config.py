@@ -1,4 +1,4 @@
-"""What a training tells its trackers, and when it pushes: options that all trainers share."""
+"""Options that all trainers share: what trackers get to know, when the recommender is pushed, and the processes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transformers.trainer_utils import HubStrategy
+
+from ..evaluation.processes import check_joined, runs_on_cpus
 
 
 @dataclass
@@ -16,6 +18,11 @@ class TrackedConfig:
         report_to: trackers, any of those that transformers knows; none unless asked for.
         hub_strategy: with ``push_to_hub``, when the recommender goes to the Hub: at the ``end``, at ``every_save``, or
             at every save with what a run is resumed from (``checkpoint``, ``all_checkpoints``).
+        use_cpu: as in `transformers.TrainingArguments`; several processes on a machine without an accelerator use the
+            CPU, and are joined over gloo, without being told.
+
+    Raises:
+        RuntimeError: several processes were launched and cannot be joined.
     """
 
     report_to: list[str] = field(
@@ -29,6 +36,11 @@ class TrackedConfig:
             "`checkpoint` or `all_checkpoints`, from which --resume goes on elsewhere"
         },
     )
+
+    def __post_init__(self):
+        self.use_cpu = self.use_cpu or runs_on_cpus()
+        super().__post_init__()
+        check_joined(self.world_size)
 
     facts = {}  # what `describe` was told; no option, so without a type
 

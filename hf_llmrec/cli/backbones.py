@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import ModelConfig, get_quantization_config
 
+from ..models.generation_defaults import mend_generation_config
 from ..models.lcrec.backbones import build_backbone
 from ..models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from ..trainers.language_model_config import LanguageModelTrainingConfig
@@ -113,6 +114,7 @@ def load_backbone(
         name, dtype=model_config.dtype or "auto", attn_implementation=model_config.attn_implementation, **source
     )
     check_backbone(model, name, training.max_length)
+    mend_generation_config(model, name)
     return model, tokenizer
 
 

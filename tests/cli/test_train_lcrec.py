@@ -1,6 +1,7 @@
 """`train lcrec` with bases of other kinds, and what it refuses before it starts."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +180,17 @@ def test_what_is_saved_has_the_precision_that_was_asked_for(folders, tmp_path):
     assert AutoModelForCausalLM.from_pretrained(tmp_path).dtype == torch.bfloat16
     with pytest.raises(ValueError, match="--save_dtype must be one of"):
         train(folders, tmp_path, *SMALL, *SEQ, "--save_dtype", "int8")
+
+
+@pytest.mark.parametrize("lora", [[], ["--use_peft", "True"]], ids=["full", "lora"])
+def test_a_base_whose_generation_options_contradict_each_other_is_trained_and_saved(folders, tmp_path, caplog, lora):
+    """Sampling options beside `do_sample: false`, as many chat models are published with."""
+    base = tmp_path / "base"
+    shutil.copytree(folders / "gpt2", base)
+    options = {"do_sample": False, "temperature": 0.6, "top_p": 0.9, "eos_token_id": 2}
+    (base / "generation_config.json").write_text(json.dumps(options))
+    places = ["--model_name_or_path", str(base), "--save_strategy", "steps", "--save_steps", "3"]
+    train(folders, tmp_path / "out", *places, *SEQ, *lora)
+    assert "cannot be saved as it is" in caplog.text and "temperature (was 0.6)" in caplog.text
+    saved = AutoModelForCausalLM.from_pretrained(tmp_path / "out").generation_config
+    assert not saved.do_sample and saved.temperature in (None, 1.0)

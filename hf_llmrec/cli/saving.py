@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from transformers import TrainingArguments
 
 from ..data.files import move_files, write_json
+from ..data.graph_files import GRAPH_FILE
 from ..data.interactions import RecDataset
 from ..data.recommender_folder import TRAINING_REPORT, ItemCatalog, save_settings
 from ..hub.publish import publish
@@ -32,6 +34,10 @@ def save_recommender(
 ) -> None:
     """Write weights (and tokenizer), catalogue and settings under a hidden name, then rename.
 
+    Called on all processes. What a killed save left under the hidden name is deleted first, and so are weights and the
+    graph of an earlier model in ``output_dir`` that this one does not replace: shards of both would be read and
+    published together.
+
     Args:
         output_dir: the recommender folder.
         method: names the ranker, see `hf_llmrec.rankers.auto`.
@@ -41,12 +47,24 @@ def save_recommender(
     """
     # All processes name the same folder. Nobody finds a model without its catalogue.
     staging = Path(output_dir) / ".staging-recommender"
+    if is_writer:
+        shutil.rmtree(staging, ignore_errors=True)
+    PartialState().wait_for_everyone()  # nobody writes before it is empty
     save_model(staging)
     if is_writer:
         ItemCatalog(dataset.item_ids, dataset.titles, dataset.fingerprint).save(staging)
         save_settings(staging, method, {"dataset": dataset.name, **settings})
+        _remove_replaced(Path(output_dir), staging)
         move_files(staging, Path(output_dir))
         shutil.rmtree(staging)
+
+
+def _remove_replaced(folder: Path, staging: Path) -> None:
+    """Delete files of an earlier model that would be taken for parts of the one in ``staging``."""
+    for pattern in ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json", GRAPH_FILE):
+        for file in folder.glob(pattern):
+            if not (staging / file.name).exists():
+                file.unlink()
 
 
 def finish_run(

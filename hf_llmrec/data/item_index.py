@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -231,6 +232,8 @@ class ItemIndex:
                 tensors = {f"codebook.{level}": np.ascontiguousarray(book) for level, book in enumerate(self.codebooks)}
                 save_file(tensors, folder / TENSORS_FILE, metadata={"catalog_fingerprint": self.fingerprint})
             write_json(folder / INDEX_FILE, {**self.to_dict(), "has_codebooks": self.codebooks is not None})
+        if self.codebooks is None:  # those of an earlier index would be published with this one
+            (Path(path) / TENSORS_FILE).unlink(missing_ok=True)
 
     @classmethod
     def from_pretrained(cls, path_or_hub_id: str | os.PathLike, **hub_kwargs: Any) -> ItemIndex:

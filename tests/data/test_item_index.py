@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import logging
 
@@ -122,3 +123,11 @@ def test_bad_indices(changes, message):
 def test_a_folder_without_an_index(tmp_path):
     with pytest.raises(FileNotFoundError, match="item_index.json"):
         ItemIndex.from_pretrained(tmp_path)
+
+
+def test_codewords_of_an_earlier_index_do_not_stay_beside_a_later_one(index, tmp_path):
+    index.save_pretrained(tmp_path)
+    assert (tmp_path / "item_index.safetensors").exists()
+    dataclasses.replace(index, codebooks=None).save_pretrained(tmp_path)
+    assert not (tmp_path / "item_index.safetensors").exists()
+    assert ItemIndex.from_pretrained(tmp_path).codebooks is None

@@ -27,7 +27,8 @@ class LengthGroupedBatchSampler(Sampler):
         on_epoch: called with the epoch number when it is set.
 
     Raises:
-        ValueError: both or neither of the two sizes, or no rows.
+        ValueError: both or neither of the two sizes, no rows, fewer tokens per batch than a row has on average, or
+            fewer rows than a multiple of ``num_processes`` and ``group`` needs.
     """
 
     # accelerate shards batch samplers of unknown size only with even_batches=False; the count is even by construction.
@@ -54,8 +55,17 @@ class LengthGroupedBatchSampler(Sampler):
         wanted = len(first) / batch_size if batch_size is not None else float(first.sum()) / tokens_per_batch
         unit = math.lcm(num_processes, group)
         batches = math.ceil(math.ceil(wanted) / unit) * unit
+        if wanted > len(first):
+            raise ValueError(
+                f"tokens_per_batch {tokens_per_batch} is less than the {first.mean():.4g} tokens that a training row "
+                "has on average (a batch holds whole rows): raise it"
+            )
         if batches > len(first):
-            raise ValueError(f"{len(first)} training rows are too few for {num_processes} processes")
+            raise ValueError(
+                f"{len(first)} training rows cannot be cut into {batches} batches, a multiple of {unit} as "
+                f"{num_processes} processes and the batches of one step need: use fewer processes, or accumulate fewer "
+                "batches"
+            )
         self._num_batches, self._group = batches, group
         self._by_tokens = tokens_per_batch is not None
         self.sampler = self  # where accelerate and transformers look for `set_epoch`

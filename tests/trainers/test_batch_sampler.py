@@ -59,6 +59,21 @@ def test_exactly_one_size(size):
         sampler(**size)
 
 
+@pytest.mark.parametrize("tokens", [1, 9])
+def test_batches_smaller_than_a_row_are_refused_by_the_option(tokens):
+    lengths = np.array([4, 8, 12, 16])
+    with pytest.raises(ValueError, match=f"tokens_per_batch {tokens} is less than the 10 tokens .* on average"):
+        LengthGroupedBatchSampler(lambda epoch: lengths, tokens_per_batch=tokens)
+    assert len(LengthGroupedBatchSampler(lambda epoch: lengths, tokens_per_batch=10)) == 4
+
+
+@pytest.mark.parametrize("size", [{"batch_size": 1}, {"tokens_per_batch": 10}])
+def test_too_few_rows_for_the_processes(size):
+    lengths = np.array([10, 10, 10, 10])
+    with pytest.raises(ValueError, match="4 training rows cannot be cut into 6 batches.*3 processes"):
+        LengthGroupedBatchSampler(lambda epoch: lengths, num_processes=3, **size)
+
+
 def test_grouped_batches_are_halves_of_the_batches_of_twice_the_size():
     """What two processes see in one step, one process with batches of twice the size sees."""
     lengths = LENGTHS[:480]

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, TrainerCallback
 
 from .batch_sampler import LengthGroupedBatchSampler
+from .divergence import DivergenceGuard
 from .epoch_rows import EpochCallback, EpochRows, Rows, rows_dataset
 from .training_clock import TrainingClock
 
@@ -40,12 +41,13 @@ class RowTrainerMixin:
         self._sampler: LengthGroupedBatchSampler | None = None
         self._ranking_metrics = ranking_metrics
         self._clock, self._tokens = TrainingClock(), 0
+        self._guard = DivergenceGuard(lambda tensor: self.accelerator.gather(tensor))
         return {
             "data_collator": collator,
             "train_dataset": rows_dataset(self._train_transform),
             "eval_dataset": None if eval_rows is None else rows_dataset(EpochRows(eval_rows)),
             # The clock comes last: what the others do at a save is part of the save.
-            "callbacks": [EpochCallback(lambda: self._sampler), *(callbacks or []), self._clock],
+            "callbacks": [EpochCallback(lambda: self._sampler), self._guard, *(callbacks or []), self._clock],
         }
 
     def _set_signature_columns_if_needed(self):
@@ -80,7 +82,9 @@ class RowTrainerMixin:
 
     def training_step(self, model, inputs, *args, **kwargs):
         self._tokens += self._tokens_of(inputs)
-        return super().training_step(model, inputs, *args, **kwargs)
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        self._guard.observe(loss, self.state.global_step + 1, self.args.fp16)
+        return loss
 
     def _tokens_of(self, inputs: dict[str, Any]) -> int:
         """What ``tokens_per_second`` counts of a batch, padding included."""

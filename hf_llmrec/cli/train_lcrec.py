@@ -6,13 +6,15 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-from transformers import set_seed
+from transformers import PreTrainedTokenizerBase, set_seed
 from trl import ModelConfig, TrlParser, get_peft_config
 
 from ..data.item_index import ItemIndex
 from ..evaluation.evaluator import evaluate_ranker
-from ..models.lcrec.index_embeddings import grow_embeddings, initialize_index_embeddings
+from ..models.lcrec.index_embeddings import grow_embeddings, initialize_index_embeddings, learned_index_tokens
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
 from ..models.liger import add_liger_kernels
 from ..prompts.lcrec_tasks import LCRecTaskRows, SequenceTargetRows
@@ -38,11 +40,16 @@ class LCRecArguments(BackboneArguments):
         index: folder or Hub id of an `ItemIndex`, made by ``build-index``.
         train_index_rows: with ``--use_peft``: ``rows`` trains only the index tokens' embedding rows beside the
             adapters, ``all`` the whole embedding matrices, ``none`` neither.
+        replace_index: with ``--model_name_or_path`` of an LC-Rec model that was trained with another index: draw all
+            index rows anew. Without it another index is refused, and rows of tokens that the model has stay as learned.
         others: see `BackboneArguments`.
     """
 
     index: str = field(default=None, metadata={"help": "folder or Hub id of an item index (build-index)"})
     train_index_rows: str = field(default="rows", metadata={"help": "with --use_peft: `rows`, `all` or `none`"})
+    replace_index: bool = field(
+        default=False, metadata={"help": "draw the rows of a model that was trained with another index anew"}
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -50,6 +57,16 @@ class LCRecArguments(BackboneArguments):
             raise ValueError("--index is required: a folder made by build-index")
         if self.train_index_rows not in ("rows", "all", "none"):
             raise ValueError(f"--train_index_rows must be rows, all or none, got {self.train_index_rows!r}")
+
+
+def trained_index(base: PreTrainedTokenizerBase, name: str, **source: Any) -> ItemIndex | None:
+    """The index that a given model was trained with; ``None`` where its folder does not have it."""
+    if isinstance(base, LCRecTokenizer):
+        return base.item_index
+    try:  # of some model types transformers loads the stock tokenizer
+        return ItemIndex.from_pretrained(name, **source)
+    except FileNotFoundError:
+        return None
 
 
 def peft_config(arguments: LCRecArguments, model_config: ModelConfig, tokenizer: LCRecTokenizer, model):
@@ -89,17 +106,26 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
             f"{arguments.dataset} ({dataset.num_items} items): build it again with build-index"
         )
     prompt = training.prompt()
+    learned: set[str] = set()
+
+    def extend(base: PreTrainedTokenizerBase) -> LCRecTokenizer:
+        name, source = model_config.model_name_or_path, {"revision": model_config.model_revision}
+        if name:
+            find = partial(trained_index, base, name, **source)
+            learned.update(learned_index_tokens(base, find, index, name, replace=arguments.replace_index))
+        return LCRecTokenizer.from_base(base, index, dataset.titles)
+
     model, tokenizer = load_backbone(
         arguments,
         model_config,
         training,
         texts=lambda: corpus_texts(dataset, split),
-        extend=lambda base: LCRecTokenizer.from_base(base, index, dataset.titles),
+        extend=extend,
     )
     if arguments.dry_run:
         grow_embeddings(model, tokenizer)
     else:
-        initialize_index_embeddings(model, tokenizer, method=training.index_init, seed=training.seed)
+        initialize_index_embeddings(model, tokenizer, training.index_init, training.seed, learned)
     rows = LCRecTaskRows(
         dataset,
         split,

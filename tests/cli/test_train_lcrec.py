@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    AutoTokenizer,
     BertConfig,
     BertLMHeadModel,
     GPT2Config,
@@ -194,3 +195,72 @@ def test_a_base_whose_generation_options_contradict_each_other_is_trained_and_sa
     assert "cannot be saved as it is" in caplog.text and "temperature (was 0.6)" in caplog.text
     saved = AutoModelForCausalLM.from_pretrained(tmp_path / "out").generation_config
     assert not saved.do_sample and saved.temperature in (None, 1.0)
+
+
+def index_rows(folder, index):
+    """Input rows of the index tokens of items, by token."""
+    tokens = sorted({token for row in range(index.num_items) for token in index.item_tokens(row)})
+    weight = AutoModelForCausalLM.from_pretrained(folder).get_input_embeddings().weight.detach()
+    ids = AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids(tokens)
+    return dict(zip(tokens, weight[ids], strict=True))
+
+
+STILL = ["--learning_rate", "1e-12", "--max_steps", "1", "--save_strategy", "no"]
+
+
+def test_going_on_from_a_saved_model_keeps_its_index_rows(folders, trained, tmp_path):
+    index = ItemIndex.from_pretrained(folders / "index")
+    train(folders, tmp_path, "--model_name_or_path", str(trained), *SEQ, *STILL)
+    before, after = index_rows(trained, index), index_rows(tmp_path, index)
+    assert all(torch.allclose(before[token], after[token], atol=1e-6) for token in before)
+
+
+def test_its_own_index_needs_no_codewords(folders, trained, tmp_path):
+    train(folders, tmp_path, "--model_name_or_path", str(trained), *SEQ, *STILL, index=trained)
+    index = ItemIndex.from_pretrained(trained)
+    before, after = index_rows(trained, index), index_rows(tmp_path, index)
+    assert index.codebooks is None and all(torch.allclose(before[token], after[token], atol=1e-6) for token in before)
+
+
+def test_another_index_under_the_same_tokens_is_refused_or_drawn_anew(folders, trained, tmp_path, caplog):
+    index = ItemIndex.from_pretrained(folders / "index")
+    other = ItemIndex(index.item_ids, index.codes[::-1], index.codebook_sizes, index.codebooks)
+    other.save_pretrained(tmp_path / "other")
+    options = ["--model_name_or_path", str(trained), *SEQ, *STILL]
+    with pytest.raises(ValueError, match=r"24 of 24 items have other codes, such as 'i0'.*--replace_index True"):
+        train(folders, tmp_path / "out", *options, index=tmp_path / "other")
+    assert not (tmp_path / "out").exists()
+    train(folders, tmp_path / "out", *options, "--replace_index", "True", index=tmp_path / "other")
+    assert "all index rows are drawn anew" in caplog.text
+    before, after = index_rows(trained, index), index_rows(tmp_path / "out", index)
+    assert not any(torch.allclose(before[token], after[token], atol=1e-3) for token in before)
+
+
+def test_a_grown_index_draws_only_the_tokens_that_are_new(folders, trained, tmp_path):
+    """As when items were added: the others keep their codes, a level has one code more."""
+    index = ItemIndex.from_pretrained(folders / "index")
+    sizes = list(index.codebook_sizes)
+    books = [np.concatenate([book, book[:1] + 1]) for book in index.codebooks]
+    ItemIndex(index.item_ids, index.codes, [size + 1 for size in sizes], books).save_pretrained(tmp_path / "grown")
+    train(folders, tmp_path / "out", "--model_name_or_path", str(trained), *SEQ, *STILL, index=tmp_path / "grown")
+    before, after = index_rows(trained, index), index_rows(tmp_path / "out", index)
+    assert all(torch.allclose(before[token], after[token], atol=1e-6) for token in before)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    new = tokenizer.convert_tokens_to_ids([f"<{level}_{size}>" for level, size in zip("abcdefgh", sizes, strict=False)])
+    assert min(new) > max(AutoTokenizer.from_pretrained(trained).get_vocab().values())
+    rows = AutoModelForCausalLM.from_pretrained(tmp_path / "out").get_input_embeddings().weight[new]
+    assert rows.norm(dim=1).min() > 0.1 * torch.stack(list(after.values())).norm(dim=1).mean()
+
+
+def test_rows_of_index_tokens_without_an_index_are_kept_with_a_warning(folders, trained, tmp_path, caplog):
+    """Public checkpoints have the tokens, and no item_index.json."""
+    public = tmp_path / "public"
+    shutil.copytree(trained, public)
+    (public / "item_index.json").unlink()
+    config = json.loads((public / "tokenizer_config.json").read_text())
+    (public / "tokenizer_config.json").write_text(json.dumps({**config, "tokenizer_class": "PreTrainedTokenizerFast"}))
+    train(folders, tmp_path / "out", "--model_name_or_path", str(public), *SEQ, *STILL)
+    index = ItemIndex.from_pretrained(folders / "index")
+    before, after = index_rows(trained, index), index_rows(tmp_path / "out", index)
+    assert all(torch.allclose(before[token], after[token], atol=1e-6) for token in before)
+    assert "has rows for" in caplog.text and "no item_index.json" in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from datetime import UTC
 from pathlib import Path
 
 
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         raise ValueError("--output_dir is required: --dataset is no folder")
     output = Path(arguments.output_dir or source)
 
-    from datetime import datetime, timezone
+    from datetime import datetime
 
     from ..data.interactions import RecDataset
     from ..supervision.cache import AnswerCache
@@ -106,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
         provenance = {
             "model": llm.name,
             "instruction": f"{instructions()[kind]['instruction'].strip()} ({instructions_version()})",
-            "date": datetime.now(timezone.utc).date().isoformat(),
+            "date": datetime.now(UTC).date().isoformat(),
             "texts": report.written,
             "left out for want of a good answer": report.left_out,
             "temperature, seed": f"{arguments.temperature}, {arguments.seed}",

@@ -6,7 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from html import unescape
 from typing import Any
 
@@ -47,4 +47,4 @@ def literal(line: str) -> dict[str, Any]:
 def seconds(text: str) -> int:
     """Seconds since 1970 of an ISO date or time, in UTC where it says nothing else."""
     found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    return int((found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp())
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())

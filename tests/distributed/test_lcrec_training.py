@@ -32,7 +32,7 @@ def one_process(recipe, tmp_path_factory):
 
 # FSDP2 refuses the index rows of tied embeddings: tried with untied ones, below.
 COMBINATIONS = [
-    (launcher, mode)
+    pytest.param(launcher, mode, marks=pytest.mark.ci if (launcher, mode) == ("ddp", "full") else ())
     for launcher in ("ddp", "zero2", "zero3", "fsdp2")
     for mode in MODES
     if (launcher, mode) != ("fsdp2", "lora_rows")
@@ -94,7 +94,7 @@ def run_and_kill(recipe, output, options, launcher, after: str) -> None:
     assert not (output / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize("launcher", [None, "ddp", "zero2", "zero3", "fsdp2"])
+@pytest.mark.parametrize("launcher", [None, pytest.param("ddp", marks=pytest.mark.ci), "zero2", "zero3", "fsdp2"])
 def test_killed_for_good_and_resumed_gives_the_same_losses(recipe, tmp_path, request, launcher):
     config = request.getfixturevalue(launcher) if launcher else ()
     options = ["--max_steps", "60", "--save_steps", "6", "--save_total_limit", "1", "--item_dropout", "0.2"]

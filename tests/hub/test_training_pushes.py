@@ -144,7 +144,7 @@ def test_every_save_is_a_recommender_and_costs_the_training_nothing(trainings, h
     "method, strategy, options",
     [
         ("lcrec", "checkpoint", LORA),
-        pytest.param("galrec", "checkpoint", [], marks=pytest.mark.slow),
+        pytest.param("galrec", "checkpoint", [], marks=(pytest.mark.slow, pytest.mark.ci)),
         ("sasrec", "checkpoint", WORST),
         pytest.param("sasrec", "all_checkpoints", WORST, marks=pytest.mark.slow),
     ],
@@ -238,6 +238,7 @@ def test_strategies_that_leave_nothing_to_push(trainings, strategy, option, mess
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_two_processes(trainings):
     """Both stage what the first one sends, and go on from what it fetches."""
     root = Path(__file__).parents[2]

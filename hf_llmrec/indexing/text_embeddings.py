@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
-from transformers.utils import cached_file
 
 from ..data.interactions import RecDataset
+from .sentence_encoder import is_sentence_model, sentence_embeddings
 
 logger = logging.getLogger(__name__)
 
@@ -33,33 +33,22 @@ def embed_items(
     """Embed texts, float32 (n, d), rows of unit length.
 
     Args:
-        texts: one per item. Long ones are truncated to ``max_tokens``, never blanked.
+        texts: one per item. Long ones are truncated, never blanked.
         source: ``tfidf`` (TF-IDF and truncated SVD; needs no download), or the folder or Hub id of a
             sentence-transformers model or of any causal LM or encoder (masked mean pooling of its last layer).
         dimensions: of TF-IDF + SVD, at most.
+        max_tokens: of a text that a model reads; less where the model's own limit is less. TF-IDF reads all.
+        batch_size: texts that a model reads at once.
+        seed: of TF-IDF + SVD.
 
     Raises:
         ImportError: the source is a sentence-transformers model and the extra ``text`` is not installed.
+        OSError: the source is neither ``tfidf`` nor a folder, and cannot be read from the Hub.
     """
     if source == "tfidf":
         return _tfidf(texts, dimensions, seed)
-    try:
-        cached_file(source, "modules.json")
-        is_sentence_model = True
-    except OSError:
-        is_sentence_model = False
-    if is_sentence_model:
-        try:
-            from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise ImportError(
-                f"--text_encoder {source} is a sentence-transformers model: pip install 'hf_llmrec[text]'"
-            ) from error
-        model = SentenceTransformer(source)
-        vectors = model.encode(
-            list(texts), batch_size=batch_size, show_progress_bar=True, normalize_embeddings=True, convert_to_numpy=True
-        )
-        return np.asarray(vectors, dtype=np.float32)
+    if is_sentence_model(source):
+        return sentence_embeddings(source, texts, max_tokens, batch_size)
     tokenizer = AutoTokenizer.from_pretrained(source)
     # The checkpoint's own precision (large models come in bf16), on the accelerator where there is one.
     model = AutoModel.from_pretrained(source, dtype="auto")
@@ -89,19 +78,24 @@ def pooled_embeddings(model, tokenizer, texts: Sequence[str], max_tokens: int, b
     """Mean of the last hidden states over real tokens, then unit length; float32 (n, width).
 
     Args:
-        model: a transformers model that returns ``last_hidden_state``. tokenizer: its tokenizer.
+        model: a transformers model that returns ``last_hidden_state``.
+        tokenizer: its tokenizer.
+        texts: any number.
+        max_tokens: longer texts are truncated to so many tokens, or to the tokenizer's limit where that is less.
+        batch_size: texts at once.
     """
     from tqdm.auto import tqdm
 
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.eval()
+    longest = min(max_tokens, tokenizer.model_max_length)  # learned positions end there
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     result = np.zeros((len(texts), model.config.get_text_config().hidden_size), dtype=np.float32)
     for start in tqdm(range(0, len(order), batch_size), desc="embedding items"):
         rows = order[start : start + batch_size]
         batch = tokenizer(
-            [texts[row] for row in rows], padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
+            [texts[row] for row in rows], padding=True, truncation=True, max_length=longest, return_tensors="pt"
         ).to(model.device)
         batch.pop("token_type_ids", None)
         hidden = model(**batch).last_hidden_state.float()

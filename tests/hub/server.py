@@ -108,13 +108,14 @@ class HubHandler(BaseHTTPRequestHandler):
     def _json(self, value, status: int = 200) -> None:
         self._send(status, json.dumps(value).encode(), Content_Type="application/json")
 
-    def _missing(self, code: str) -> None:
+    def _missing(self, code: str, **headers: str) -> None:
         # Who is not logged in is not told whether a repository is missing or private.
         status = 401 if code == "RepoNotFound" and "Authorization" not in self.headers else 404
-        self._refuse(status, code)
+        self._refuse(status, code, **headers)
 
-    def _refuse(self, status: int, code: str) -> None:
-        self._send(status, json.dumps({"error": code}).encode(), X_Error_Code=code, X_Error_Message=code)
+    def _refuse(self, status: int, code: str, **headers: str) -> None:
+        body = json.dumps({"error": code}).encode()
+        self._send(status, body, X_Error_Code=code, X_Error_Message=code, **headers)
 
     def _body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -239,7 +240,7 @@ class HubHandler(BaseHTTPRequestHandler):
             return self._refuse(403, "GatedRepo")
         content = repo.commits[oid].get(path)
         if content is None:
-            return self._missing("EntryNotFound")
+            return self._missing("EntryNotFound", X_Repo_Commit=oid)
         facts = {"X_Repo_Commit": oid, "ETag": f'"{hashlib.sha1(content).hexdigest()}"', "Accept_Ranges": "bytes"}
         cut = self.command == "GET" and self.server.cut.get(path, 0) > 0
         if cut:

@@ -57,26 +57,64 @@ def test_long_texts_are_truncated_and_empty_ones_have_a_vector(causal_lm):
     assert np.isfinite(vectors).all()
 
 
-@pytest.mark.slow
-def test_a_sentence_transformers_model(tmp_path):
-    """Its own pooling and normalisation are used; a random BERT stands for a pretrained one."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+def bert(folder, words, positions):
+    """A random BERT of two layers with its tokenizer."""
     from tokenizers import BertWordPieceTokenizer
     from transformers import BertTokenizerFast
 
-    words = BertWordPieceTokenizer()
-    words.train_from_iterator(TEXTS, vocab_size=200, min_frequency=1)
-    BertTokenizerFast(tokenizer_object=words._tokenizer).save_pretrained(tmp_path / "bert")
+    vocabulary = BertWordPieceTokenizer()
+    vocabulary.train_from_iterator(words, vocab_size=200, min_frequency=1)
+    tokenizer = BertTokenizerFast(tokenizer_object=vocabulary._tokenizer, model_max_length=positions)
+    tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    BertModel(BertConfig(vocab_size=200, max_position_embeddings=128, **sizes)).save_pretrained(tmp_path / "bert")
-    transformer = Transformer(str(tmp_path / "bert"), max_seq_length=32)
+    BertModel(BertConfig(vocab_size=200, max_position_embeddings=positions, **sizes)).save_pretrained(folder)
+    return folder
+
+
+def test_an_encoder_reads_no_further_than_its_positions(tmp_path):
+    """The default of 512 tokens is beyond what a short encoder has positions for."""
+    encoder = str(bert(tmp_path / "bert", TEXTS, 24))
+    whole, cut = embed_items(TEXTS, encoder), embed_items(TEXTS, encoder, max_tokens=24)
+    np.testing.assert_allclose(whole, cut, atol=1e-6)
+
+
+@pytest.fixture
+def sentence_model(tmp_path):
+    """Of its own pooling, and a limit of 32 tokens."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    transformer = Transformer(str(bert(tmp_path / "bert", TEXTS, 128)), max_seq_length=32)
     model = SentenceTransformer(modules=[transformer, Pooling(32, pooling_mode="cls")])
     model.save(str(tmp_path / "model"))
-    found = embed_items(TEXTS, str(tmp_path / "model"))
+    return model, str(tmp_path / "model")
+
+
+@pytest.mark.slow
+def test_a_sentence_transformers_model(sentence_model):
+    """Its own pooling and normalisation are used; a random BERT stands for a pretrained one."""
+    model, folder = sentence_model
+    found = embed_items(TEXTS, folder)
     expected = model.encode(TEXTS, normalize_embeddings=True, convert_to_numpy=True)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_sentence_transformers_model_reads_max_tokens_and_its_own_limit_at_most(sentence_model):
+    model, folder = sentence_model
+    own = embed_items(TEXTS, folder, max_tokens=512)
+    np.testing.assert_allclose(own, embed_items(TEXTS, folder, max_tokens=32), atol=1e-6)
+    model.max_seq_length = 8
+    expected = model.encode(TEXTS, normalize_embeddings=True, convert_to_numpy=True)
+    found = embed_items(TEXTS, folder, max_tokens=8)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found[4] - own[4]).max() > 1e-3, "the long text is cut"
+
+
+def test_a_source_that_is_neither_a_folder_nor_a_name_is_not_taken_for_a_causal_lm(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder, and no name of a repository"):
+        embed_items(TEXTS, str(tmp_path / "nowhere"))
 
 
 def test_without_the_extra_the_error_names_it(tmp_path, monkeypatch):

@@ -4,9 +4,164 @@ With `trust_remote_code=True`, `model.generate(**tokenizer("<a_1><b_7>..."), num
 returns sequences whose last tokens are the index of an item; `item_index.json` says of which. Needs transformers only.
 """
 
+import copy
 import json
 
+import torch
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.utils import cached_file
+
+NORMALIZATIONS = ("vocab", "level", "children")
+
+
+def generate(
+    inputs=None,
+    generation_config=None,
+    logits_processor=None,
+    stopping_criteria=None,
+    prefix_allowed_tokens_fn=None,
+    *args,
+    model,
+    normalize=None,
+    **kwargs,
+):
+    """As `GenerationMixin.generate`, in beams over the indices of the catalogue, in the order of the pipeline.
+
+    What a call leaves open, in keywords and in `generation_config`, is: the number of beams that the model was
+    evaluated with (more, if more sequences are asked for; one with `do_sample`), all of them returned, no sampling, no
+    length penalty.
+    The model's own `generation_config` counts for its special tokens only: penalties of a base model are not applied.
+    With fewer items than sequences asked for, each item is returned once. Who passes a `prefix_allowed_tokens_fn` or
+    a `logits_processor` decides alone what may come.
+
+    Args:
+        normalize: over what each step's log-probabilities are normalised, `vocab`, `level` (codes of the level) or
+            `children` (codes that can follow); by default what the model was evaluated with.
+
+    Raises:
+        ValueError: another `normalize`, fewer or more new tokens than an index has, prompts padded on the right, or
+            logits that are not numbers.
+    """
+    plain = type(model).generate
+    given = (inputs, generation_config, logits_processor, stopping_criteria, prefix_allowed_tokens_fn, *args)
+    if prefix_allowed_tokens_fn is not None or logits_processor:
+        return plain(model, *given, **kwargs)
+    if not hasattr(model, "_item_catalogue"):
+        model._item_catalogue = ItemCatalogue(*_read_catalogue(model)), _read(model, "recommender.json")
+    catalogue, settings = model._item_catalogue
+    normalize = normalize or settings["normalize"]
+    if normalize not in NORMALIZATIONS:
+        raise ValueError(f"normalize must be one of {NORMALIZATIONS}, got {normalize!r}")
+    mask = kwargs.get("attention_mask")
+    if mask is not None and not bool(mask[:, -1].all()):
+        raise ValueError('prompts must be padded on the left: set tokenizer.padding_side = "left"')
+    config = copy.deepcopy(generation_config) or GenerationConfig()
+    kwargs = {name: value for name, value in kwargs.items() if value is not None}
+    if config.num_beams is None:
+        sequences = kwargs.get("num_return_sequences") or config.num_return_sequences or 1
+        is_sampling = kwargs.get("do_sample", config.do_sample)
+        kwargs.setdefault("num_beams", 1 if is_sampling else max(settings["num_beams"], sequences))
+    kwargs = config.update(**kwargs)
+    prompt = next((each for each in (inputs, kwargs.get("input_ids")) if each is not None), None)
+    _complete(config, model.generation_config, catalogue, 0 if prompt is None else prompt.shape[1])
+    # A copy that shares its weights: `generate` fills what is open from the model's own configuration.
+    model = copy.copy(model)
+    model.generation_config = GenerationConfig()
+    processors = LogitsProcessorList([CatalogueLogitsProcessor(catalogue, normalize)])
+    return plain(model, inputs, config, processors, stopping_criteria, None, *args, **kwargs)
+
+
+class ItemCatalogue:
+    """The items' token sequences as a trie: per level the sorted keys `parent * vocabulary + token` of its nodes.
+
+    Args:
+        items: int64 (items, levels), the token ids of every item's index.
+        level_tokens: per level int64 (codes,), the token ids of all its codes.
+    """
+
+    def __init__(self, items, level_tokens):
+        self.vocabulary = 1 + max(int(tokens.max()) for tokens in level_tokens)
+        self.level_tokens, self.keys = level_tokens, []
+        nodes = torch.zeros(len(items), dtype=torch.long)
+        for tokens in items.T:
+            keys, nodes = torch.unique(nodes * self.vocabulary + tokens, return_inverse=True)
+            self.keys.append(keys)
+
+    @property
+    def num_levels(self):
+        return len(self.keys)
+
+    @property
+    def num_items(self):
+        return len(self.keys[-1])
+
+    def to(self, device):
+        """Move the tables; nothing happens where they are there."""
+        self.keys = [keys.to(device) for keys in self.keys]
+        self.level_tokens = [tokens.to(device) for tokens in self.level_tokens]
+
+    def nodes(self, tokens):
+        """Nodes (rows,) of sequences (rows, length); any node for sequences that no item begins with."""
+        nodes = torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
+        for keys, token in zip(self.keys, tokens.T):  # noqa: B905 (fewer tokens than levels)
+            wanted = nodes * self.vocabulary + token
+            nodes = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
+        return nodes
+
+    def children(self, nodes, level):
+        """(rows, tokens), both int64 (n,): the tokens that may follow the nodes, with the rows that they follow."""
+        keys = self.keys[level]
+        begin, end = (torch.searchsorted(keys, (nodes + step) * self.vocabulary) for step in (0, 1))
+        rows = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), end - begin)
+        # Within a row the keys follow each other.
+        place = torch.arange(len(rows), device=nodes.device) - (torch.cumsum(end - begin, 0) - end)[rows]
+        return rows, keys[place] % self.vocabulary
+
+
+class CatalogueLogitsProcessor(LogitsProcessor):
+    """Normalises the scores of the tokens that can follow in the catalogue; -inf for all others."""
+
+    def __init__(self, catalogue, normalize):
+        self.catalogue, self.normalize, self.start = catalogue, normalize, None
+
+    def __call__(self, input_ids, scores):
+        if scores.isnan().any():
+            raise ValueError("the model's logits are not numbers (NaN): load it in bfloat16 or float32")
+        if self.start is None:  # the first step: all there is is the prompt
+            self.start = input_ids.shape[1]
+        self.catalogue.to(scores.device)
+        level = input_ids.shape[1] - self.start
+        # A beam without an item has the score -inf; transformers still asks what follows it.
+        rows, tokens = self.catalogue.children(self.catalogue.nodes(input_ids[:, self.start :]), level)
+        result = torch.full_like(scores, -torch.inf)
+        result[rows, tokens] = scores[rows, tokens]
+        if self.normalize != "vocab":
+            among = result if self.normalize == "children" else scores[:, self.catalogue.level_tokens[level]]
+            total = among.logsumexp(-1, keepdim=True)
+            result = result - total.masked_fill(total.isneginf(), 0)  # a call may suppress all tokens of a level
+        return result
+
+
+def _complete(config, stored, catalogue, prompt_length):
+    """Complete a call's `GenerationConfig`, and refuse lengths that no item has."""
+    levels = catalogue.num_levels
+    longest = config.max_new_tokens or config.max_length and config.max_length - prompt_length
+    shortest = config.min_new_tokens or config.min_length and config.min_length - prompt_length
+    if longest and longest < levels or shortest and shortest > levels:
+        raise ValueError(
+            f"the index of an item has {levels} tokens, no more and no fewer: leave out max_new_tokens and the like"
+        )
+    config.max_new_tokens, config.max_length, config.min_new_tokens, config.min_length = levels, None, None, None
+    defaults = {"num_return_sequences": config.num_beams, "do_sample": False}
+    defaults |= {"length_penalty": 0.0, "early_stopping": False} if config.num_beams > 1 else {}
+    special = {name: getattr(stored, name) for name in ("bos_token_id", "pad_token_id", "eos_token_id")}
+    for name, value in {**defaults, **special}.items():
+        if getattr(config, name) is None:
+            setattr(config, name, value)
+    if 1 < config.num_beams >= config.num_return_sequences:
+        # Further beams would be copies. One alone would be another kind of search, with other outputs.
+        config.num_return_sequences = min(config.num_return_sequences, catalogue.num_items)
+        config.num_beams = min(config.num_beams, max(catalogue.num_items, 2))
 
 
 def _read(model, name):
@@ -15,40 +170,13 @@ def _read(model, name):
         return json.load(stream)
 
 
-def _children(model):
-    """Per tuple of token ids that begins an item's index, the token ids that may follow."""
+def _read_catalogue(model):
+    """(token ids of the items' indices, token ids of all codes per level), see `ItemCatalogue`."""
     index, vocabulary = _read(model, "item_index.json"), _read(model, "tokenizer.json")
     ids = {token["content"]: token["id"] for token in vocabulary["added_tokens"]}
-    found = {}
-    for codes in index["codes"]:
-        tokens = tuple(ids[f"<{chr(ord('a') + level)}_{code}>"] for level, code in enumerate(codes))
-        for level, token in enumerate(tokens):
-            found.setdefault(tokens[:level], set()).add(token)
-    return {prefix: sorted(tokens) for prefix, tokens in found.items()}, len(index["codebook_sizes"])
-
-
-def generate(model, *args, **kwargs):
-    """As `GenerationMixin.generate`, in beams over the indices of the catalogue.
-
-    Defaults: `num_beams=20`, all of them returned, no sampling, scores without a length penalty. Who passes a
-    `prefix_allowed_tokens_fn` or a `logits_processor` decides alone what may come.
-    """
-    plain = type(model).generate
-    kwargs = {name: value for name, value in kwargs.items() if value is not None}
-    if "prefix_allowed_tokens_fn" in kwargs or kwargs.get("logits_processor"):
-        return plain(model, *args, **kwargs)
-    if not hasattr(model, "_item_children"):
-        model._item_children = _children(model)
-    children, levels = model._item_children
-    prompt = args[0] if args else kwargs["input_ids"] if "input_ids" in kwargs else kwargs["inputs"]
-    start = prompt.shape[1]
-
-    def allowed(_, sequence):
-        # A beam that has left the catalogue has the score -inf; transformers still asks what follows it.
-        return children.get(tuple(sequence[start:].tolist())) or children[()]
-
-    beams = kwargs.setdefault("num_beams", 20)
-    kwargs.setdefault("num_return_sequences", beams)
-    settings = {"do_sample": False, "length_penalty": 0.0, "early_stopping": False, "eos_token_id": None}
-    kwargs = {**settings, **kwargs, "min_new_tokens": levels, "max_new_tokens": levels}
-    return plain(model, *args, prefix_allowed_tokens_fn=allowed, **kwargs)
+    levels = [
+        torch.tensor([ids[f"<{chr(ord('a') + level)}_{code}>"] for code in range(size)])
+        for level, size in enumerate(index["codebook_sizes"])
+    ]
+    codes = torch.tensor(index["codes"])
+    return torch.stack([tokens[codes[:, level]] for level, tokens in enumerate(levels)], dim=1), levels

@@ -71,39 +71,6 @@ def lcrec(model, tokenizer, save_recommender, tmp_path):
     return tmp_path / "repo"
 
 
-def test_generate_without_the_package_gives_items(lcrec, dataset):
-    """The repository's own `generate`, in a process without hf_llmrec, ranks as the pipeline does."""
-    code = """
-import json, sys
-from transformers import AutoModelForCausalLM, AutoTokenizer
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1], trust_remote_code=True)
-tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
-index = json.load(open(sys.argv[1] + "/item_index.json"))
-item_of = {
-    "".join(f"<{chr(97 + level)}_{code}>" for level, code in enumerate(codes)): item
-    for item, codes in zip(index["item_ids"], index["codes"])
-}
-text_of = {item: text for text, item in item_of.items()}
-prompts = [tokenizer.bos_token + "".join(text_of[item] for item in history) for history in json.loads(sys.argv[2])]
-inputs = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
-inputs.pop("token_type_ids", None)
-found = model.generate(**inputs, num_beams=len(item_of))
-start = inputs["input_ids"].shape[1]
-names = [item_of[text.replace(" ", "")] for text in tokenizer.batch_decode(found[:, start:])]
-assert "hf_llmrec" not in sys.modules
-print(json.dumps([names[row * len(item_of) : (row + 1) * len(item_of)] for row in range(len(prompts))]))
-"""
-    histories = [["i3", "i4", "i5"], ["i9"]]
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(lcrec), json.dumps(histories)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    rec = pipeline("recommendation", model=str(lcrec))
-    expected = rec([{"history": history} for history in histories], top_k=dataset.num_items)
-    assert found == [[each["item_id"] for each in row] for row in expected]
-
-
 def test_an_endpoint_answers_as_the_pipeline_does(lcrec):
     code = """
 import json, sys

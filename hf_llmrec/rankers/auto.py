@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import Any
 
 from ..data.recommender_folder import HUB_OPTIONS, load_settings
 from ..evaluation.ranker import Ranker
-from .dense import DenseRanker
-from .galrec import GALRecRanker
-from .lcrec import LCRecRanker
 
-RANKERS: dict[str, type] = {
-    "lcrec": LCRecRanker,
-    "galrec": GALRecRanker,
-    "sasrec": DenseRanker,
-    "lightgcn": DenseRanker,
-    "knn": DenseRanker,
-    "popularity": DenseRanker,
+# Per method the module and class of its ranker. Imported when one is needed: `import hf_llmrec` knows of all methods,
+# and a process needs one or none.
+RANKERS: dict[str, tuple[str, str]] = {
+    "lcrec": ("lcrec", "LCRecRanker"),
+    "galrec": ("galrec", "GALRecRanker"),
+    "sasrec": ("dense", "DenseRanker"),
+    "lightgcn": ("dense", "DenseRanker"),
+    "knn": ("dense", "DenseRanker"),
+    "popularity": ("dense", "DenseRanker"),
 }
 
 
@@ -29,7 +29,8 @@ def ranker_class(method: str, source: str | os.PathLike) -> type:
     """
     if method not in RANKERS:
         raise ValueError(f"{source}: unknown method {method!r}; this version knows {sorted(RANKERS)}")
-    return RANKERS[method]
+    module, name = RANKERS[method]
+    return getattr(import_module(f".{module}", __package__), name)
 
 
 def load_ranker(path_or_hub_id: str | os.PathLike, **options: Any) -> Ranker:

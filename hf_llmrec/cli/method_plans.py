@@ -31,7 +31,7 @@ def lcrec_warnings(
 ) -> list[str]:
     """What will not be as somebody may expect."""
     levels, prompt = tokenizer.item_index.levels, training.prompt()
-    words = encode_prompt(tokenizer, [], prompt.chat)
+    words = encode_prompt(tokenizer, [], prompt.frame(tokenizer))
     if prompt.form == "packed":
         words = prompt.encode_packed_prefix(tokenizer)
     needed = len(words) + (prompt.max_history + 1) * levels

@@ -106,7 +106,7 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         make_trainer,
         dataset=dataset,
         tokenizer=tokenizer,
-        settings={"prompt": prompt.to_dict(), "graph": arguments.include_graph},
+        settings={"prompt": layout.prompt.to_dict(), "graph": arguments.include_graph},
         defaults=GALRecArguments(dataset=""),
         began=began,
         save_beside=save_beside,

@@ -122,6 +122,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         texts=lambda: corpus_texts(dataset, split),
         extend=extend,
     )
+    prompt = prompt.keep_frame(tokenizer)
     if arguments.dry_run:
         grow_embeddings(model, tokenizer)
     else:

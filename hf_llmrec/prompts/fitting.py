@@ -6,18 +6,22 @@ from collections.abc import Mapping
 
 from ..models.lcrec.segments import Text
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
-from .chat import encode_prompt
+from .chat import ChatFrame, encode_prompt
 from .templates import TEXT_FIELDS, fill, placeholders
 
 
-def bare_length(tokenizer: LCRecTokenizer, pattern: str, chat: bool = False) -> int:
+def bare_length(tokenizer: LCRecTokenizer, pattern: str, frame: ChatFrame | None = None) -> int:
     """Tokens of a pattern's own words (and of the chat around them), with nothing filled in."""
     empty = {name: "" if name in TEXT_FIELDS else [] for name in placeholders(pattern)}
-    return len(encode_prompt(tokenizer, fill(pattern, empty), chat))
+    return len(encode_prompt(tokenizer, fill(pattern, empty), frame))
 
 
 def fit_prompt(
-    tokenizer: LCRecTokenizer, pattern: str, values: Mapping[str, object], room: int | None, chat: bool = False
+    tokenizer: LCRecTokenizer,
+    pattern: str,
+    values: Mapping[str, object],
+    room: int | None,
+    frame: ChatFrame | None = None,
 ) -> list[int]:
     """Token ids of a filled pattern, at most ``room`` of them (``None``: any number).
 
@@ -25,14 +29,14 @@ def fit_prompt(
         tokenizer: has the index vocabulary.
         pattern, values: see `fill`. ``history`` loses its oldest items; of the texts the longest is cut at its end,
             ``titles`` (a history in words) at its beginning.
-        chat: as a message of a chat, see `encode_prompt`.
+        frame: of a chat, whose message the prompt is; ``None``: no chat.
 
     Raises:
         ValueError: the pattern's own words do not fit.
     """
     values, used = dict(values), placeholders(pattern)
     while True:
-        ids = encode_prompt(tokenizer, fill(pattern, values), chat)
+        ids = encode_prompt(tokenizer, fill(pattern, values), frame)
         over = 0 if room is None else len(ids) - room
         if over <= 0:
             return ids

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..models.galrec.configuration_galrec import GALRecConfig
 from ..models.lcrec.segments import PlainTextEncoder
-from .chat import ChatFrame, chat_frame
+from .chat import ChatFrame, chat_frame, render_frame
 
 _PLACEHOLDER = re.compile(r"(\{\w+\})")
 SECTIONS = {
@@ -41,6 +41,8 @@ class GALRecPrompt:
         max_length: tokens of a sequence. Over it the farthest hop goes first, then the oldest items.
         chat: whether a sequence is a message of the tokenizer's chat template, for instruct models; its last read-out
             stands where the answer would begin.
+        chat_frame: what the chat template wrote before and after a message when the model was trained; ``None``: not
+            kept yet, the tokenizer's template is asked.
     """
 
     template: str = "words"
@@ -53,8 +55,11 @@ class GALRecPrompt:
     max_title_tokens: int = 16
     max_length: int = 512
     chat: bool = False
+    chat_frame: tuple[str, str] | None = None
 
     def __post_init__(self):
+        if self.chat_frame is not None:
+            object.__setattr__(self, "chat_frame", tuple(self.chat_frame))
         object.__setattr__(self, "title_hops", tuple(self.title_hops))
         if self.hops not in (1, 2, 3):
             raise ValueError(f"hops must be 1, 2 or 3, got {self.hops}")
@@ -108,6 +113,9 @@ class GALRecLayout:
         tokenizer: of the backbone; may be ``None`` for a template without words and no titles.
         titles: of all items, in row order. template: sections to use instead of the prompt's, see the YAML file.
 
+    Attributes:
+        prompt: with the `chat_frame` that is in use, as a trained model keeps it.
+
     Raises:
         ValueError: words or titles without a tokenizer, or a ``max_length`` below what the words alone take.
     """
@@ -129,7 +137,10 @@ class GALRecLayout:
         has_words = any(not _PLACEHOLDER.fullmatch(part) for parts in words.values() for part in parts)
         if tokenizer is None and (has_words or prompt.title_hops or prompt.chat):
             raise ValueError("a template with words, titles or a chat needs the backbone's tokenizer")
-        self._frame = chat_frame(tokenizer) if prompt.chat else ChatFrame()
+        self._frame = ChatFrame()
+        if prompt.chat:
+            self.prompt = dataclasses.replace(prompt, chat_frame=prompt.chat_frame or render_frame(tokenizer))
+            self._frame = chat_frame(tokenizer, self.prompt.chat_frame)
         encoder = None
         if tokenizer is not None:
             encoder = PlainTextEncoder(tokenizer.backend_tokenizer, set(tokenizer.all_special_tokens))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from ..models.lcrec.segments import Items, Text
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
-from .chat import encode_prompt
+from .chat import ChatFrame, chat_frame, encode_prompt, render_frame
 from .fitting import fit_prompt
 from .templates import load_templates
 
@@ -29,6 +29,8 @@ class LCRecPrompt:
         max_length: tokens of a prompt and its answer together, those that the model was trained with (``None``: any).
         chat: whether prompts are messages of the tokenizer's chat template, for instruct models; answers, and packed
             sequences, are the assistant's.
+        chat_frame: what the chat template wrote before and after a message when the model was trained; ``None``: not
+            kept yet, the tokenizer's template is asked.
     """
 
     form: str = "packed"
@@ -36,8 +38,11 @@ class LCRecPrompt:
     max_history: int = 20
     max_length: int | None = None
     chat: bool = False
+    chat_frame: tuple[str, str] | None = None
 
     def __post_init__(self):
+        if self.chat_frame is not None:
+            object.__setattr__(self, "chat_frame", tuple(self.chat_frame))
         if self.form not in SEQ_FORMS:
             raise ValueError(f"seq_form must be one of {SEQ_FORMS}, got {self.form!r}")
         if self.max_history < 1:
@@ -51,6 +56,15 @@ class LCRecPrompt:
     def room(self, tokenizer: LCRecTokenizer) -> int | None:
         """Tokens that a prompt may have, leaving space for an item."""
         return None if self.max_length is None else self.max_length - tokenizer.item_index.levels
+
+    def keep_frame(self, tokenizer: LCRecTokenizer) -> LCRecPrompt:
+        """The same prompt with its `chat_frame`, as a trained model keeps it."""
+        is_needed = self.chat and self.chat_frame is None
+        return replace(self, chat_frame=render_frame(tokenizer)) if is_needed else self
+
+    def frame(self, tokenizer: LCRecTokenizer) -> ChatFrame | None:
+        """The chat around a prompt in token ids; ``None`` without a chat."""
+        return chat_frame(tokenizer, self.chat_frame) if self.chat else None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -71,7 +85,7 @@ class LCRecPrompt:
         room = self.room(tokenizer)
         if self.form == "prefix":
             pattern = load_templates()["seq"][template].prompt
-            return fit_prompt(tokenizer, pattern, {"history": recent}, room, self.chat)
+            return fit_prompt(tokenizer, pattern, {"history": recent}, room, self.frame(tokenizer))
         prefix = self.encode_packed_prefix(tokenizer)
         if room is not None:
             recent = recent[max(len(recent) - (room - len(prefix)) // tokenizer.item_index.levels, 0) :]
@@ -84,7 +98,7 @@ class LCRecPrompt:
             ValueError: they leave no room for an item within ``max_length``.
         """
         segments = [Text(self.packed_prefix)] if self.packed_prefix else []
-        prefix = encode_prompt(tokenizer, segments, self.chat)
+        prefix = encode_prompt(tokenizer, segments, self.frame(tokenizer))
         levels = tokenizer.item_index.levels
         if self.max_length is not None and len(prefix) + 2 * levels > self.max_length:
             raise ValueError(
@@ -98,4 +112,5 @@ class LCRecPrompt:
         recent = np.asarray(history)[-self.max_history :]
         direction = "ite_history_intention_to_item" if len(recent) else "ite_intention_to_item"
         values = {"history": recent, "intention": query}
-        return fit_prompt(tokenizer, load_templates()[direction][0].prompt, values, self.room(tokenizer), self.chat)
+        pattern = load_templates()[direction][0].prompt
+        return fit_prompt(tokenizer, pattern, values, self.room(tokenizer), self.frame(tokenizer))

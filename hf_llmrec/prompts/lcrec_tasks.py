@@ -66,6 +66,7 @@ class LCRecTaskRows:
         if not 0 <= item_dropout < 1:
             raise ValueError(f"item_dropout must lie in [0, 1), got {item_dropout}")
         self.dataset, self.split, self.tokenizer, self.prompt = dataset, split, tokenizer, prompt
+        self._frame = prompt.frame(tokenizer)
         self.seed, self.max_length, self.item_dropout = seed, max_length, item_dropout
         self.packed_prefix = replace(prompt, max_length=max_length).encode_packed_prefix(tokenizer)
         self._bare_lengths: dict[Template, int] = {}
@@ -221,7 +222,7 @@ class LCRecTaskRows:
         """Tokens of a template's own words, and of the item that some ask about."""
         if template not in self._bare_lengths:
             items = self.levels * ("item" in placeholders(template.prompt))
-            self._bare_lengths[template] = bare_length(self.tokenizer, template.prompt, self.prompt.chat) + items
+            self._bare_lengths[template] = bare_length(self.tokenizer, template.prompt, self._frame) + items
         return self._bare_lengths[template]
 
     def _values(self, direction: str, first: int, second: int) -> dict[str, object]:
@@ -254,7 +255,7 @@ class LCRecTaskRows:
         answer = encode(fill(template.answer, values), add_eos=not template.answer_is_item)
         # Half the row for the answer, unless the template's own words need more.
         room = max(self.max_length - len(answer), self.max_length // 2, self._bare_length(template))
-        prompt = fit_prompt(self.tokenizer, template.prompt, values, room, self.prompt.chat)
+        prompt = fit_prompt(self.tokenizer, template.prompt, values, room, self._frame)
         answer = answer[: self.max_length - room]
         return {"input_ids": prompt + answer, "labels": [IGNORE] * len(prompt) + answer}
 

@@ -85,8 +85,8 @@ class TaskReport:
             return None
         template = load_templates()[direction][0]
         tokenizer = self.ranker.tokenizer
-        room = self.ranker.prompt.room(tokenizer)
-        prompts = [fit_prompt(tokenizer, template.prompt, value, room, self.ranker.prompt.chat) for value in values]
+        room, frame = self.ranker.prompt.room(tokenizer), self.ranker.prompt.frame(tokenizer)
+        prompts = [fit_prompt(tokenizer, template.prompt, value, room, frame) for value in values]
         rows, _ = self.ranker.rank_prompts(prompts, k)
         return hit_rate_at(target_ranks(rows, np.asarray(targets)), k)
 
@@ -120,6 +120,7 @@ class TaskReport:
         if not rows:
             return None
         template, encode = load_templates()["per"][0], self.ranker.tokenizer.encode_segments
+        frame = self.ranker.prompt.frame(self.ranker.tokenizer)
         total, count = 0.0, 0
         for history, text in rows:
             values = {"history": history[-self.ranker.prompt.max_history :], "preference": text}
@@ -127,10 +128,10 @@ class TaskReport:
             room = None
             if self.ranker.prompt.max_length is not None:  # as in training
                 longest = self.ranker.prompt.max_length
-                bare = bare_length(self.ranker.tokenizer, template.prompt, self.ranker.prompt.chat)
+                bare = bare_length(self.ranker.tokenizer, template.prompt, frame)
                 room = max(longest - len(answer), longest // 2, bare)
                 answer = answer[: longest - room]
-            prompt = fit_prompt(self.ranker.tokenizer, template.prompt, values, room, self.ranker.prompt.chat)
+            prompt = fit_prompt(self.ranker.tokenizer, template.prompt, values, room, frame)
             ids = torch.tensor([prompt + answer], device=self.ranker.model.device)
             logits = self.ranker.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
             total += float(F.cross_entropy(logits, ids[0, len(prompt) :], reduction="sum"))

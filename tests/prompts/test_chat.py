@@ -1,5 +1,8 @@
 """Prompts as messages of a chat: the template's words around them, and nothing of theirs inside."""
 
+import copy
+import json
+
 import numpy as np
 import pytest
 from tokenizers import AddedToken
@@ -7,10 +10,11 @@ from tokenizers import AddedToken
 from hf_llmrec.models.galrec.configuration_galrec import GALRecConfig
 from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from hf_llmrec.models.lcrec.tokenization_lcrec import LCRecTokenizer
-from hf_llmrec.prompts.chat import chat_frame
+from hf_llmrec.prompts.chat import chat_frame, render_frame
 from hf_llmrec.prompts.galrec_prompt import GALRecLayout, GALRecPrompt
 from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
 from hf_llmrec.prompts.lcrec_tasks import IGNORE, LCRecTaskRows
+from hf_llmrec.rankers.auto import load_ranker
 
 CHAT = (
     "{{ bos_token }}{% for message in messages %}<|turn|>{{ message['role'] }}\n"
@@ -84,6 +88,50 @@ def test_galrec_reads_out_where_the_answer_would_begin(instruct):
         assert long.tolist() == [*before, *short[:-1], *after, short[-1]]
     small = GALRecLayout(GALRecPrompt(chat=True, max_length=210), config, instruct, titles)
     assert len(small.user_sequence(np.arange(24), np.arange(8))) <= 210
+
+
+@pytest.fixture
+def dated(instruct):
+    """A tokenizer whose template prints the time, as Llama's prints the date."""
+    other = copy.deepcopy(instruct)
+    other.chat_template = "{{ strftime_now('%d %b %Y %H:%M:%S.%f') }} " + CHAT
+    return other
+
+
+def test_the_clock_changes_no_prompt(dated):
+    texts = [render_frame(dated) for _ in range(2)]
+    assert texts[0] == texts[1]
+    assert texts[0][0].startswith("26 Jul 2024 00:00:00.000000 <s><|turn|>user")
+
+
+def test_a_trained_model_keeps_its_frame(dated, model, save_recommender, tmp_path):
+    """Later versions of a tokenizer may come with another template."""
+    prompt = LCRecPrompt("prefix", max_length=120, chat=True).keep_frame(dated)
+    asked = prompt.encode_history(dated, [3, 5]), prompt.encode_query(dated, [3], "something red")
+    settings = {"prompt": prompt.to_dict(), "num_beams": 4, "normalize": "level"}
+    dated.chat_template = dated.chat_template.replace("strftime_now", "'New: ' + strftime_now")
+    loaded = load_ranker(save_recommender(tmp_path, "lcrec", model, dated, settings))
+    again, tokenizer = loaded.prompt, loaded.tokenizer
+    assert (again.encode_history(tokenizer, [3, 5]), again.encode_query(tokenizer, [3], "something red")) == asked
+    # One of 0.1 has none: it is asked as its tokenizer's template says now.
+    del settings["prompt"]["chat_frame"]
+    first = LCRecPrompt.from_dict(settings["prompt"])
+    frame = chat_frame(tokenizer)
+    assert first.chat and first.encode_history(tokenizer, [3, 5])[: len(frame.before)] == list(frame.before)
+    assert first.encode_history(tokenizer, [3, 5]) != asked[0]
+
+
+def test_galrec_keeps_its_frame(dated):
+    config = GALRecConfig(num_items=24, external_sizes={"text": 4}, text_config={"vocab_size": len(dated)})
+    titles = [f"ring {item}" for item in range(24)]
+    before = GALRecLayout(GALRecPrompt(chat=True), config, dated, titles)
+    stored = json.loads(json.dumps(before.prompt.to_dict()))
+    other = copy.deepcopy(dated)
+    other.chat_template = CHAT.replace("<|turn|>", "<|turn|><|turn|>")
+    after = GALRecLayout(GALRecPrompt(**stored), config, other, titles)
+    assert after.own_segment().tolist() == before.own_segment().tolist()
+    del stored["chat_frame"]  # of 0.1
+    assert len(GALRecLayout(GALRecPrompt(**stored), config, other, titles).own_segment()) > 0
 
 
 def test_without_a_chat_template(tokenizer):

@@ -70,6 +70,20 @@ def test_killed_for_good_and_resumed_gives_the_same_losses(galrec, tmp_path, req
     assert_same(log_of(tmp_path / "killed"), log_of(tmp_path / "whole"), 60, 1e-4)
 
 
+@pytest.mark.ci
+def test_l_rec_is_the_mean_over_the_targets_of_all_processes_and_batches(galrec, tmp_path, ddp):
+    """The first position of a bare sequence has a target as well: with one too few of each counted, the mean would be a
+    tenth or more above both of its parts. (These are logged as means of the two batches' means: 2 % for that.)"""
+    options = ["--max_steps", "4", "--save_strategy", "no", "--gradient_accumulation_steps", "2", "--template", "bare"]
+    options += ["--loss_weights", json.dumps(dict.fromkeys(ALIGNMENTS, 0))]
+    galrec.losses(tmp_path / "two", [*options, "--per_device_train_batch_size", "5"], ddp)
+    log = json.loads((tmp_path / "two" / "training_report.json").read_text())["log"]
+    steps = [(entry["loss"], entry["rec_loss"], entry["history_loss"]) for entry in log if "loss" in entry]
+    assert len(steps) == 4
+    for loss, *parts in steps:
+        assert 0.98 * min(parts) <= loss <= 1.02 * max(parts)
+
+
 def test_accumulated_batches(galrec, tmp_path, ddp):
     """Two processes, two batches each per step: it trains, and the queue takes the keys of all four."""
     options = ["--max_steps", "6", "--save_strategy", "no", "--gradient_accumulation_steps", "2"]

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import ModelConfig, get_quantization_config
 
+from ..data.model_folder import check_tokenizer_files
 from ..models.generation_defaults import mend_generation_config
 from ..models.lcrec.backbones import build_backbone
 from ..models.lcrec.corpus_tokenizer import train_corpus_tokenizer
@@ -98,6 +99,7 @@ def load_backbone(
             )
         return model, tokenizer
     source = {"revision": model_config.model_revision, "trust_remote_code": training.trust_remote_code}
+    check_tokenizer_files(name, "--model_name_or_path")
     tokenizer = extend(AutoTokenizer.from_pretrained(name, **source))
     if arguments.dry_run:
         config = AutoConfig.from_pretrained(name, **source)
@@ -119,7 +121,7 @@ def load_backbone(
 
 
 def check_backbone(model, name: str, max_length: int) -> None:
-    """Refuse what cannot be trained: a model that sees the future, or rows longer than its positions.
+    """Refuse what cannot be trained: a model that sees the future or overflows, or rows longer than its positions.
 
     Raises:
         ValueError: names the model, and the option to change.
@@ -130,7 +132,14 @@ def check_backbone(model, name: str, max_length: int) -> None:
     first, second = torch.tensor([[1, 2, 3], [1, 2, 4]], device=model.device)
     model.eval()
     with torch.no_grad():
-        states = [model.base_model(input_ids=ids.unsqueeze(0)).last_hidden_state[0, :2] for ids in (first, second)]
+        states = [model.base_model(input_ids=ids.unsqueeze(0)).last_hidden_state[0] for ids in (first, second)]
+    if not all(bool(state.isfinite().all()) for state in states):
+        if model.dtype == torch.float16:
+            why = "float16 ends at 65,504 and overflows in this model: load it with --dtype bfloat16 or float32"
+        else:
+            why = "its weights are damaged, or hold such values themselves"
+        raise ValueError(f"{name} computes values that are infinite or no numbers (NaN) in {model.dtype}: {why}")
+    states = [state[:2] for state in states]  # before the token in which they differ
     if not torch.allclose(*states, atol=1e-3):
         raise ValueError(
             f"{name} is no causal language model: what a token reads depends on tokens after it, so it would see the "

@@ -8,6 +8,10 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 
+NO_NUMBERS = (
+    "are not numbers (NaN): training diverged, or the model overflows in float16 (load it in bfloat16 or float32)"
+)
+
 
 @dataclass(frozen=True)
 class TrieLevel:
@@ -229,7 +233,7 @@ def ranked_items(
         ValueError: scores that are no numbers.
     """
     if scores.isnan().any():
-        raise ValueError("the model's scores are not numbers (NaN)")
+        raise ValueError(f"the model's scores {NO_NUMBERS}")
     dead = leaves < 0
     found = trie.item_rows[leaves.clamp_min(0)].masked_fill(dead, torch.iinfo(torch.int64).max)
     found, order = found.sort(dim=1)

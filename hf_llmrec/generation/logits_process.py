@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor
 
-from .item_trie import ItemTrie
+from .item_trie import NO_NUMBERS, ItemTrie
 from .level_head import NORMALIZATIONS
 
 
@@ -78,7 +78,7 @@ class ItemLogitsProcessor(LogitsProcessor):
         """``scores`` (rows, vocabulary) -> the same with -inf everywhere but at the codes that can follow."""
         self._move(scores.device)
         if scores.isnan().any():
-            raise ValueError("the model's logits are not numbers (NaN)")
+            raise ValueError(f"the model's logits {NO_NUMBERS}")
         nodes, level = self.nodes(input_ids)
         if level >= self.trie.depth:
             return scores

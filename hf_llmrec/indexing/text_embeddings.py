@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from ..data.interactions import RecDataset
+from ..data.model_folder import check_tokenizer_files
 from .sentence_encoder import is_sentence_model, sentence_embeddings
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def embed_items(
         return _tfidf(texts, dimensions, seed)
     if is_sentence_model(source):
         return sentence_embeddings(source, texts, max_tokens, batch_size)
+    check_tokenizer_files(source, "--text_encoder")
     tokenizer = AutoTokenizer.from_pretrained(source)
     # The checkpoint's own precision (large models come in bf16), on the accelerator where there is one.
     model = AutoModel.from_pretrained(source, dtype="auto")

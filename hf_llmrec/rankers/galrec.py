@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 
 from ..data.graph import InteractionGraph
 from ..data.graph_files import load_graph
+from ..data.model_folder import check_tokenizer_files
 from ..data.recommender_folder import ItemCatalog, load_settings
 from ..evaluation.batches import evaluation_mode, rank_in_batches
 from ..evaluation.top_k import rank_dense_scores
@@ -57,6 +59,7 @@ class GALRecRanker(FolderRanker):
         changed = {name: options.pop(name) for name in ("max_history",) if options.get(name) is not None}
         prompt = GALRecPrompt(**{**settings["prompt"], **changed})
         if tokenizer is None:
+            check_tokenizer_files(Path(path_or_hub_id) / where.get("subfolder", ""), "model")
             tokenizer = AutoTokenizer.from_pretrained(path_or_hub_id, **where)
         layout = GALRecLayout(prompt, model.config, tokenizer, catalog.titles)
         graph = load_graph(path_or_hub_id, **where) if settings.get("graph") else None

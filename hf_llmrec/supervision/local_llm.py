@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList
 
+from ..data.model_folder import check_tokenizer_files
 from .cache import Completion
 
 _GATHER_S = 0.05
@@ -26,11 +27,12 @@ class LocalLLM:
         batch_size: requests at once, at most. device: default: a GPU where there is one.
 
     Raises:
-        ValueError: a tokenizer without a chat template.
+        ValueError: no tokenizer, or one without a chat template.
     """
 
     def __init__(self, model: str, *, batch_size: int = 16, device: str | None = None):
         self.name, self.batch_size, self.options = model, batch_size, {}
+        check_tokenizer_files(model, "--model")
         self._tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
         if not self._tokenizer.chat_template:
             raise ValueError(f"{model}: its tokenizer has no chat template: choose an instruction-tuned model")

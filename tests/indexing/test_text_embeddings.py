@@ -1,5 +1,7 @@
 """Item texts -> vectors: TF-IDF, a causal LM with masked mean pooling, a sentence-transformers model."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,12 @@ def test_long_texts_are_truncated_and_empty_ones_have_a_vector(causal_lm):
     vectors = embed_items([TEXTS[4], TEXTS[4] + " more", "", "tea"], str(causal_lm), max_tokens=20)
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
     assert np.isfinite(vectors).all()
+
+
+def test_a_folder_without_a_tokenizer_is_refused(causal_lm, tmp_path):
+    shutil.copy(causal_lm / "config.json", tmp_path)
+    with pytest.raises(ValueError, match="--text_encoder .*: the folder holds no tokenizer .* but config.json"):
+        embed_items(TEXTS, str(tmp_path))
 
 
 def bert(folder, words, positions):

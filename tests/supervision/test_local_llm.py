@@ -52,6 +52,12 @@ def test_a_model_without_a_chat_template_is_refused(chat_model, tmp_path):
         LocalLLM(str(tmp_path / "base"))
 
 
+def test_a_folder_without_a_tokenizer_is_refused(chat_model, tmp_path):
+    shutil.copy(chat_model / "config.json", tmp_path)
+    with pytest.raises(ValueError, match="--model .*: the folder holds no tokenizer .* but config.json"):
+        LocalLLM(str(tmp_path))
+
+
 def test_seeded_sampling_draws_from_the_softmax():
     logits = torch.tensor([2.0, 1.0, 0.0, -1e9])
     draws = torch.zeros(4)

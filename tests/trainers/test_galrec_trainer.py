@@ -86,8 +86,8 @@ def test_a_step_s_loss_is_l_rec_per_target_plus_the_mean_of_the_others_per_batch
 
     trainer.model.forward = forward
     trainer.train()
-    graph = [sum(0.5 * value for value in values) for values in zip(*(logged(trainer, f"{n}_loss") for n in weights))]
-    expected = [rec + other for rec, other in zip(steps, graph, strict=True)]
+    graph = 0.5 * torch.tensor([logged(trainer, f"{name}_loss") for name in weights]).sum(0)
+    expected = [rec + other for rec, other in zip(steps, graph.tolist(), strict=True)]
     assert logged(trainer) == pytest.approx(expected, rel=1e-4)
 
 

@@ -1,0 +1,31 @@
+"""What a folder must hold to be read as a pretrained language model, checked before transformers reads it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Vocabularies as tokenizers save them, and code of a tokenizer's own.
+_TOKENIZER_FILES = ("tokenizer*", "tokenization*.py", "vocab*", "*.model", "*.tiktoken", "tekken.json")
+
+
+def check_tokenizer_files(name: str | os.PathLike, option: str) -> None:
+    """Refuse a local folder without a tokenizer; Hub ids are not looked at.
+
+    transformers makes an empty tokenizer for some architectures then, and asks for sentencepiece for others.
+
+    Args:
+        name: folder or Hub id. option: of the command, which the message names.
+
+    Raises:
+        ValueError: says what the folder holds instead, and what to do.
+    """
+    folder = Path(name)
+    if not folder.is_dir() or any(path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)):
+        return
+    files = sorted(path.name for path in folder.iterdir() if path.is_file())
+    there = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "") if files else "no file"
+    advice = "save the model's tokenizer there, too: AutoTokenizer.from_pretrained(BASE).save_pretrained(FOLDER)"
+    if any(file.endswith(".gguf") for file in files):
+        advice = "GGUF files are not trained: give the Hub id, or a folder, of the same model in safetensors"
+    raise ValueError(f"{option} {name}: the folder holds no tokenizer (tokenizer.json), but {there}; {advice}")

@@ -19,14 +19,14 @@ from ..models.generation_defaults import mend_generation_config
 from ..models.lcrec.backbones import build_backbone
 from ..models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from ..trainers.language_model_config import LanguageModelTrainingConfig
-from .options import DatasetArguments
+from .options import SameDataArguments
 from .plan import PlanArguments
 
 SAVE_DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
 @dataclass
-class BackboneArguments(PlanArguments, DatasetArguments):
+class BackboneArguments(PlanArguments, SameDataArguments):
     """A dataset, and the language model to train on it.
 
     Args:

@@ -13,20 +13,21 @@ import numpy as np
 from accelerate import PartialState
 from trl import TrlParser
 
-from ..data.embedding_files import load_item_embeddings
+from ..data.embedding_files import load_item_embeddings, read_data_fingerprint
+from ..data.fingerprints import DataFingerprint
 from ..hub.publish_index import publish_index
 from ..indexing.build import build_index
 from ..indexing.plots import save_plots
 from ..indexing.report import format_report
 from ..indexing.text_embeddings import embed_items, item_texts
-from .options import DatasetArguments, start_run
+from .options import SameDataArguments, start_run
 from .saving import push_output
 
 logger = logging.getLogger("hf_llmrec")
 
 
 @dataclass
-class IndexArguments(DatasetArguments):
+class IndexArguments(SameDataArguments):
     """What to index, and how.
 
     Args:
@@ -80,12 +81,12 @@ def run(arguments: IndexArguments) -> None:
     """Embed, index, report and save."""
     dataset, split = arguments.load()
     if arguments.text_embeddings:
-        embeddings = load_item_embeddings(arguments.text_embeddings, dataset)
+        embeddings = load_item_embeddings(arguments.text_embeddings, dataset, split, other_data=arguments.other_data)
     else:
         embeddings = embed_items(item_texts(dataset), source=arguments.text_encoder or "tfidf", seed=arguments.seed)
     collaborative = None
     if arguments.collaborative:
-        collaborative = load_item_embeddings(arguments.collaborative, dataset)
+        collaborative = load_item_embeddings(arguments.collaborative, dataset, split, other_data=arguments.other_data)
         # What no training interaction has touched is where its initialisation put it.
         untouched = np.bincount(split.train_indices, minlength=dataset.num_items) == 0
         collaborative[untouched] = 0
@@ -97,6 +98,7 @@ def run(arguments: IndexArguments) -> None:
         levels=arguments.levels,
         codebook_size=arguments.codebook_size,
         collaborative=collaborative,
+        fitted_on=fitted_on(arguments.collaborative, arguments.text_embeddings),
         seed=arguments.seed,
         model_dir=Path(arguments.output_dir) / "rqvae",
         **(arguments.indexer_options or {}),
@@ -106,6 +108,18 @@ def run(arguments: IndexArguments) -> None:
     print(format_report(index.report()))
     if arguments.push_to_hub:
         push_output(publish_index, arguments, dataset=dataset.name)
+
+
+def fitted_on(*files: str | None) -> DataFingerprint | None:
+    """What the first of these embedding files that were fitted on interactions records of them.
+
+    Files of texts were not; those of version 0.1 and of other programs do not say.
+    """
+    for file in filter(None, files):
+        recorded = read_data_fingerprint(file)
+        if isinstance(recorded, DataFingerprint) and recorded.interactions is not None:
+            return recorded
+    return None
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -94,10 +94,12 @@ class GALRecArguments(BackboneArguments):
 
 def external_item_vectors(arguments: GALRecArguments, dataset: RecDataset, output_dir: str) -> dict[str, torch.Tensor]:
     """External embeddings of the items, per kind float (num_items, size)."""
-    vectors = {}
+    vectors, split = {}, dataset.split(arguments.protocol)
     if "text" in EXTERNAL[arguments.external]:
         if arguments.text_embeddings:
-            vectors["text"] = load_item_embeddings(arguments.text_embeddings, dataset)
+            vectors["text"] = load_item_embeddings(
+                arguments.text_embeddings, dataset, split, other_data=arguments.other_data
+            )
         else:
             vectors["text"] = embed_items(item_texts(dataset), arguments.text_encoder)
     if "collaborative" in EXTERNAL[arguments.external]:
@@ -105,7 +107,7 @@ def external_item_vectors(arguments: GALRecArguments, dataset: RecDataset, outpu
             vectors["collaborative"] = torch.zeros(dataset.num_items, SASRecConfig().hidden_size)
         else:
             file = arguments.external_embeddings or train_teacher(arguments, dataset, Path(output_dir) / "teacher")
-            vectors["collaborative"] = load_item_embeddings(file, dataset)
+            vectors["collaborative"] = load_item_embeddings(file, dataset, split, other_data=arguments.other_data)
     return {kind: torch.as_tensor(value) for kind, value in vectors.items()}
 
 
@@ -123,7 +125,7 @@ def train_teacher(arguments: GALRecArguments, dataset: RecDataset, folder: Path)
     if state.is_main_process:
         code = 0
         if file.exists() and arguments.resume:
-            load_item_embeddings(file, dataset)
+            load_item_embeddings(file, dataset, dataset.split(arguments.protocol), other_data=arguments.other_data)
         else:
             logger.info("no --external_embeddings: SASRec is trained first, in %s", folder)
             options = {"dataset": arguments.dataset, "k_core": arguments.k_core, "protocol": arguments.protocol}

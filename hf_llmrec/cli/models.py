@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,22 +11,25 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
+from ..data.fingerprints import DataFingerprint
 from ..data.graph import InteractionGraph
 from ..data.interactions import RecDataset
 from ..data.recommender_folder import load_settings
+from ..data.same_data import check_same_data
 from ..data.splits import EvalCases, RecSplit
 from ..evaluation.evaluator import catalog_mapping
 from ..evaluation.ranker import Ranker
 from ..rankers.auto import load_ranker
 from ..rankers.classical import PopularityRanker
 from ..rankers.galrec import GALRecRanker
-from .options import DatasetArguments
+from .options import SameDataArguments
 
+logger = logging.getLogger("hf_llmrec")
 POPULARITY = "popularity"
 
 
 @dataclass
-class CaseArguments(DatasetArguments):
+class CaseArguments(SameDataArguments):
     """Which users are ranked.
 
     Args:
@@ -33,17 +37,12 @@ class CaseArguments(DatasetArguments):
         mask_seen: never recommend an item of the user's history.
         users: a fixed random sample of so many users (0: all).
         neighbors: let GAL-Rec read the neighbours that the training interactions give; otherwise it reads histories.
-        other_data: go on although a model was trained on other data or another split, which may contain what is asked
-            for here.
     """
 
     split: str = field(default="test", metadata={"help": "`test` or `validation`"})
     mask_seen: bool = field(default=False, metadata={"help": "never recommend an item of the history"})
     users: int = field(default=0, metadata={"help": "rank a fixed random sample of so many users (0: all)"})
     neighbors: bool = field(default=True, metadata={"help": "GAL-Rec reads neighbours in the training interactions"})
-    other_data: bool = field(
-        default=False, metadata={"help": "go on although a model was trained on other data or another split"}
-    )
 
     def __post_init__(self):
         if self.split not in ("test", "validation"):
@@ -54,28 +53,43 @@ class CaseArguments(DatasetArguments):
     def load_cases(self, models: Sequence[str]) -> tuple[RecDataset, RecSplit, EvalCases]:
         """Dataset, split and the cases to rank, after a check that ``models`` may be asked for them."""
         dataset, split = self.load()
-        if not self.other_data:
-            for model in models:
-                check_training_data(model, self, dataset)
+        for model in models:
+            if model != POPULARITY:
+                check_training_data(model, self, dataset, split)
         cases = split.require_cases(self.split)
         return dataset, split, cases.sample(self.users, seed=0) if self.users else cases
 
 
-def check_training_data(model: str, arguments: DatasetArguments, dataset: RecDataset) -> None:
-    """Refuse a model that may have been trained on what it is asked for.
+def check_training_data(model: str, arguments: SameDataArguments, dataset: RecDataset, split: RecSplit) -> None:
+    """Refuse a model that may have been trained on what it is asked for, unless ``--other_data`` is set.
+
+    Args:
+        model: recommender folder or Hub id. arguments: how ``dataset`` and its ``split`` were made.
 
     Raises:
         ValueError: says in what its training data differ.
     """
-    if model == POPULARITY:
-        return
     trained = load_settings(model).get("data", {})
+    if trained.get("other_data"):
+        logger.warning(
+            "%s was itself trained with --other_data True: its training may have contained what is held out", model
+        )
     here = arguments.data_facts(dataset)
-    for name, value in trained.items():
-        if here.get(name) != value:
+    different = [
+        f"{name} {trained[name]}, this is {here[name]}"
+        for name in ("protocol", "k_core", "num_interactions")
+        if name in trained and trained[name] != here[name]
+    ]
+    details = f" ({'; '.join(different)})" if different else ""
+    check = {"other_data": arguments.other_data, "by_row": False, "made": "was trained on", "details": details}
+    if "fingerprint" in trained:
+        check_same_data(model, DataFingerprint.from_dict(trained["fingerprint"], model), dataset, split, **check)
+    elif "dataset_fingerprint" in trained:  # of version 0.1, which compared these facts, too
+        check_same_data(model, trained["dataset_fingerprint"], dataset, split, **check)
+        if different and not arguments.other_data:
             raise ValueError(
-                f"{model} was trained with {name} {value}, this is {here.get(name)}: what is held out here may have "
-                "been in its training (--other_data True evaluates all the same)"
+                f"{model} was trained with {'; '.join(different)}: what is held out here may have been in its training "
+                "(--other_data True goes on all the same)"
             )
 
 

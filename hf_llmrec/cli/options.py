@@ -59,9 +59,27 @@ class DatasetArguments:
         return {
             "protocol": self.protocol,
             "k_core": self.k_core,
-            "dataset_fingerprint": dataset.fingerprint,
             "num_interactions": dataset.num_interactions,
+            "fingerprint": dataset.data_fingerprint(dataset.split(self.protocol)).to_dict(),
         }
+
+
+@dataclass
+class SameDataArguments(DatasetArguments):
+    """Data on which models, indices and embedding files are used that must have been made from the same.
+
+    Args:
+        other_data: go on although they were made from other data or another split, which may contain what is held out.
+    """
+
+    other_data: bool = field(
+        default=False,
+        metadata={"help": "go on although a model, index or embedding file was made from other data or another split"},
+    )
+
+    def data_facts(self, dataset: RecDataset) -> dict[str, Any]:
+        """See `DatasetArguments`; and whether the check was overruled."""
+        return {**super().data_facts(dataset), **({"other_data": True} if self.other_data else {})}
 
 
 def start_logging() -> None:

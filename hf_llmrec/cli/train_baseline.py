@@ -230,7 +230,8 @@ def run(arguments: BaselineArguments, training: RowTrainingConfig) -> dict[str, 
     model, metrics, embeddings = runs[arguments.model](one)
     one.save(model, Path(training.output_dir))
     if embeddings is not None and training.should_save:
-        save_embeddings(arguments.export_embeddings, one.dataset, items=embeddings[0], users=embeddings[1])
+        items, users = embeddings
+        save_embeddings(arguments.export_embeddings, one.dataset, items=items, users=users, split=one.split)
     # Only now: a second set of training arguments sets up the devices anew.
     defaults = TRAINING_CONFIGS[arguments.model](output_dir=training.output_dir)
     config = {**one.options, **changed_options(training, defaults), "model": arguments.model}

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from trl import ModelConfig, TrlParser, get_peft_config
 
 from ..data.item_index import ItemIndex
+from ..data.same_data import check_index
 from ..evaluation.evaluator import evaluate_ranker
 from ..models.lcrec.index_embeddings import grow_embeddings, initialize_index_embeddings, learned_index_tokens
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
@@ -100,11 +101,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
             f"--index {arguments.index}: {index.collisions()} items share their codes with another, so that generating "
             "codes does not name an item: build it with build-index"
         )
-    if index.fingerprint != dataset.catalog_fingerprint:
-        raise ValueError(
-            f"--index {arguments.index} was built for another catalogue ({index.num_items} items) than --dataset "
-            f"{arguments.dataset} ({dataset.num_items} items): build it again with build-index"
-        )
+    check_index(f"--index {arguments.index}", index, dataset, split, other_data=arguments.other_data)
     prompt = training.prompt()
     learned: set[str] = set()
 

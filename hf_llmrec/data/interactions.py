@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .files import write_text
-from .item_index import catalog_fingerprint
+from .fingerprints import (
+    DataFingerprint,
+    catalog_fingerprint,
+    ids_fingerprint,
+    interactions_fingerprint,
+    split_fingerprint,
+)
 from .loading import TABLES, TableSource, arrow_table, read_tables
 from .splits import RecSplit, leave_one_out, temporal
 
@@ -67,9 +74,6 @@ class RecDataset:
         self.notes = {**notes, "users_under_three": int((np.diff(self.indptr) < 3).sum())}
         self.user_row = {user: row for row, user in enumerate(self.user_ids)}
         self.item_row = {item: row for row, item in enumerate(self.item_ids)}
-        self.catalog_fingerprint = catalog_fingerprint(self.item_ids)
-        both = f"{self.catalog_fingerprint}:{catalog_fingerprint(self.user_ids)}"
-        self.fingerprint = hashlib.sha256(both.encode()).hexdigest()
 
     @property
     def num_users(self) -> int:
@@ -82,6 +86,32 @@ class RecDataset:
     @property
     def num_interactions(self) -> int:
         return len(self.indices)
+
+    @cached_property
+    def catalog_fingerprint(self) -> str:
+        """sha256 (hex) of the item ids in order."""
+        return catalog_fingerprint(self.item_ids)
+
+    @cached_property
+    def ids_fingerprint(self) -> str:
+        """sha256 (hex) of item and user ids, the ``fingerprint`` of version 0.1."""
+        return ids_fingerprint(self.item_ids, self.user_ids)
+
+    @cached_property
+    def interactions_fingerprint(self) -> str:
+        """sha256 (hex) of users, items and each user's order, without the times."""
+        return interactions_fingerprint(self.user_ids, self.item_ids, self.indptr, self.indices)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of catalogue and interactions."""
+        both = f"{self.catalog_fingerprint}:{self.interactions_fingerprint}"
+        return hashlib.sha256(both.encode()).hexdigest()
+
+    def data_fingerprint(self, split: RecSplit | None = None) -> DataFingerprint:
+        """Of catalogue, interactions and, where it is given, one of this dataset's splits."""
+        held_out = None if split is None else split_fingerprint(self.user_ids, split)
+        return DataFingerprint(self.catalog_fingerprint, self.interactions_fingerprint, held_out)
 
     def __repr__(self) -> str:
         return (

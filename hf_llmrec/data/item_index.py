@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from safetensors.numpy import save_file
 from transformers.utils import cached_file
 
 from .files import read_json, staged, write_json
+from .fingerprints import DataFingerprint, catalog_fingerprint
 from .index_edits import place_items
 
 logger = logging.getLogger(__name__)
@@ -25,16 +25,6 @@ INDEX_FILE = "item_index.json"
 TENSORS_FILE = "item_index.safetensors"
 _LARGEST_CODE = 2**20 - 1  # a vocabulary of more rows than that per level is a mistake, not an index
 _TOKEN = re.compile(r"^<([a-z])_(\d+)>$")
-
-
-def catalog_fingerprint(item_ids: Sequence[str]) -> str:
-    """sha256 (hex) of the item ids in order; length-prefixed, so that no two lists share one by concatenation."""
-    digest = hashlib.sha256()
-    for item in item_ids:
-        raw = item.encode("utf-8")
-        digest.update(len(raw).to_bytes(8, "big"))
-        digest.update(raw)
-    return digest.hexdigest()
 
 
 def index_token(level: int, code: int) -> str:
@@ -102,6 +92,20 @@ class ItemIndex:
     def fingerprint(self) -> str:
         """Of the catalogue, see `catalog_fingerprint`."""
         return catalog_fingerprint(self.item_ids)
+
+    @property
+    def is_collaborative(self) -> bool:
+        """Whether collaborative vectors went into the codes."""
+        return "collaborative_neighbour_preservation" in self.metadata.get("build", {})
+
+    @property
+    def data_fingerprint(self) -> DataFingerprint:
+        """Of the catalogue and, where collaborative vectors went into the codes, of what these were fitted on."""
+        fitted = self.metadata.get("fitted_on")
+        if fitted is None:
+            return DataFingerprint(self.fingerprint)
+        found = DataFingerprint.from_dict(fitted, "item index")
+        return replace(found, catalogue=self.fingerprint)  # items may have been added or removed
 
     def tokens(self) -> list[str]:
         """All index tokens, level by level, code by code."""

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from ..data.files import staged
+from ..data.fingerprints import DataFingerprint
 from ..data.item_index import ItemIndex
 from .assignment import assign_unique, squared_distances
 from .collaborative import check_collaborative
@@ -126,6 +127,7 @@ def build_index(
     levels: int = 4,
     codebook_size: int | None = None,
     collaborative: np.ndarray | None = None,
+    fitted_on: DataFingerprint | None = None,
     seed: int = 0,
     model_dir: str | os.PathLike | None = None,
     **options,
@@ -138,6 +140,8 @@ def build_index(
         codebook_size: codes per level; default from the number of items.
         collaborative: float (n, e) vectors of the items from a collaborative model, to be indexed together with the
             embeddings; zeros where nothing is known.
+        fitted_on: the data that ``collaborative`` (or ``embeddings``, if they are not of texts) was fitted on, see
+            `RecDataset.data_fingerprint`. The index carries it: training on it refuses other interactions and splits.
         seed: fixes initialisation and order.
         model_dir: with ``rqvae``, folder to save the trained `RQVAEModel` in.
         options: of the indexer, see `residual_kmeans` and `train_rqvae`.
@@ -169,6 +173,8 @@ def build_index(
         index.metadata["build"]["collaborative_neighbour_preservation"] = neighbour_preservation(
             np.asarray(collaborative, np.float32)[known], index.codes[known]
         )
+    if fitted_on is not None:
+        index.metadata["fitted_on"] = fitted_on.to_dict()
     index.metadata["build"]["seconds"] = round(time.perf_counter() - began, 1)
     if model_dir is not None and quantization.model is not None:
         with staged(model_dir) as folder:

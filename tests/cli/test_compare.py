@@ -53,5 +53,7 @@ def test_bad_options(folder, options, message):
 
 def test_a_model_of_other_data_is_refused(folder, dataset):
     options = ["--models", str(folder / "knn"), "--dataset", "demo", "--output", str(folder / "x")]
-    with pytest.raises(ValueError, match="was trained with"):
+    with pytest.raises(
+        ValueError, match="knn was trained on another catalogue and other interactions and another split than"
+    ):
         compare.main(options)

@@ -65,7 +65,7 @@ def check(method, found: dict[str, list[tuple[int, float]]], config: dict, root)
     assert all(value > 0 for _, value in found["train/tokens_per_second"])
     assert config["method"] == method and config["learning_rate"] == 0.01
     data = {"name": "ring", "users": 60, "items": 24, "protocol": "leave_one_out", "k_core": 0}
-    assert data.items() <= config["data"].items() and config["data"]["dataset_fingerprint"]
+    assert data.items() <= config["data"].items() and config["data"]["fingerprint"]["interactions"]
     sizes = config["model"]
     assert 0 < sizes["trained"] <= sizes["parameters"] and (sizes["trained"] < sizes["parameters"]) == (
         method == "lcrec"

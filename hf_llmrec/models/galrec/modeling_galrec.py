@@ -192,8 +192,8 @@ class GALRecForCausalLM(GALRecPreTrainedModel, GenerationMixin):
 
     def __init__(self, config: GALRecConfig):
         super().__init__(config)
-        # Labels stand where they are predicted, from the first position on. By the class's name `Trainer` takes them for
-        # a causal language model's, which its loss shifts, and leaves the first out of `num_items_in_batch`.
+        # Labels stand where they are predicted, from the first position on. By the class's name `Trainer` takes them
+        # for a causal language model's, which its loss shifts, and leaves the first out of `num_items_in_batch`.
         self.loss_type = None
         self.model = GALRecModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)

@@ -26,6 +26,9 @@ class LengthGroupedBatchSampler(Sampler):
             batches of twice the size sees.
         on_epoch: called with the epoch number when it is set.
 
+    Attributes:
+        is_finished: when set, no more batches are yielded.
+
     Raises:
         ValueError: both or neither of the two sizes, no rows, fewer tokens per batch than a row has on average, or
             fewer rows than a multiple of ``num_processes`` and ``group`` needs.
@@ -67,6 +70,7 @@ class LengthGroupedBatchSampler(Sampler):
                 "batches"
             )
         self._num_batches, self._group = batches, group
+        self.is_finished = False
         self._by_tokens = tokens_per_batch is not None
         self.sampler = self  # where accelerate and transformers look for `set_epoch`
 
@@ -80,6 +84,8 @@ class LengthGroupedBatchSampler(Sampler):
         return self._num_batches
 
     def __iter__(self) -> Iterator[list[int]]:
+        if self.is_finished:
+            return
         rng = np.random.default_rng((self.seed, self.epoch))
         lengths = np.asarray(self.lengths(self.epoch), dtype=np.float64)
         order = np.argsort(lengths + rng.random(len(lengths)), kind="stable")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -11,10 +12,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from .batch_sampler import LengthGroupedBatchSampler
+from .checkpoints import last_complete_checkpoint
 from .divergence import DivergenceGuard
 from .epoch_rows import EpochCallback, EpochRows, Rows, rows_dataset
+from .resuming import ResumedRun
+from .run_record import RunRecord
 from .training_clock import TrainingClock
 
 
@@ -41,13 +46,15 @@ class RowTrainerMixin:
         self._sampler: LengthGroupedBatchSampler | None = None
         self._ranking_metrics = ranking_metrics
         self._clock, self._tokens = TrainingClock(), 0
+        self._run = ResumedRun(lambda: self._sampler)
         self._guard = DivergenceGuard(lambda tensor: self.accelerator.gather(tensor))
+        own = [self._run, EpochCallback(lambda: self._sampler), self._guard]
         return {
             "data_collator": collator,
             "train_dataset": rows_dataset(self._train_transform),
             "eval_dataset": None if eval_rows is None else rows_dataset(EpochRows(eval_rows)),
             # The clock comes last: what the others do at a save is part of the save.
-            "callbacks": [EpochCallback(lambda: self._sampler), self._guard, *(callbacks or []), self._clock],
+            "callbacks": [*own, *(callbacks or []), self._clock],
         }
 
     def _set_signature_columns_if_needed(self):
@@ -79,6 +86,32 @@ class RowTrainerMixin:
             return self.accelerator.prepare(loader)
         finally:
             settings.even_batches = even_batches
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
+        """As in `transformers.Trainer`; see `hf_llmrec.trainers.resuming` for what a run can be resumed with."""
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = last_complete_checkpoint(self.args.output_dir, self.args.world_size)
+            if resume_from_checkpoint is None:
+                raise ValueError(f"there is no complete checkpoint in {self.args.output_dir} to resume from")
+        now = RunRecord.begin(self.args, self.args.facts, self._train_rows, self._sharding)
+        self._run.begin(now, self.args.output_dir, resume_from_checkpoint or None)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    @property
+    def _sharding(self) -> str:
+        """How weights are spread over processes, as `RunRecord` names it."""
+        if self.is_deepspeed_enabled:
+            return f"zero{self.accelerator.state.deepspeed_plugin.zero_stage}"
+        return f"fsdp{self.accelerator.state.fsdp_plugin.fsdp_version}" if self.is_fsdp_enabled else "none"
+
+    def _save_checkpoint(self, model, trial):
+        folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        if self.args.should_save:
+            # Of a save that was killed, or of an earlier run: its files are no part of this checkpoint.
+            shutil.rmtree(folder, ignore_errors=True)
+            self._run.record.save(folder)
+        self.accelerator.wait_for_everyone()
+        super()._save_checkpoint(model, trial)
 
     def training_step(self, model, inputs, *args, **kwargs):
         self._tokens += self._tokens_of(inputs)

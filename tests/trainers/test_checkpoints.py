@@ -42,3 +42,11 @@ def test_what_a_kill_can_leave_is_passed_over_with_a_notice(tmp_path, caplog, da
     with caplog.at_level(logging.WARNING):
         assert last_complete_checkpoint(tmp_path, num_processes=2) == str(tmp_path / "checkpoint-5")
     assert "checkpoint-10 is not complete" in caplog.text
+
+
+@pytest.mark.parametrize("written, resumed", [(1, 2), (2, 1), (3, 2), (2, 3)])
+def test_another_number_of_processes_is_refused_not_taken_for_a_kill(tmp_path, written, resumed):
+    save(tmp_path, 5, processes=written)
+    words = "1 process" if written == 1 else f"{written} processes"
+    with pytest.raises(ValueError, match=f"written by {words}, this run has {resumed}"):
+        last_complete_checkpoint(tmp_path, num_processes=resumed)

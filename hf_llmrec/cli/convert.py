@@ -58,9 +58,11 @@ def main(argv: list[str] | None = None) -> int:
     print(report)
     if arguments.push_to_hub:
         from ..hub.export import push_folder
+        from ..hub.published_files import dataset_files
 
         where = {"private": arguments.private or None, "token": arguments.token}
-        print(push_folder(arguments.output_dir, arguments.push_to_hub, repo_type="dataset", **where))
+        folder = arguments.output_dir
+        print(push_folder(folder, dataset_files(folder), arguments.push_to_hub, repo_type="dataset", **where))
     return 0
 
 

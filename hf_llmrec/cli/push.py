@@ -71,16 +71,20 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _push_space(arguments: argparse.Namespace, output: Path | None, where: dict) -> str | Path:
-    from ..hub.space import prepare_space, publish_space
+    from ..hub.requirements import requirement_files
+    from ..hub.space import EXTRA, prepare_space, publish_space
 
     if output is None:
         return publish_space(arguments.space, arguments.repo_id, **where)
+    files = requirement_files(arguments.repo_id, repo_type="space", extra=EXTRA)
     prepare_space(arguments.space, output)
+    _write(files, output)
     return output
 
 
 def _push_model(arguments: argparse.Namespace, output: Path | None, where: dict) -> str | Path:
     from ..hub.publish import Publication, prepare, publish
+    from ..hub.requirements import requirement_files
 
     names = ("dataset_id", "result", "comparison", "name", "plots", "base_model", "command", "license", "language")
     publication = Publication(
@@ -90,8 +94,15 @@ def _push_model(arguments: argparse.Namespace, output: Path | None, where: dict)
     )
     if output is None:
         return publish(arguments.model, arguments.repo_id, publication, **where)
+    files = requirement_files(arguments.repo_id)
     prepare(arguments.model, arguments.repo_id, publication, output)
+    _write(files, output)
     return output
+
+
+def _write(files: dict[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from ..data.files import read_json, write_json
 from ..data.recommender_folder import TRAINING_REPORT
 from ..hub.export import fetch_folder, list_files, make_repo, push_folder
 from ..hub.publish import Publication, prepare
+from ..hub.published_files import all_files, checkpoint_files, copy_files
+from ..hub.requirements import push_requirement, write_requirements
 from ..trainers.checkpoints import last_complete_checkpoint
 
 logger = logging.getLogger("hf_llmrec")
@@ -87,6 +89,8 @@ class TrainingPushes(TrainerCallback):
             return
         # Now, not after hours: without the right to write nothing of this run would arrive.
         self._repo_id = self._make_repo()
+        if self.strategy != HubStrategy.END:
+            self._requirement = push_requirement(self._repo_id, **self._where)
         for left_over in self._output.glob(f"{_STAGING}*"):
             shutil.rmtree(left_over)
         if self.strategy != HubStrategy.END:
@@ -115,7 +119,8 @@ class TrainingPushes(TrainerCallback):
         checkpoints = self._checkpoints(state) if self.keeps_checkpoints else {}
         for name, folder in checkpoints.items():
             # Under a second name, so that it outlives the rotation of checkpoints.
-            shutil.copytree(folder, staging / "repo" / name, copy_function=_link)
+            copy_files(folder, checkpoint_files(folder), staging / "repo" / name, copy=_link)
+            _without_paths(staging / "repo" / name / TRAINER_STATE_NAME)
         self._sender = self._sender or ThreadPoolExecutor(max_workers=1)
         self._sent = [each for each in self._sent if not each.done()]
         self._sent.append(self._sender.submit(self._send, staging, state.global_step))
@@ -133,13 +138,14 @@ class TrainingPushes(TrainerCallback):
     def _send(self, staging: Path, step: int) -> None:
         try:
             prepare(staging / "recommender", self._repo_id, Publication(), staging / "repo")
+            write_requirements(staging / "repo", self._requirement)
             push_folder(
                 staging / "repo",
+                all_files(staging / "repo"),
                 self._repo_id,
                 **self._where,
                 message=f"Training in progress, step {step}",
                 replaced=(LAST, BEST) if self.strategy == HubStrategy.CHECKPOINT else (),
-                checkpoints=self.keeps_checkpoints,
             )
             logger.info("step %d: pushed to %s", step, self._repo_id)
         except Exception as error:  # whatever it is, it must not end hours of training
@@ -203,6 +209,14 @@ class TrainingPushes(TrainerCallback):
                 f"--resume: {last} of {repo_id} was not written by {self.training.world_size} processes: resume with "
                 "as many as before"
             )
+
+
+def _without_paths(trainer_state: Path) -> None:
+    """Name the best checkpoint as it is called on the Hub, not by its path on this machine."""
+    state = read_json(trainer_state)
+    if state["best_model_checkpoint"] is not None:
+        state["best_model_checkpoint"] = Path(state["best_model_checkpoint"]).name
+    write_json(trainer_state, state)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -46,11 +46,9 @@ class ItemCatalog:
         return cls([x["item_id"] for x in items], [x["title"] for x in items], value["dataset_fingerprint"])
 
 
-def copy_recommender(folder: str | os.PathLike, output: str | os.PathLike, *left_out: str) -> None:
-    """Copy a recommender folder into another one, without checkpoints, hidden files, TensorBoard's ``runs`` (which name
-    the machine) and patterns ``left_out``.
-    """
-    ignore = shutil.ignore_patterns("checkpoint-*", ".*", "runs", *left_out)
+def copy_recommender(folder: str | os.PathLike, output: str | os.PathLike) -> None:
+    """Copy a recommender folder into another one, without checkpoints, hidden files and TensorBoard's ``runs``."""
+    ignore = shutil.ignore_patterns("checkpoint-*", ".*", "runs")
     shutil.copytree(folder, output, dirs_exist_ok=True, ignore=ignore)
 
 

@@ -1,13 +1,13 @@
-"""A recommender folder with its model card, results and plots -> the Hub, in one commit."""
+"""A recommender folder with its model card, results and plots -> the Hub, in one commit after that of the wheel."""
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ import yaml
 
 from ..data.files import read_json, write_json, write_text
 from ..data.item_index import INDEX_FILE, ItemIndex
-from ..data.recommender_folder import TRAINING_REPORT, ItemCatalog, copy_recommender, load_settings
-from .export import push_folder
+from ..data.recommender_folder import TRAINING_REPORT, ItemCatalog, load_settings
+from .export import full_name, make_repo, push_folder
 from .model_card import CardFacts, make_card
+from .published_files import CARD_FILE, all_files, copy_files, log_left_out, recommender_files
+from .requirements import push_requirement, write_requirements
 
+logger = logging.getLogger("hf_llmrec")
 TRAINING_CONFIG_FILE = "training_config.yaml"
 _NAMES = {"result": "results.json", "comparison": "comparison.json"}
 # Files that travel to repositories as they are.
@@ -53,17 +56,20 @@ class Publication:
 
 
 def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, output: str | os.PathLike) -> None:
-    """Write to ``output`` what the repository will hold.
+    """Write to ``output`` what the repository will hold, but for ``requirements.txt``: see `requirement_files`.
 
     Args:
-        folder: a saved recommender of any method. repo_id: where it will lie, for the card.
-        output: an empty folder.
+        folder: a saved recommender of any method, of which `recommender_files` are copied.
+        repo_id: where it will lie, for the card.
+        publication: what else goes there. output: an empty folder.
 
     Raises:
         FileNotFoundError: a folder that is no recommender, or a file that is not there.
         ValueError: a comparison without this model, or with other figures than those of its result file.
     """
     folder, output = Path(folder), Path(output)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
     settings, catalog = load_settings(folder), ItemCatalog.load(folder)
     sources = {"result": publication.result, "comparison": publication.comparison}
     files = {name: read_json(file) for name, file in sources.items() if file is not None}
@@ -94,8 +100,10 @@ def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, o
         license=publication.license,
         language=publication.language,
     )
+    published = recommender_files(folder)
     card = make_card(facts)  # before anything is written: it looks at all files
-    copy_recommender(folder, output, "*.log")
+    log_left_out(folder, published, logger)
+    copy_files(folder, published, output)
     for name, plot in plots.items():
         shutil.copyfile(plot, output / name)
     for name, value in files.items():
@@ -103,11 +111,10 @@ def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, o
     if config:
         write_text(output / TRAINING_CONFIG_FILE, yaml.safe_dump(config, sort_keys=True))
     shutil.copyfile(_CODE / "handler.py", output / "handler.py")
-    write_text(output / "requirements.txt", f"hf_llmrec>={version('hf_llmrec')}\n")
     if settings["method"] == "lcrec":
         (output / "custom_generate").mkdir()
         shutil.copyfile(_CODE / "custom_generate.py", output / "custom_generate" / "generate.py")
-    card.save(output / "README.md")
+    card.save(output / CARD_FILE)
 
 
 def publish(
@@ -123,9 +130,13 @@ def publish(
         publication: what else goes there.
         hub_options: ``token``, ``private``, ``revision``, as in `push_folder`.
     """
+    token, private, revision = (hub_options.get(name) for name in ("token", "private", "revision"))
+    repo_id = full_name(repo_id, token=token)
     with tempfile.TemporaryDirectory() as staging:
-        prepare(folder, repo_id, publication or Publication(), staging)
-        return push_folder(staging, repo_id, **hub_options)
+        prepare(folder, repo_id, publication or Publication(), staging)  # before there is anything on the Hub
+        make_repo(repo_id, token=token, private=private)
+        write_requirements(staging, push_requirement(repo_id, token=token, revision=revision))
+        return push_folder(staging, all_files(staging), repo_id, **hub_options)
 
 
 def _hub_id(base_model: str | Mapping | None) -> str | None:

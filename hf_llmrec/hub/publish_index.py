@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
-from ..data.item_index import INDEX_FILE, TENSORS_FILE, ItemIndex
+from ..data.item_index import ItemIndex
+from ..indexing.plots import PLOT_FILE
 from ..indexing.report import format_report
-from .export import push_folder
+from .export import full_name, push_folder
+from .published_files import CARD_FILE, all_files, copy_files, index_files, log_left_out, model_files
 
+logger = logging.getLogger("hf_llmrec")
 TEMPLATE = Path(__file__).parent / "templates" / "index.md.jinja"
 MODEL_FOLDER = "rqvae"
 
@@ -42,11 +45,10 @@ def prepare_index(
     # A folder may hold the network of an earlier index.
     has_model = report.get("indexer") == "rqvae" and (folder / MODEL_FOLDER).is_dir()
     if has_model:
-        shutil.copytree(folder / MODEL_FOLDER, output, dirs_exist_ok=True)
-    plots = sorted(path.name for path in folder.glob("*.png"))
-    for name in (INDEX_FILE, TENSORS_FILE, *plots):
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, output / name)
+        copy_files(folder / MODEL_FOLDER, model_files(folder / MODEL_FOLDER), output)
+    published = index_files(folder)
+    copy_files(folder, published, output)
+    log_left_out(folder, [*published, *([MODEL_FOLDER] if has_model else [])], logger)
     tags = ["recommendation", "item-index", "hf_llmrec", "lcrec", "arxiv:2311.09049"]
     data = ModelCardData(license=license, library_name="hf_llmrec", tags=tags + ["custom_code"] * has_model)
     ModelCard.from_template(
@@ -57,13 +59,14 @@ def prepare_index(
         dataset=dataset,
         report=report,
         text=format_report(report),
-        plots=plots,
+        plots=[name for name in published if name == PLOT_FILE],
         has_model=has_model,
-    ).save(output / "README.md")
+    ).save(output / CARD_FILE)
 
 
 def publish_index(folder: str | os.PathLike, repo_id: str, *, dataset: str | None = None, **hub_options: Any) -> str:
     """Push an index folder; returns the commit's address. See `prepare_index` and `push_folder`."""
+    repo_id = full_name(repo_id, token=hub_options.get("token"))
     with tempfile.TemporaryDirectory() as staging:
         prepare_index(folder, repo_id, staging, dataset=dataset)
-        return push_folder(staging, repo_id, **hub_options)
+        return push_folder(staging, all_files(staging), repo_id, **hub_options)

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from importlib.metadata import requires, version
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,16 @@ import jinja2
 from packaging.requirements import Requirement
 
 from ..data.files import write_text
-from .export import push_folder
+from .export import full_name, make_repo, push_folder
+from .published_files import all_files
+from .requirements import push_requirement, write_requirements
 
+EXTRA = "space"  # of hf_llmrec, which installs what the app needs
 _TEMPLATES = Path(__file__).parent / "templates" / "space"
 
 
 def prepare_space(models: Sequence[str], output: str | os.PathLike, *, title: str = "hf_llmrec demo") -> None:
-    """Write what the Space holds: README with front matter, the app, its requirements.
+    """Write what the Space holds, but for ``requirements.txt`` (`requirement_files`): README with front matter, app.
 
     Args:
         models: Hub ids of recommenders with one catalogue; none: those of the demo shop, trained at the first start.
@@ -38,14 +41,18 @@ def prepare_space(models: Sequence[str], output: str | os.PathLike, *, title: st
     readme = page.render(title=title, models=list(models), gradio_version=_lowest("gradio"))
     write_text(output / "README.md", readme)
     shutil.copyfile(_TEMPLATES / "app.py.jinja", output / "app.py")
-    write_text(output / "requirements.txt", f"hf_llmrec[space]>={version('hf_llmrec')}\n")
 
 
 def publish_space(models: Sequence[str], repo_id: str, *, title: str = "hf_llmrec demo", **hub_options: Any) -> str:
     """Push a Space that shows published models; returns the commit's address. See `prepare_space`, `push_folder`."""
+    token, private = hub_options.get("token"), hub_options.get("private")
+    repo_id = full_name(repo_id, token=token)
+    where = {"repo_type": "space", "token": token, "revision": hub_options.get("revision")}
     with tempfile.TemporaryDirectory() as staging:
         prepare_space(models, staging, title=title)
-        return push_folder(staging, repo_id, repo_type="space", **hub_options)
+        make_repo(repo_id, repo_type="space", token=token, private=private)
+        write_requirements(staging, push_requirement(repo_id, extra=EXTRA, **where))
+        return push_folder(staging, all_files(staging), repo_id, private=private, **where)
 
 
 def _lowest(name: str) -> str:

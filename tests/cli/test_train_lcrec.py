@@ -149,13 +149,24 @@ def test_pushing_uploads_the_whole_folder_once(folders, tmp_path, monkeypatch):
 
         def create_repo(self, name, repo_type, private=None, exist_ok=False, space_sdk=None):
             assert (repo_type, space_sdk) == ("model", None)
-            return type("Repo", (), {"repo_id": f"me/{name}"})()
+            return type("Repo", (), {"repo_id": name})()
 
-        def upload_folder(self, *, folder_path, repo_id, ignore_patterns, **kwargs):
+        def whoami(self):
+            return {"name": "me"}
+
+        def create_commit(self, repo_id, operations, **kwargs):
+            (operation,) = operations
+            assert operation.path_in_repo.endswith(".whl")
+            return type("Commit", (), {"oid": "0" * 40})()
+
+        def repo_info(self, repo_id, repo_type):
+            return type("Repo", (), {"private": False})()
+
+        def upload_folder(self, *, folder_path, repo_id, allow_patterns, **kwargs):
             from huggingface_hub.utils import filter_repo_objects
 
             files = [str(p.relative_to(folder_path)) for p in Path(folder_path).rglob("*") if p.is_file()]
-            uploads.append((repo_id, sorted(filter_repo_objects(files, ignore_patterns=ignore_patterns))))
+            uploads.append((repo_id, sorted(filter_repo_objects(files, allow_patterns=allow_patterns))))
             return "https://hub/commit"
 
     monkeypatch.setattr("hf_llmrec.hub.export.HfApi", Client)

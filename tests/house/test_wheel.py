@@ -5,7 +5,10 @@ import site
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
+
+from hf_llmrec.hub.package_wheel import make_wheel
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +41,12 @@ def run(*command, cwd) -> str:
 def test_the_wheel_works_outside_the_checkout(dataset, tmp_path):
     run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", tmp_path / "dist", ROOT, cwd=tmp_path)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
+    # Published repositories carry a wheel that the package packs by itself.
+    name, content = make_wheel()
+    (tmp_path / name).write_bytes(content)
+    built, packed = (zipfile.ZipFile(file) for file in (wheel, tmp_path / name))
+    assert name == wheel.name and set(packed.namelist()) == set(built.namelist())
+    assert all(packed.read(file) == built.read(file) for file in built.namelist() if ".dist-info/" not in file)
     # A fresh environment with the wheel alone; its dependencies are borrowed from this one through a .pth file, which
     # saves gigabytes. The assertion on hf_llmrec.__file__ shows that the package itself is not borrowed.
     home = tmp_path / "fresh"

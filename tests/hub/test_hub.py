@@ -48,7 +48,7 @@ def test_a_recommender_is_pushed_and_served_from_there(hub, home, data, tmp_path
     files = repo.commits[repo.branches["main"]]
     assert {"config.json", "model.safetensors", "item_catalog.json", "recommender.json"} <= set(files)
     assert not any(name.startswith(("checkpoint", ".")) or name.endswith((".pt", ".bin")) for name in files)
-    assert repo.private and len(repo.commits) == 2  # the empty one, and one for the whole folder
+    assert repo.private and len(repo.commits) == 3  # the empty one, the wheel's, and one for the whole folder
 
     here = run(hub, home, ASK.replace("me/knn-ring", str(output)), "")
     assert json.loads(run(hub, home, ASK, "")) == json.loads(here) and len(json.loads(here)) == 3

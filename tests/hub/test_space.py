@@ -11,7 +11,7 @@ from hf_llmrec.cli import push
 from hf_llmrec.hub.space import prepare_space
 
 ROOT = Path(__file__).parents[2]
-FILES = {"README.md", "app.py", "requirements.txt"}
+FILES = {"README.md", "app.py"}
 
 
 def test_the_committed_space_is_what_is_pushed(tmp_path):
@@ -20,6 +20,10 @@ def test_the_committed_space_is_what_is_pushed(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == FILES
     for name in FILES:
         assert (committed / name).read_text() == (tmp_path / name).read_text(), f"{name}: render spaces/demo again"
+    # A push names the commit that has the wheel; here the checkout is what there is.
+    lines = (committed / "requirements.txt").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ["../..[space]"]
+    assert (committed / "../.." / "pyproject.toml").is_file()
 
 
 def test_front_matter_names_what_the_hub_and_the_app_read(tmp_path):
@@ -32,14 +36,19 @@ def test_front_matter_names_what_the_hub_and_the_app_read(tmp_path):
     assert "trained at the first start" not in (tmp_path / "space" / "README.md").read_text()
 
 
-def test_a_space_is_pushed_in_one_commit(hub, home):
+def test_a_space_is_pushed(hub, home):
     options = ["--space", "me/lcrec-ring", "--repo_id", "me/demo", "--private"]
     command = [sys.executable, str(ROOT / "recipes" / "push_to_hub.py"), *options]
     done = subprocess.run(command, capture_output=True, text=True, env=hub.environment(home), timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     repo = hub.repos["spaces", "me/demo"]
     files = repo.commits[repo.branches["main"]]
-    assert repo.private and repo.sdk == "gradio" and FILES <= set(files) and b"- me/lcrec-ring" in files["README.md"]
+    assert (
+        repo.private
+        and repo.sdk == "gradio"
+        and FILES | {"requirements.txt"} <= set(files)
+        and b"- me/lcrec-ring" in files["README.md"]
+    )
 
 
 @pytest.mark.parametrize(

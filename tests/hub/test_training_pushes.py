@@ -82,9 +82,12 @@ class Trainings:
         return (self.root / output / "model.safetensors").read_bytes()
 
     def commits(self, repo):
-        """(message, commit, files) of what was pushed."""
+        """(message, commit, files) of what was pushed after the wheel."""
         found = self.hub.repos["models", f"me/{repo}"]
-        return [(found.messages[oid], oid, files) for oid, files in found.commits.items() if found.messages[oid]]
+        messages = {oid: found.messages[oid] for oid in found.commits}
+        wanted = {oid: message for oid, message in messages.items() if message and not message.endswith(".whl")}
+        assert sum(message.endswith(".whl") for message in messages.values()) <= 1, "at every push"
+        return [(message, oid, found.commits[oid]) for oid, message in wanted.items()]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,154 @@
+"""Which files of a folder are published: those named here, and nothing else that happens to lie in it.
+
+A run's folder also holds checkpoints, logs, GAL-Rec's teacher with a vector of every user, and whatever its owner put
+there. Patterns are those of `pathlib.Path.glob`.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from transformers.dynamic_module_utils import get_relative_import_files
+from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+
+from ..data.files import read_json
+from ..data.graph_files import GRAPH_FILE
+from ..data.item_index import INDEX_FILE, TENSORS_FILE
+from ..data.loading import TABLES
+from ..data.recommender_folder import CATALOG_FILE, RECOMMENDER_FILE, TRAINING_REPORT
+from ..indexing.plots import PLOT_FILE
+
+CARD_FILE = "README.md"
+REQUIREMENTS_FILE = "requirements.txt"
+_TOKENIZER_CONFIG = "tokenizer_config.json"
+_TOKENIZER = (
+    *("tokenizer.json", _TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json"),
+    *("chat_template.jinja", "additional_chat_templates/*.jinja"),
+    # Of tokenizers that are not converted to tokenizer.json.
+    *("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
+)
+_MODEL = (CONFIG_NAME, GENERATION_CONFIG_NAME, *_TOKENIZER)
+_RECOMMENDER = (CATALOG_FILE, RECOMMENDER_FILE, TRAINING_REPORT, INDEX_FILE, GRAPH_FILE)
+# `training_args.bin` is not among them: no resumed run reads it, and the access token is pickled in it.
+_CHECKPOINT = (
+    *("adapter_config.json", "adapter_model.safetensors", "*/adapter_config.json", "*/adapter_model.safetensors"),
+    *("trainer_state.json", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth", "rng_state_*.pth"),
+    *(INDEX_FILE, "galrec_queue.safetensors", "galrec_momentum_*.safetensors"),
+    # DeepSpeed
+    *("latest", "zero_to_fp32.py", "global_step*/*"),
+    # FSDP
+    *("pytorch_model_fsdp.bin", "optimizer.bin", "pytorch_model_fsdp_*/*", "optimizer_*/*"),
+)
+
+
+def recommender_files(folder: str | os.PathLike) -> list[str]:
+    """Files of a saved recommender, of any method: weights, configuration, tokenizer, catalogue.
+
+    Args:
+        folder: of the recommender.
+
+    Returns:
+        Paths relative to ``folder``, with ``/``, sorted. The other functions here return the same.
+
+    Raises:
+        FileNotFoundError: weights are missing.
+    """
+    return sorted({*_present(folder, _RECOMMENDER), *model_files(folder)})
+
+
+def checkpoint_files(folder: str | os.PathLike) -> list[str]:
+    """Files of a ``checkpoint-N`` folder that a run is resumed from."""
+    return _present(folder, (*_CHECKPOINT, *_MODEL, *map(glob.escape, [*_weights(folder), *_code(folder)])))
+
+
+def index_files(folder: str | os.PathLike) -> list[str]:
+    """Files of an item index, without its RQ-VAE, which is a model: see `model_files`."""
+    return _present(folder, (INDEX_FILE, TENSORS_FILE, PLOT_FILE))
+
+
+def model_files(folder: str | os.PathLike) -> list[str]:
+    """Files of a saved ``PreTrainedModel``; of several versions of the weights those that ``from_pretrained`` reads.
+
+    Raises:
+        FileNotFoundError: weights are missing.
+    """
+    weights = _weights(folder)
+    for name in weights:
+        if not (Path(folder) / name).is_file():
+            raise FileNotFoundError(f"{folder} has no {name}: the model cannot be loaded from it")
+    return _present(folder, (*_MODEL, *map(glob.escape, [*weights, *_code(folder)])))
+
+
+def dataset_files(folder: str | os.PathLike) -> list[str]:
+    """Files of a dataset folder: its tables and its card."""
+    tables = (pattern for name in TABLES for pattern in (f"{name}.parquet", f"{name}/*.parquet"))
+    return _present(folder, (CARD_FILE, *tables))
+
+
+def all_files(folder: str | os.PathLike) -> list[str]:
+    """Files of a folder that was filled for an upload."""
+    return _present(folder, ("**/*",))
+
+
+def copy_files(
+    folder: str | os.PathLike,
+    files: Iterable[str],
+    output: str | os.PathLike,
+    copy: Callable[[str, str], object] = shutil.copyfile,
+) -> None:
+    """Copy ``files`` of a folder to the same places in ``output``.
+
+    Args:
+        copy: called with source and target of each file.
+    """
+    for name in files:
+        target = Path(output) / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy(str(Path(folder) / name), str(target))
+
+
+def log_left_out(folder: str | os.PathLike, files: Iterable[str], logger: logging.Logger) -> None:
+    """Log which entries of a folder are not published, so that nobody takes them for backed up."""
+    taken = {name.split("/")[0] for name in files}
+    left_out = sorted({path.name for path in Path(folder).iterdir()} - taken)
+    if left_out:
+        more = f" and {len(left_out) - 10} more" if len(left_out) > 10 else ""
+        logger.info("%s: not published: %s%s", folder, ", ".join(left_out[:10]), more)
+
+
+def _present(folder: str | os.PathLike, patterns: Iterable[str]) -> list[str]:
+    folder = Path(folder)
+    found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def _weights(folder: str | os.PathLike) -> list[str]:
+    """The weights that ``from_pretrained`` reads: one file, else the index of shards and the shards that it names."""
+    index = Path(folder) / SAFE_WEIGHTS_INDEX_NAME
+    if (Path(folder) / SAFE_WEIGHTS_NAME).is_file() or not index.is_file():
+        return [SAFE_WEIGHTS_NAME]
+    return [SAFE_WEIGHTS_INDEX_NAME, *_inside(read_json(index)["weight_map"].values())]
+
+
+def _code(folder: str | os.PathLike) -> list[str]:
+    """Remote code: the modules that ``auto_map`` names, with those that they import."""
+    folder, found = Path(folder), set()
+    for name in (CONFIG_NAME, _TOKENIZER_CONFIG):
+        auto_map = read_json(folder / name).get("auto_map", {}) if (folder / name).is_file() else {}
+        for value in auto_map.values():
+            for reference in value if isinstance(value, list) else [value]:
+                if reference is not None and "--" not in reference:  # `owner/name--module.Class` lies elsewhere
+                    found.add(f"{reference.split('.')[0]}.py")
+    modules = [name for name in _inside(found) if (folder / name).is_file()]
+    imported = (Path(file).name for name in modules for file in get_relative_import_files(folder / name))
+    return [*modules, *_inside(imported)]
+
+
+def _inside(names: Iterable[str]) -> list[str]:
+    """Names that a file of the folder gives, without those that lead out of the folder."""
+    return sorted({name for name in names if Path(name).name == name})

@@ -22,6 +22,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--download", metavar="DIR", help="fetch them from the publisher to this folder")
     found.add_argument("--category", help="which, of data sets that have several (Amazon), for --download")
     found.add_argument("--output_dir", required=True, help="dataset folder")
+    for column, whose in {"user_id": "users' ids", "item_id": "items' ids", "timestamp": "times"}.items():
+        found.add_argument(f"--{column}_column", metavar="NAME", help=f"what the log's column of {whose} is called")
     found.add_argument("--name", help="of the data set, for its card (default: that of the folder)")
     found.add_argument("--keep_repeats", action="store_true", help="keep all interactions of a user with an item")
     found.add_argument("--max_bad_lines", type=int, default=100, help="skip so many unreadable lines (default: 100)")
@@ -42,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"--{name} is about --{other}, which is not given")
     if bool(arguments.input) == bool(arguments.download):
         raise ValueError("give --input or --download")
-    source, inputs = SOURCES[arguments.source], arguments.input
+    columns = {column: getattr(arguments, f"{column}_column") for column in ("user_id", "item_id", "timestamp")}
+    source, inputs = SOURCES[arguments.source].with_columns(**columns), arguments.input
     if arguments.download:
         from ..converters.download import download
 

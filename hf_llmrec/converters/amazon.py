@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from .line_source import LineSource
 from .lines import RawFile
+from .records import record
 from .source import Interaction, Item, Remote
-from .text import identifier, joined, literal, plain
+from .text import clean_name, identifier, joined, plain
+from .times import time_value
 
 _TERMS = "Its publisher states no licence; the reviews belong to their authors and Amazon. It is used for research."
 
 
 def title(value: Any) -> str:
     """A title; empty where the release has a piece of the page's script instead."""
-    text = plain(value)
+    text = clean_name(value)
     return "" if "getTime()" in text else text
-
-
-def _described(row: dict[str, Any], categories: str) -> Item:
-    """An item of the releases that go by ``asin``."""
-    texts = (title(row.get("title")), plain(row.get("description")), plain(row.get("brand")))
-    return Item(identifier(row["asin"]), *texts, categories)
 
 
 class _Amazon(LineSource):
     log_url, item_url = "", ""
+    columns = {"user_id": "reviewerID", "item_id": "asin", "timestamp": "unixReviewTime"}
+    item_column = "asin"
+    rating_column, text_column = "overall", "reviewText"
 
     def downloads(self, category: str | None = None) -> tuple[Remote, ...]:
         if not category:
@@ -39,14 +37,19 @@ class _Amazon(LineSource):
         return [path for path in paths if ".json" in path.name and path not in about], about
 
     def interaction(self, line: str) -> Interaction:
-        row = json.loads(line)
+        row = record(line)
         return Interaction(
-            identifier(row["reviewerID"]),
-            identifier(row["asin"]),
-            int(row["unixReviewTime"]),
-            float(row["overall"]),
-            plain(row.get("reviewText")),
+            identifier(self.value(row, "user_id")),
+            identifier(self.value(row, "item_id")),
+            time_value(self.value(row, "timestamp")),
+            float(row[self.rating_column]),
+            plain(row.get(self.text_column)),
         )
+
+    def described(self, row: dict[str, Any], categories: str) -> Item:
+        """An item of the releases of 2014 and 2018."""
+        texts = (title(row.get("title")), plain(row.get("description")), clean_name(row.get("brand")))
+        return Item(identifier(self.item_value(row)), *texts, categories)
 
 
 class Amazon2014(_Amazon):
@@ -65,8 +68,8 @@ class Amazon2014(_Amazon):
 }"""
 
     def item(self, line: str) -> Item:
-        row = literal(line)
-        return _described(row, joined(name for path in row.get("categories", ()) for name in path))
+        row = record(line)
+        return self.described(row, joined(part for path in row.get("categories") or () for part in path))
 
 
 class Amazon2018(_Amazon):
@@ -85,13 +88,16 @@ class Amazon2018(_Amazon):
 }"""
 
     def item(self, line: str) -> Item:
-        row = json.loads(line)
-        return _described(row, joined(row.get("category") or ()))
+        row = record(line)
+        return self.described(row, joined(row.get("category") or ()))
 
 
 class Amazon2023(_Amazon):
     """Times in milliseconds; variants of a product have one ``parent_asin``, which is the item."""
 
+    columns = {"user_id": "user_id", "item_id": "parent_asin", "timestamp": "timestamp"}
+    item_column = "parent_asin"
+    rating_column, text_column = "rating", "text"
     name, label = "amazon-2023", "Amazon reviews 2023"
     log_url = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw/review_categories/{}.jsonl.gz"
     item_url = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw/meta_categories/meta_{}.jsonl.gz"
@@ -104,22 +110,12 @@ class Amazon2023(_Amazon):
   journal={arXiv:2403.03952}, year={2024}
 }"""
 
-    def interaction(self, line: str) -> Interaction:
-        row = json.loads(line)
-        return Interaction(
-            identifier(row["user_id"]),
-            identifier(row["parent_asin"]),
-            int(row["timestamp"]) // 1000,
-            float(row["rating"]),
-            plain(row.get("text")),
-        )
-
     def item(self, line: str) -> Item:
-        row = json.loads(line)
+        row = record(line)
         return Item(
-            identifier(row["parent_asin"]),
+            identifier(self.item_value(row)),
             title(row.get("title")),
             plain([*(row.get("features") or ()), *(row.get("description") or ())]),
-            plain(row.get("store")),
+            clean_name(row.get("store")),
             joined(row.get("categories") or ()),
         )

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..data.files import staged, write_text
-from .lines import BadLines, RawFile, raw_files
+from .lines import RawFile, raw_files
+from .notes import ReadingNotes
 from .source import Item, Source
 from .tables import Log, item_table
 
@@ -32,6 +33,7 @@ class Report:
         repeats: interactions left out because user and item were there before.
         bad_lines: lines that could not be read; examples: the first of them.
         without_item: items of which the files say nothing. without_title: items without a title.
+        remarks: encodings, units of time and orders that were detected.
         first, last: days of the first and last interaction, ``None`` without times.
     """
 
@@ -44,6 +46,7 @@ class Report:
     examples: list[str]
     without_item: int
     without_title: int
+    remarks: list[str]
     first: str | None = None
     last: str | None = None
 
@@ -60,7 +63,7 @@ class Report:
         ):
             if count:
                 lines.append(f"{count} {text}")
-        return "\n".join([*lines, *self.examples])
+        return "\n".join([*lines, *self.examples, *self.remarks])
 
 
 def convert(
@@ -90,17 +93,21 @@ def convert(
     logs, about = source.sort(raw_files(inputs))
     if not logs:
         raise FileNotFoundError(f"{', '.join(map(str, inputs))}: no {source.files} there")
-    bad = BadLines(max_bad_lines)
+    notes = ReadingNotes(max_bad_lines)
     output = Path(output_dir)
     if (output / "interactions.parquet").exists():
         raise FileExistsError(f"{output} holds a data set already: choose another folder, or remove it")
     with staged(output) as folder:
         log = Log(folder / "reviews.parquet")
-        for path in logs:
-            log.extend(source.interactions(path, bad))
+        log.extend(source.log(logs, notes))
+        if log.is_empty:
+            shown = f": {notes.count} lines cannot be read: {'; '.join(notes.examples)}" if notes.count else ""
+            raise ValueError(f"{', '.join(path.name for path in logs)}: the files hold no interaction{shown}")
         table, repeats = log.finish(keep_repeats=keep_repeats)
+        if log.unit not in (None, "seconds"):
+            notes.remark(f"times came in {log.unit}, and are in seconds now")
         wanted = pc.unique(table.column("item_id")).cast(pa.string())
-        items, unknown = item_table(wanted, _all_items(source, about, bad))
+        items, unknown = item_table(wanted, _all_items(source, about, notes))
         titles = pc.equal(items.column("title"), "")
         report = Report(
             num_users=len(pc.unique(table.column("user_id"))),
@@ -108,10 +115,11 @@ def convert(
             num_interactions=len(table),
             num_reviews=log.num_reviews,
             repeats=repeats,
-            bad_lines=bad.count,
-            examples=bad.examples,
+            bad_lines=notes.count,
+            examples=notes.examples,
             without_item=unknown,
             without_title=int(pc.sum(titles).as_py()),
+            remarks=notes.remarks,
             **_days(table),
         )
         for column in ("user_id", "item_id"):
@@ -123,8 +131,8 @@ def convert(
     return report
 
 
-def _all_items(source: Source, paths: Sequence[RawFile], bad: BadLines) -> Iterator[Item]:
-    return itertools.chain.from_iterable(source.items(path, bad) for path in paths)
+def _all_items(source: Source, paths: Sequence[RawFile], notes: ReadingNotes) -> Iterator[Item]:
+    return itertools.chain.from_iterable(source.items(path, notes) for path in paths)
 
 
 def _days(table: pa.Table) -> dict[str, str]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .line_source import LineSource
-from .lines import BadLines, RawFile, parsed_lines
+from .lines import RawFile, parsed_lines
+from .notes import ReadingNotes
+from .records import fields
 from .source import Interaction, Item, Remote
-from .text import identifier, seconds
+from .text import identifier
+from .times import time_value
+
+_FIELDS = ("user", "time", "latitude", "longitude", "place")
 
 
 class Gowalla(LineSource):
@@ -30,13 +35,13 @@ class Gowalla(LineSource):
         logs = [path for path in paths if "totalCheckins" in path.name]
         return logs, logs
 
-    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
-        return parsed_lines(path, self.item, BadLines(bad.limit))  # the same lines: counted once
+    def items(self, path: RawFile, notes: ReadingNotes) -> Iterator[Item]:
+        return parsed_lines(path, self.item, ReadingNotes(notes.limit))  # the same lines: counted once
 
     def interaction(self, line: str) -> Interaction:
-        user, time, _, _, place = line.split("\t")
-        return Interaction(identifier(user), identifier(place), seconds(time))
+        user, time, _, _, place = fields(line, "\t", _FIELDS)
+        return Interaction(identifier(user), identifier(place), time_value(time))
 
     def item(self, line: str) -> Item:
-        _, _, latitude, longitude, place = line.split("\t")
+        _, _, latitude, longitude, place = fields(line, "\t", _FIELDS)
         return Item(identifier(place), f"{float(latitude):.4f}, {float(longitude):.4f}")

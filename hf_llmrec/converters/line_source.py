@@ -6,7 +6,8 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
 
-from .lines import BadLines, RawFile, parsed_lines
+from .lines import RawFile, parsed_lines
+from .notes import ReadingNotes
 from .source import Interaction, Item, Source
 
 
@@ -14,16 +15,16 @@ class LineSource(Source):
     """Reads a log, and a file about items, line by line.
 
     Attributes:
-        encoding: of both.
+        older_encoding: of the publisher's own files where they are not UTF-8; copies of them may be.
     """
 
-    encoding: ClassVar[str] = "utf-8-sig"
+    older_encoding: ClassVar[str | None] = None
 
-    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
-        return parsed_lines(path, self.interaction, bad, self.encoding)
+    def interactions(self, path: RawFile, notes: ReadingNotes) -> Iterator[Interaction]:
+        return parsed_lines(path, self.interaction, notes, self.older_encoding)
 
-    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
-        return parsed_lines(path, self.item, bad, self.encoding)
+    def items(self, path: RawFile, notes: ReadingNotes) -> Iterator[Item]:
+        return parsed_lines(path, self.item, notes, self.older_encoding)
 
     @abstractmethod
     def interaction(self, line: str) -> Interaction | None:

@@ -1,4 +1,4 @@
-"""Lines of raw files, compressed or not, and a count of those that cannot be read."""
+"""Lines of raw files, compressed or not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import bz2
 import csv
 import gzip
 import io
+import math
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -14,15 +16,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .notes import ReadingNotes
+
 Row = TypeVar("Row")
-_SHOWN = 5
 _BAD_LINE = (
     *(ValueError, KeyError, TypeError, IndexError, SyntaxError, AttributeError, OverflowError),
     *(RecursionError, MemoryError, csv.Error),  # what literals and quotes without an end lead to
 )
 # Broken off, broken, encrypted, compressed in a way that is not known here.
-_BAD_FILE = (EOFError, OSError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
-_LAST_TIME = 2**62
+_BAD_FILE = (EOFError, OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
+# What `surrogateescape` makes of bytes that are not UTF-8.
+_UNDECODED = re.compile("[\udc80-\udcff]")
+_ENCODINGS = {"utf-8-sig": "UTF-8", "latin-1": "Latin-1"}
 
 
 class WrongFileError(ValueError):
@@ -63,78 +68,86 @@ def _members(path: Path) -> list[RawFile]:
 
 
 @contextmanager
-def open_text(path: RawFile, encoding: str = "utf-8-sig") -> Iterator[io.TextIOBase]:
-    """A text file; ``.gz`` and ``.bz2`` are read as they are, in archives, too."""
+def open_bytes(path: RawFile) -> Iterator[io.BufferedIOBase]:
+    """A file's bytes; ``.gz`` and ``.bz2`` are read as they are, in archives, too."""
     with path.open("rb") as raw, _READERS.get(path.suffix, lambda file, mode: file)(raw, "rb") as plain:
-        yield io.TextIOWrapper(plain, encoding=encoding, newline="\n")
+        yield plain
 
 
-class BadLines:
-    """Lines that could not be read: counted, the first of them kept, and too many are an error.
+def file_encoding(path: RawFile, older: str | None) -> str:
+    """The encoding of a text file: UTF-8, or an older one if most lines with letters beyond ASCII are not UTF-8.
 
     Args:
-        limit: how many are skipped.
+        path: the file; it is read to its end if there is an older encoding to tell from.
+        older: the encoding of the publisher's first releases, ``None``: it has always been UTF-8.
     """
+    utf8 = other = 0
+    if older is not None:
+        with open_bytes(path) as file:
+            for line in file:
+                if not line.isascii():
+                    is_utf8 = _is_utf8(line)
+                    utf8, other = utf8 + is_utf8, other + (not is_utf8)
+    return older if other > utf8 else "utf-8-sig"
 
-    def __init__(self, limit: int):
-        self.limit, self.count = limit, 0
-        self.examples: list[str] = []
 
-    def add(self, path: RawFile, number: int, reason: object) -> None:
-        """Note a line.
-
-        Raises:
-            ValueError: there are more than the limit.
-        """
-        self.count += 1
-        if len(self.examples) < _SHOWN:
-            self.examples.append(f"{path.name}, line {number}: {reason}")
-        if self.count > self.limit:
-            shown = "; ".join(self.examples)
-            raise ValueError(f"{path}: more than {self.limit} lines cannot be read (--max_bad_lines): {shown}")
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def check_row(row: tuple | None) -> None:
     """What no table can hold.
 
     Raises:
-        ValueError: half a character, or a time beyond all calendars.
+        ValueError: half a character, or a number that is none.
     """
     for value in row or ():
         if isinstance(value, str):
             if not value.isascii():
                 value.encode("utf-8")
-        elif isinstance(value, int) and abs(value) > _LAST_TIME:
-            raise ValueError(f"no time: {value}")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"no number: {value}")
 
 
 def parsed_lines(
-    path: RawFile, parse: Callable[[str], Row | None], bad: BadLines, encoding: str = "utf-8-sig"
+    path: RawFile, parse: Callable[[str], Row | None], notes: ReadingNotes, older_encoding: str | None = None
 ) -> Iterator[Row]:
     """What ``parse`` makes of each line that is not empty.
 
     Args:
+        path: the file.
         parse: gives a row, ``None`` for a line that holds none, or raises for one that it cannot read.
-        bad: counts those. encoding: of the file.
+        notes: takes the lines that cannot be read, and the encoding where there is a choice.
+        older_encoding: see `file_encoding`.
 
     Raises:
-        ValueError: the file is cut off or no text, or there are too many bad lines.
+        ValueError: the file is cut off or broken, is not what it should be, or there are too many bad lines.
     """
     number = 0
     try:
-        with open_text(path, encoding) as file:
+        encoding = file_encoding(path, older_encoding)
+        with open_bytes(path) as plain:
+            file = io.TextIOWrapper(plain, encoding=encoding, errors="surrogateescape", newline="\n")
             for number, line in enumerate(file, start=1):
                 line = line.rstrip("\r\n")
                 if not line:
                     continue
                 try:
+                    if not line.isascii():
+                        _check_decoded(line)
+                        if older_encoding is not None:
+                            notes.remark(f"{path.name}: read as {_ENCODINGS[encoding]}")
                     row = parse(line)
                     check_row(row)
                 except WrongFileError as error:
                     raise WrongFileError(f"{path}: {error}") from None
                 except _BAD_LINE as error:
                     reason = f"no {error}" if isinstance(error, KeyError) else error
-                    bad.add(path, number, reason)
+                    notes.bad_line(path, number, reason)
                     continue
                 if row is not None:
                     yield row
@@ -142,3 +155,9 @@ def parsed_lines(
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(f"{path}: cannot be read after line {number}: {error}") from error
+
+
+def _check_decoded(line: str) -> None:
+    if found := _UNDECODED.search(line):
+        byte = ord(found[0]) - 0xDC00
+        raise ValueError(f"not UTF-8: byte 0x{byte:02x} at character {found.start() + 1}")

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from .line_source import LineSource
-from .lines import RawFile
-from .source import Interaction, Item, Remote
-from .text import identifier, joined
+from .lines import RawFile, parsed_lines
+from .notes import ReadingNotes
+from .records import NamedColumns, fields
+from .source import Interaction, Item, Remote, Source
+from .text import clean_name, identifier, joined
+from .times import time_value
 
 # In the order of the flags.
 GENRES_100K = (
     "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|"
     "Film-Noir|Horror|Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
 ).split("|")
+_RATING = ("user", "movie", "rating", "time")
 
 
-class _MovieLens(LineSource):
+class _MovieLens(Source):
     homepage = "https://grouplens.org/datasets/movielens/"
     licence = (
         "For research; GroupLens asks to be acknowledged, forbids redistribution without permission and commercial use "
@@ -41,37 +46,35 @@ class _MovieLens(LineSource):
         return named(self.log_name), named(self.item_name)
 
 
-class MovieLens100K(_MovieLens):
+class MovieLens100K(_MovieLens, LineSource):
     """Tabs in the log, bars and a flag per genre in the list of movies."""
 
     name, label, files = "movielens-100k", "MovieLens 100K", "u.data and u.item (or ml-100k.zip)"
-    log_name, item_name, encoding, archive = "u.data", "u.item", "latin-1", "ml-100k.zip"
+    log_name, item_name, older_encoding, archive = "u.data", "u.item", "latin-1", "ml-100k.zip"
 
     def interaction(self, line: str) -> Interaction:
-        user, item, rating, time = line.split("\t")
-        return Interaction(identifier(user), identifier(item), int(time), float(rating))
+        user, item, rating, time = fields(line, "\t", _RATING)
+        return Interaction(identifier(user), identifier(item), time_value(time), float(rating))
 
     def item(self, line: str) -> Item:
-        item, title, _, _, _, *flags = line.split("|")
-        if len(flags) != len(GENRES_100K):
-            raise ValueError(f"{len(flags)} flags for {len(GENRES_100K)} genres")
+        item, title, _, _, _, *flags = fields(line, "|", ("movie", "title", "date", "date", "URL", *GENRES_100K))
         genres = [genre for genre, flag in zip(GENRES_100K, flags, strict=True) if flag == "1" and genre != "unknown"]
-        return Item(identifier(item), "" if title == "unknown" else title, categories=joined(genres))
+        return Item(identifier(item), "" if title == "unknown" else clean_name(title), categories=joined(genres))
 
 
-class MovieLens1M(_MovieLens):
-    """Double colons between fields."""
+class MovieLens1M(_MovieLens, LineSource):
+    """Double colons between fields. 1M is Latin-1, and 10M, which has the same names of files, UTF-8."""
 
-    name, label, files = "movielens-1m", "MovieLens 1M", "ratings.dat and movies.dat (or ml-1m.zip)"
-    log_name, item_name, encoding, archive = "ratings.dat", "movies.dat", "latin-1", "ml-1m.zip"
+    name, label, files = "movielens-1m", "MovieLens 1M", "ratings.dat and movies.dat (or ml-1m.zip; also those of 10M)"
+    log_name, item_name, older_encoding, archive = "ratings.dat", "movies.dat", "latin-1", "ml-1m.zip"
 
     def interaction(self, line: str) -> Interaction:
-        user, item, rating, time = line.split("::")
-        return Interaction(identifier(user), identifier(item), int(time), float(rating))
+        user, item, rating, time = fields(line, "::", _RATING)
+        return Interaction(identifier(user), identifier(item), time_value(time), float(rating))
 
     def item(self, line: str) -> Item:
-        item, title, genres = line.split("::")
-        return Item(identifier(item), title, categories=joined(genres.split("|")))
+        item, title, genres = fields(line, "::", ("movie", "title", "genres"))
+        return Item(identifier(item), clean_name(title), categories=joined(genres.split("|")))
 
 
 class MovieLensCSV(_MovieLens):
@@ -80,14 +83,27 @@ class MovieLensCSV(_MovieLens):
     name, label = "movielens-25m", "MovieLens (comma-separated release)"
     files = "ratings.csv and movies.csv (or ml-25m.zip)"
     log_name, item_name, archive = "ratings.csv", "movies.csv", "ml-25m.zip"
+    columns = {"user_id": "userId", "item_id": "movieId", "timestamp": "timestamp"}
+    item_column = "movieId"
 
-    def interaction(self, line: str) -> Interaction | None:
-        user, item, rating, time = line.split(",")
-        return None if user == "userId" else Interaction(identifier(user), identifier(item), int(time), float(rating))
+    def interactions(self, path: RawFile, notes: ReadingNotes) -> Iterator[Interaction]:
+        return parsed_lines(path, _csv(self._interaction, self.log_columns), notes)
 
-    def item(self, line: str) -> Item | None:
-        item, title, genres = next(csv.reader([line]))
-        if item == "movieId":
-            return None
-        named = (genre for genre in genres.split("|") if genre != "(no genres listed)")
-        return Item(identifier(item), title, categories=joined(named))
+    def items(self, path: RawFile, notes: ReadingNotes) -> Iterator[Item]:
+        return parsed_lines(path, _csv(self._item, self.item_columns), notes)
+
+    def _interaction(self, row: dict[str, str]) -> Interaction:
+        user, item, time = (self.value(row, column) for column in ("user_id", "item_id", "timestamp"))
+        return Interaction(identifier(user), identifier(item), time_value(time), float(row["rating"]))
+
+    def _item(self, row: dict[str, str]) -> Item:
+        named = (genre for genre in row["genres"].split("|") if genre != "(no genres listed)")
+        return Item(identifier(self.item_value(row)), clean_name(row["title"]), categories=joined(named))
+
+
+def _csv(make: Callable[[dict[str, str]], Any], header: Callable[[list[str]], list[str]]) -> NamedColumns:
+    return NamedColumns(make, split=_split, separator=",", header=header)
+
+
+def _split(line: str) -> list[str]:
+    return next(csv.reader([line], strict=True)) if '"' in line else line.split(",")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .lines import BadLines, RawFile, parsed_lines
+from .lines import RawFile, parsed_lines
+from .notes import ReadingNotes
+from .records import fields
 from .source import Interaction, Item, Source
-from .text import identifier, seconds
+from .text import clean_name, identifier
+from .times import time_value
 
 
 class Netflix(Source):
@@ -25,15 +28,17 @@ class Netflix(Source):
         logs = [path for path in paths if path.name.startswith(("mv_", "combined_data_"))]
         return logs, [path for path in paths if path.name.startswith("movie_titles")]
 
-    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
-        return parsed_lines(path, _Ratings(), bad)
+    def interactions(self, path: RawFile, notes: ReadingNotes) -> Iterator[Interaction]:
+        return parsed_lines(path, _Ratings(), notes)
 
-    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
-        return parsed_lines(path, self._item, bad, "latin-1")
+    def items(self, path: RawFile, notes: ReadingNotes) -> Iterator[Item]:
+        return parsed_lines(path, self._item, notes, "latin-1")
 
     def _item(self, line: str) -> Item:
-        movie, year, title = line.split(",", 2)  # titles have commas, and no quotes around them
-        return Item(identifier(movie), title.strip() if year == "NULL" else f"{title.strip()} ({year})")
+        # Titles have commas, and no quotes around them.
+        movie, year, title = fields(line, ",", ("movie", "year", "title"), max_splits=2)
+        title = clean_name(title)
+        return Item(identifier(movie), f"{title} ({year})" if title and year != "NULL" else title)
 
 
 class _Ratings:
@@ -46,5 +51,5 @@ class _Ratings:
         if line.endswith(":"):
             self.movie = line[:-1]
             return None
-        user, rating, day = line.split(",")
-        return Interaction(identifier(user), identifier(self.movie), seconds(day), float(rating))
+        user, rating, day = fields(line, ",", ("customer", "rating", "date"))
+        return Interaction(identifier(user), identifier(self.movie), time_value(day), float(rating))

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from .lines import BadLines, RawFile, WrongFileError, parsed_lines
+from .lines import RawFile, WrongFileError, parsed_lines
+from .notes import ReadingNotes
+from .records import NamedColumns
+from .sequences import Sequences
 from .source import Interaction, Item, Source
+from .text import clean_name, plain
+from .times import time_value
 
 # Names of columns, first come first served: atomic files fix their types, not what they are called.
 TITLES = ("title", "movie_title", "item_name", "name", "product_title", "game_title", "app_name", "book_title")
@@ -15,20 +21,29 @@ BRANDS = ("brand", "store", "author", "artist", "publisher", "developer")
 TIMES = ("timestamp", "time", "date")
 RATINGS = ("rating", "stars", "score")
 REVIEWS = ("review_text", "review", "text")
+_TYPES = ("token", "token_seq", "float", "float_seq")
+# Parts of a data set that was split beforehand, in the order of time.
+_PARTS = {"train": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2}
 
 
 class RecBole(Source):
-    """Tab-separated ``.inter`` and ``.item`` files, whose first line has ``name:type`` for each column."""
+    """Tab-separated ``.inter`` and ``.item`` files, whose first line has ``name:type`` for each column.
+
+    Of a data set that was split beforehand (``NAME.train.inter``, ``.valid``, ``.test``), training rows come first.
+    Rows with the history of a target (``item_id_list``) are put together to whole sequences.
+    """
 
     name, label = "recbole", "RecBole atomic files"
     homepage = "https://recbole.io/dataset_list.html"
-    files = "NAME.inter and, where there is one, NAME.item"
+    files = "NAME.inter (or NAME.train.inter, .valid and .test) and, where there is one, NAME.item"
     licence = "The terms are those of the data set's own publisher."
     citation = """@inproceedings{zhao2021recbole,
   title={RecBole: Towards a unified, comprehensive and efficient framework for recommendation algorithms},
   author={Zhao, Wayne Xin and others},
   booktitle={CIKM}, year={2021}
 }"""
+    columns = {"user_id": "user_id", "item_id": "item_id", "timestamp": TIMES[0]}
+    item_column = "item_id"
 
     def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:
         def of(kind: str) -> list[RawFile]:
@@ -36,51 +51,123 @@ class RecBole(Source):
 
         return of("inter"), of("item")
 
-    def interactions(self, path: RawFile, bad: BadLines) -> Iterator[Interaction]:
-        return parsed_lines(path, _Columns(self._interaction), bad)
+    def log(self, paths: Sequence[RawFile], notes: ReadingNotes) -> Iterator[Interaction]:
+        """Rows of all logs, training rows first.
 
-    def items(self, path: RawFile, bad: BadLines) -> Iterator[Item]:
-        return parsed_lines(path, _Columns(self._item), bad)
+        Raises:
+            ValueError: a data set is there both whole and split, only some files have histories of targets, or several
+                files have no times and names that tell no order.
+        """
+        ordered, is_ordered = in_order(paths)
+        sequences = Sequences()
+        with_rows = False
+        for path in ordered:
+            for row in parsed_lines(path, self._log_lines(path, notes, sequences), notes):
+                if row.timestamp is None and not is_ordered:
+                    names = ", ".join(each.name for each in ordered)
+                    raise WrongFileError(f"{path}: the rows have no times, and of {names} no order is known")
+                with_rows = True
+                yield row
+        if with_rows and sequences:
+            raise WrongFileError(
+                f"{ordered[0]}: some files have {self._list} and some have not: give those of one kind"
+            )
+        yield from sequences.interactions()
+
+    def interactions(self, path: RawFile, notes: ReadingNotes) -> Iterator[Interaction]:
+        return self.log([path], notes)
+
+    def items(self, path: RawFile, notes: ReadingNotes) -> Iterator[Item]:
+        return parsed_lines(path, _columns(self._item, self.item_columns), notes)
+
+    @property
+    def _list(self) -> str:
+        return f"{self.columns['item_id']}_list"
+
+    @property
+    def _times(self) -> tuple[str, ...]:
+        return (self.columns["timestamp"],) if "timestamp" in self.renamed else TIMES
+
+    def _log_lines(self, path: RawFile, notes: ReadingNotes, sequences: Sequences) -> NamedColumns:
+        def header(names: list[str]) -> list[str]:
+            self.log_columns(names)
+            has_times = bool(set(self._times) & set(names))
+            if self._list in names:
+                ignored = ", and its times are left out" if has_times else ""
+                notes.remark(f"{path.name}: the order is that of {self._list}{ignored}")
+            elif not has_times:
+                wanted = ", ".join(self._times)
+                notes.remark(
+                    f"{path.name}: no column of times ({wanted}; --timestamp_column names another): the order is that "
+                    "of the lines"
+                )
+            return names
+
+        def make(row: dict[str, str]) -> Interaction | None:
+            if self._list not in row:
+                return self._interaction(row)
+            history = row[self._list].split()
+            sequences.add(path, self._needed(row, "user_id"), history, self._needed(row, "item_id"))
+            return None
+
+        return _columns(make, header)
 
     def _interaction(self, row: dict[str, str]) -> Interaction:
-        time, rating = _first(row, TIMES), _first(row, RATINGS)
+        time, rating = _first(row, self._times), _first(row, RATINGS)
         return Interaction(
-            _needed(row, "user_id"),
-            _needed(row, "item_id"),
-            int(float(time)) if time else None,
+            self._needed(row, "user_id"),
+            self._needed(row, "item_id"),
+            time_value(time) if time else None,
             float(rating) if rating else None,
-            _first(row, REVIEWS),
+            plain(_first(row, REVIEWS)),
         )
 
     def _item(self, row: dict[str, str]) -> Item:
-        texts = (_first(row, names) for names in (TITLES, DESCRIPTIONS, BRANDS, CATEGORIES))
-        return Item(_needed(row, "item_id"), *texts)
+        title, brand, categories = (clean_name(_first(row, names)) for names in (TITLES, BRANDS, CATEGORIES))
+        item = (self.item_value(row) or "").strip()
+        if not item:
+            raise ValueError(f"no {self.item_column}")
+        return Item(item, title, plain(_first(row, DESCRIPTIONS)), brand, categories)
+
+    def _needed(self, row: dict[str, str], column: str) -> str:
+        value = self.value(row, column).strip()
+        if not value:
+            raise ValueError(f"no {self.columns[column]}")
+        return value
 
 
-class _Columns:
-    """Parses lines by the names in the first one."""
+def in_order(paths: Sequence[RawFile]) -> tuple[list[RawFile], bool]:
+    """Logs in the order of time as far as their names tell it, and whether they do.
 
-    def __init__(self, make: Callable[[dict[str, str]], object]):
-        self.make = make
-        self.names: list[str] = []
+    Raises:
+        ValueError: a data set is there both whole and split.
+    """
+    named = [(path, *_name_and_part(path)) for path in paths]
+    whole = {name for _, name, part in named if part is None}
+    for path, name, part in named:
+        if part is not None and name in whole:
+            raise WrongFileError(f"{path}: {name} is there whole and split ({part}): give one of them")
+    ordered = [path for path, _, part in sorted(named, key=lambda each: _PARTS.get(each[2] or "", len(_PARTS)))]
+    is_ordered = len({name for _, name, _ in named}) == 1 and all(part in _PARTS for *_, part in named)
+    return ordered, is_ordered or len(paths) < 2
 
-    def __call__(self, line: str):
-        values = line.split("\t")
-        if not self.names:
-            self.names = [value.split(":")[0] for value in values]
-            if "item_id" not in self.names:
-                raise WrongFileError(f"the first line has no item_id: {line[:200]!r}")
-            return None
-        if len(values) != len(self.names):
-            raise ValueError(f"{len(values)} values for {len(self.names)} columns")
-        return self.make(dict(zip(self.names, values, strict=True)))
+
+def _name_and_part(path: RawFile) -> tuple[str, str | None]:
+    parts = path.name.split(".")
+    place = parts.index("inter", 1)
+    return (parts[0], None) if place == 1 else (".".join(parts[: place - 1]), parts[place - 1].lower())
+
+
+def _columns(make: Callable[[dict[str, str]], Any], header: Callable[[list[str]], list[str]]) -> NamedColumns:
+    def names(values: list[str]) -> list[str]:
+        for value in values:
+            kind = value.partition(":")[2]
+            if kind and kind not in _TYPES:
+                raise ValueError(f"{kind!r} where a type should be ({', '.join(_TYPES)})")
+        return header([value.partition(":")[0] for value in values])
+
+    return NamedColumns(make, split=lambda line: line.split("\t"), separator="\t", header=names)
 
 
 def _first(row: dict[str, str], names: Sequence[str]) -> str:
     return next((row[name].strip() for name in names if row.get(name, "").strip()), "")
-
-
-def _needed(row: dict[str, str], name: str) -> str:
-    if not row.get(name, "").strip():
-        raise ValueError(f"no {name}")
-    return row[name].strip()

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from .line_source import LineSource
 from .lines import RawFile
+from .records import record
 from .source import Interaction, Item, Remote
-from .text import identifier, joined, literal, plain, seconds
+from .text import clean_name, identifier, joined, plain
+from .times import time_value
 
 
 class Steam(LineSource):
@@ -23,6 +25,9 @@ class Steam(LineSource):
   booktitle={ICDM}, year={2018}
 }"""
 
+    columns = {"user_id": "username", "item_id": "product_id", "timestamp": "date"}
+    item_column = "id"
+
     def downloads(self, category: str | None = None) -> tuple[Remote, ...]:
         base = "https://cseweb.ucsd.edu/~wckang"
         return Remote(f"{base}/steam_reviews.json.gz"), Remote(f"{base}/steam_games.json.gz")
@@ -32,14 +37,14 @@ class Steam(LineSource):
         return [path for path in paths if path not in about and "steam" in path.name], about
 
     def interaction(self, line: str) -> Interaction:
-        row = literal(line)
-        text = plain(row.get("text"))
-        return Interaction(identifier(row["username"]), identifier(row["product_id"]), seconds(row["date"]), text=text)
+        row = record(line)
+        who, what = identifier(self.value(row, "user_id")), identifier(self.value(row, "item_id"))
+        return Interaction(who, what, time_value(self.value(row, "timestamp")), text=plain(row.get("text")))
 
     def item(self, line: str) -> Item | None:
-        row = literal(line)
-        if "id" not in row:  # bundles and adverts have none
+        row = record(line)
+        if self.item_value(row) is None:  # bundles and adverts have none
             return None
         names = [*(row.get("genres") or ()), *(row.get("tags") or ())]
-        title = plain(row.get("app_name")) or plain(row.get("title"))
-        return Item(identifier(row["id"]), title, "", plain(row.get("developer")), joined(names))
+        title = clean_name(row.get("app_name")) or clean_name(row.get("title"))
+        return Item(identifier(self.item_value(row)), title, "", clean_name(row.get("developer")), joined(names))

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .source import Interaction, Item
+from .times import Clock, TimeUnitError
 
 _CHUNK = 100_000
 _REVIEWS = pa.schema(
@@ -29,7 +30,18 @@ class Log:
         self._rows: list[Interaction] = []
         self._parts: list[pa.Table] = []
         self._reviews, self._writer = reviews, None
+        self._clock = Clock()
         self.num_reviews = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row has come."""
+        return not self._parts and not self._rows
+
+    @property
+    def unit(self) -> str | None:
+        """The unit that times came in, once some of them were written; ``None`` without times."""
+        return self._clock.unit
 
     def extend(self, rows: Iterable[Interaction]) -> None:
         """Add rows in file order."""
@@ -41,20 +53,33 @@ class Log:
     def _flush(self) -> None:
         if not self._rows:
             return
-        users, items, times, ratings, texts = (list(column) for column in zip(*self._rows, strict=True))
+        users, items, raw_times, ratings, texts = (list(column) for column in zip(*self._rows, strict=True))
+        times = self._seconds(raw_times)
         columns = {
             # Ids repeat: as codes of a dictionary they take a fraction of the room.
             "user_id": pa.array(users, pa.string()).dictionary_encode(),
             "item_id": pa.array(items, pa.string()).dictionary_encode(),
-            "timestamp": pa.array(times, pa.int64()),
+            "timestamp": times,
             "rating": pa.array(ratings, pa.float64()),
         }
         self._parts.append(pa.table(columns))
         has_text = pc.greater(pc.utf8_length(pc.fill_null(pa.array(texts, pa.string()), "")), 0)
-        if times and pc.any(has_text).as_py():
+        if pc.any(has_text).as_py():
             found = pa.table([users, items, texts, times], schema=_REVIEWS)
             self._write(found.filter(pc.and_(has_text, pc.is_valid(found["timestamp"]))))
         self._rows = []
+
+    def _seconds(self, times: list[float | None]) -> pa.Array:
+        """Seconds since 1970, int64, null where there is no time."""
+        values = np.array(times, dtype=np.float64)  # None becomes NaN
+        is_missing = np.isnan(values)
+        seconds = np.zeros(len(values), dtype=np.int64)
+        try:
+            seconds[~is_missing] = self._clock.seconds(values[~is_missing])
+        except TimeUnitError as error:
+            row = self._rows[int(np.flatnonzero(~is_missing)[error.place])]
+            raise ValueError(f"{error}, that of user {row.user_id!r} and item {row.item_id!r}") from None
+        return pa.array(seconds, mask=is_missing)
 
     def _write(self, reviews: pa.Table) -> None:
         if not len(reviews):
@@ -71,13 +96,11 @@ class Log:
             keep_repeats: else the first in time stays, ties by file order.
 
         Raises:
-            ValueError: there is no interaction, or some have a time and some have none.
+            ValueError: some have a time and some have none, or times are in several units.
         """
         self._flush()
         if self._writer is not None:
             self._writer.close()
-        if not self._parts:
-            raise ValueError("the files hold no interaction")
         table = pa.concat_tables(self._parts).unify_dictionaries().combine_chunks()
         self._parts = []
         times = table.column("timestamp")
@@ -123,14 +146,18 @@ def item_table(wanted: pa.Array, items: Iterable[Item]) -> tuple[pa.Table, int]:
     """One row per item that was interacted with, in the order of ``wanted``; and how many of them nothing is said of.
 
     Args:
-        wanted: string, ids. items: what is known of items, of these and others; the first of an item counts.
+        wanted: string, ids.
+        items: what is known of items, of these and others. Of an item that occurs again, the first text of each kind
+            counts: a title where the first record has none comes from the next.
     """
     place = {item: row for row, item in enumerate(wanted.to_pylist())}
     found: list[Item | None] = [None] * len(place)
     for item in items:
         row = place.get(item.item_id)
-        if row is not None and found[row] is None:
-            found[row] = item
+        if row is None:
+            continue
+        before = found[row]
+        found[row] = item if before is None else Item(*(old or new for old, new in zip(before, item, strict=True)))
     unknown = sum(item is None for item in found)
     rows = [item or Item(name) for name, item in zip(place, found, strict=True)]
     columns = dict(zip(Item._fields, (list(column) for column in zip(*rows, strict=True)), strict=True))

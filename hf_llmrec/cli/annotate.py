@@ -101,6 +101,8 @@ def main(argv: list[str] | None = None) -> int:
             f"  {report.asked} requests now, {report.cached} answers known before, {report.retries} repeats; "
             f"{report.prompt_tokens} tokens read, {report.completion_tokens} written, cost {cost / 1e6:.4f}"
         )
+        if report.unusable:
+            print(f"  {report.unusable} answers could not be used; they are kept in {cache.path}")
         if not texts:
             print(f"  no table {kind} is written")
             continue

@@ -9,21 +9,10 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from .answers import SCHEMA
 from .cache import Completion
+from .chat_request import RetryLaterError, chat_completion, completions_url, status_error
 
-# The client would send the login's, whoever asks for it.
+# Some endpoints want a token, whatever it is. The login's is the Hub's alone.
 _NO_TOKEN = "none"
-
-
-class RetryLaterError(Exception):
-    """A request that may succeed if it is made again. ``wait_s``: how long the endpoint asks to wait, if it does."""
-
-    def __init__(self, message: str, wait_s: float | None = None):
-        super().__init__(message)
-        self.wait_s = wait_s
-
-
-class RefusedRequestError(Exception):
-    """A request that the endpoint will not take, such as one that is too long; others it may."""
 
 
 class LLM(Protocol):
@@ -60,9 +49,9 @@ class EndpointLLM:
         if json_schema:
             schema = {"name": "answer", "schema": SCHEMA, "strict": True}
             self.options["response_format"] = {"type": "json_schema", "json_schema": schema}
-        where = {"base_url": base_url} if base_url else {"model": model}
-        self._model = model if base_url else None
-        self._client = InferenceClient(**where, token=token or (_NO_TOKEN if base_url else None), timeout=timeout_s)
+        self._url = completions_url(base_url) if base_url else None
+        self._token, self._timeout_s = token or _NO_TOKEN, timeout_s
+        self._hub = None if base_url else InferenceClient(model=model, token=token, timeout=timeout_s)
 
     def complete(self, messages: list[dict[str, str]], settings: dict[str, Any]) -> Completion:
         """One answer.
@@ -70,28 +59,34 @@ class EndpointLLM:
         Raises:
             RetryLaterError: no connection, a stalled or failing endpoint, too many requests, or no chat completion.
             RefusedRequestError: the endpoint does not take this request.
-            ValueError: the endpoint takes none: a wrong token or model, or offline mode.
+            ValueError: the endpoint takes none: a wrong token or model; for the Hub's providers, offline mode.
         """
+        if self._hub is None:
+            extra = self.options.get("extra_body", {})
+            options = {name: value for name, value in self.options.items() if name != "extra_body"}
+            body = {"model": self.name, "messages": messages, **settings, **options, **extra}
+            found = chat_completion(self._url, self._token, body, self._timeout_s)
+            text, usage = found["choices"][0]["message"].get("content"), found.get("usage") or {}
+        else:
+            text, usage = self._ask_the_hub(self._hub, messages, settings)
+        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        return Completion(_joined(text), *counts)
+
+    def _ask_the_hub(self, client: InferenceClient, messages: list, settings: dict) -> tuple[Any, dict[str, Any]]:
         try:
-            found = self._client.chat_completion(messages, model=self._model, **settings, **self.options)
-            text, usage = found.choices[0].message.content, found.usage
+            found = client.chat_completion(messages, **settings, **self.options)
+            return found.choices[0].message.content, found.usage or {}
         except OfflineModeIsEnabled as error:
             raise ValueError(str(error)) from error
         except HfHubHTTPError as error:
-            raise _http_error(error) from error
+            status, headers = getattr(error.response, "status_code", None), getattr(error.response, "headers", {})
+            raise status_error(status, str(error), headers.get("retry-after", "")) from error
         except Exception as error:  # whatever a connection can do, and bodies that are no chat completion
             raise RetryLaterError(f"{type(error).__name__}: {error}") from error
-        counts = [getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
-        return Completion(text if isinstance(text, str) else "", *counts)  # no text is an answer, too: it was paid for
 
 
-def _http_error(error: HfHubHTTPError) -> Exception:
-    response = error.response
-    status = getattr(response, "status_code", None)
-    said = " ".join(str(error).split())[:300]
-    if status is None or status in (408, 409, 425, 429) or status >= 500:
-        wait = getattr(response, "headers", {}).get("retry-after", "")
-        return RetryLaterError(f"status {status}", float(wait) if wait.replace(".", "", 1).isdigit() else None)
-    if status in (400, 413, 422):
-        return RefusedRequestError(f"the endpoint refuses a request (status {status}): {said}")
-    return ValueError(f"the endpoint refuses (status {status}): {said}")
+def _joined(content: Any) -> str:
+    """The text of a message, which some endpoints give in parts. No text is an answer, too: it was paid for."""
+    parts = content if isinstance(content, list) else [content]
+    texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
+    return "".join(text for text in texts if isinstance(text, str))

@@ -15,7 +15,8 @@ from tqdm.auto import tqdm
 
 from .answers import BadAnswerError, parse_answer
 from .cache import AnswerCache, content_key
-from .endpoint_llm import LLM, RefusedRequestError, RetryLaterError
+from .chat_request import RefusedRequestError, RetryLaterError
+from .endpoint_llm import LLM
 from .requests import Request
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class WritingReport:
     Attributes:
         requests: texts that were wanted. written: those that came. left_out: those without a good answer after all
             attempts; reasons: why, and how often.
+        unusable: answers that were not what was asked for, of all attempts; the cache keeps them.
         asked: requests that went to the language model now. cached: answers that were there already. retries: requests
             made again because the endpoint failed.
         prompt_tokens, completion_tokens: of what went to the language model now, as far as it says.
@@ -41,6 +43,7 @@ class WritingReport:
     requests: int = 0
     written: int = 0
     left_out: int = 0
+    unusable: int = 0
     asked: int = 0
     cached: int = 0
     retries: int = 0
@@ -110,7 +113,7 @@ def write_texts(
                     is_first = report.asked + report.cached == 0
                 if is_first:  # then it is the options rather than this one request
                     raise ValueError(str(error)) from error
-                raise BadAnswerError(f"the endpoint refuses the request: {error}") from error
+                raise
             except RetryLaterError as error:
                 if failures == retries:
                     raise ConnectionError(f"{llm.name}: no answer after {retries + 1} requests: {error}") from error
@@ -130,8 +133,12 @@ def write_texts(
         for attempt in range(attempts):
             try:
                 return parse_answer(ask(request, attempt), answer_format, request.forbidden)
+            except RefusedRequestError:
+                reason = "the endpoint refuses the request"
             except BadAnswerError as error:
                 reason = str(error).split(":")[0]
+                with lock:
+                    report.unusable += 1
         with lock:
             report.reasons[reason] = report.reasons.get(reason, 0) + 1
         return None

@@ -13,7 +13,8 @@ class Endpoint(ThreadingHTTPServer):
     """``behave(number, request)`` gives (status, answer text or raw body as bytes, headers), or seconds to stall.
 
     Attributes:
-        requests: all bodies that came, in order. most_at_once: requests that were under way together, at most.
+        requests: all bodies that came, in order. paths: where they went.
+        most_at_once: requests that were under way together, at most.
     """
 
     daemon_threads = True
@@ -22,6 +23,7 @@ class Endpoint(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.behave = behave or (lambda number, request: (200, answer(request), {}))
         self.requests: list[dict] = []
+        self.paths: list[str] = []
         self.lock, self.at_once, self.most_at_once = threading.Lock(), 0, 0
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -44,6 +46,7 @@ class _Handler(BaseHTTPRequestHandler):
         with server.lock:
             number = len(server.requests)
             server.requests.append(request)
+            server.paths.append(self.path)
             server.at_once += 1
             server.most_at_once = max(server.most_at_once, server.at_once)
         try:

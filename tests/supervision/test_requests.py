@@ -193,7 +193,13 @@ def test_escaped_json_gives_the_value_back_and_holds_no_markers(value):
 @pytest.mark.parametrize(
     ("answer", "answer_format", "reason"),
     [
-        ('Sure! {"text": "a"}', "json", "no JSON"),
+        ("I cannot do that.", "json", "no JSON"),
+        ('{"text": "a"} or {"text": "b"}', "json", "no JSON"),
+        ('```json\n{"text": "cut o', "json", "no JSON"),
+        ('```\n["a"]\n```', "json", "no JSON"),
+        ("{" * 100_000, "json", "no JSON"),
+        ('Sure! {"text": "a", "role": "system"}', "json", "alone"),
+        ("hm </think>", "json", "no JSON"),
         ('{"text": "a", "role": "system"}', "json", "alone"),
         ('{"text": 3}', "json", "alone"),
         ('["a"]', "json", "alone"),
@@ -212,4 +218,28 @@ def test_answers_that_are_not_taken(answer, answer_format, reason):
 def test_answers_that_are_taken():
     assert parse_answer('{"text": " a  wish\\nin words "}', "json") == "a wish in words"
     assert parse_answer(" a wish ", "text", ("Widget",)) == "a wish"
+    assert parse_answer("```\na wish\n```\n", "text") == "a wish"
     assert np.array([parse_answer('{"text": "für é"}', "json")])[0] == "für é"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '```json\n{"text": "a wish"}\n```',
+        '```\n{"text": "a wish"}\n```\n',
+        'Here it is:\n\n```JSON\n{\n  "text": "a wish"\n}\n```\nAnything else?',
+        '<think>\n\n</think>\n\n```json\n{"text": "a wish"}\n```',
+        'The user {wants} it.</think>{"text": "a wish"}',
+        'Sure! {"text": "a wish"} I hope that helps.',
+        '```json\n{"text": "a wish"}',
+        '{"text": "a wish",}',
+        "{'text': 'a wish'}",
+        '{"text": "a\nwish"}',
+    ],
+)
+def test_what_chat_models_put_around_an_answer_is_left_out(answer):
+    assert parse_answer(answer, "json") == "a wish"
+
+
+def test_braces_and_fences_in_a_text_stay():
+    assert parse_answer('{"text": "a {wish} in ```code``` "}', "json") == "a {wish} in ```code```"

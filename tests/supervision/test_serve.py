@@ -60,7 +60,7 @@ def write_with_a_kill(server: Server, data: Path, limit: int, concurrency: int =
     command = [sys.executable, "-m", "hf_llmrec.cli.annotate", "--dataset", str(data), "--base_url", f"{server.url}/v1"]
     command += ["--model", server.model, "--kinds", "intentions", "--limit", str(limit), "--answer_format", "text"]
     command += ["--concurrency", str(concurrency), "--max_tokens", "12", "--token", "none"]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "0"}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     cache, tables = data / ".answers.jsonl", sorted(path.name for path in data.iterdir())
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     end = time.monotonic() + 300

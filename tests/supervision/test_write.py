@@ -25,9 +25,9 @@ REQUESTS = [Request("intentions", f"u{n}", f"i{n}", n, {"review": "x" * n}) for 
 
 @pytest.fixture
 def endpoint(monkeypatch):
-    # The client asks nobody when it is offline, not even this machine.
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    # An endpoint is asked whatever holds for the Hub.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     found = Endpoint()
     yield found
     found.shutdown()
@@ -100,7 +100,7 @@ def test_bad_answers_are_asked_for_again_and_then_left_out(endpoint, tmp_path):
     texts, report = ask(endpoint, tmp_path, attempts=3)
     assert [len(request.data["review"]) % 3 for request, _ in texts] == [1, 2] * 10
     assert (report.written, report.left_out, report.reasons) == (20, 10, {"it is no JSON": 10})
-    assert report.asked == 20 * 2 + 10 * 3
+    assert report.asked == 20 * 2 + 10 * 3 and report.unusable == 20 + 10 * 3
     seeds = [request["seed"] for request in endpoint.requests if request["messages"][-1]["content"] == '{"review": ""}']
     assert seeds == [0, 1, 2], "an attempt has a seed of its own"
     again, report = ask(endpoint, tmp_path, attempts=3)
@@ -251,6 +251,50 @@ def test_an_answer_is_known_by_all_that_was_asked_for(endpoint, tmp_path):
         _, report = write_texts(REQUESTS[:1], EndpointLLM("m", base_url=endpoint.url, **options), cache)
         assert report.asked == 1, number
     assert "response_format" in endpoint.requests[1] and endpoint.requests[2]["chat_template_kwargs"] == {"a": False}
+
+
+def test_answers_in_code_fences_are_used_and_the_others_are_kept_and_counted(endpoint, reviewed, tmp_path, capsys):
+    def behave(number, request):
+        good = answer(request)
+        return (200, f"Sure:\n```json\n{good}\n```" if number % 3 else f"{good} {good}", {})
+
+    endpoint.behave = behave
+    annotate.main(options(endpoint, reviewed, "--kinds", "intentions", "--attempts", "1", "--concurrency", "1"))
+    said = capsys.readouterr().out
+    asked = len(endpoint.requests)
+    unusable = len(range(0, asked, 3))
+    assert RecDataset.load(reviewed).intentions.num_rows == asked - unusable > 0
+    cache = reviewed / ".answers.jsonl"
+    assert f"{unusable} answers could not be used; they are kept in {cache}" in said
+    assert sum(1 for line in cache.read_text().splitlines() if "Wants a thing" in line) == asked
+
+
+@pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/", "/v1/chat/completions", "/a/v1?version=2"])
+def test_addresses_of_endpoints(endpoint, tmp_path, path):
+    base = endpoint.url.removesuffix("/v1") + path
+    cache = AnswerCache(tmp_path / "answers.jsonl")
+    assert write_texts(REQUESTS[:1], EndpointLLM("m", base_url=base), cache)[1].written == 1
+    wanted = {"/a/v1?version=2": "/a/v1/chat/completions?version=2"}.get(path, "/v1/chat/completions")
+    assert endpoint.paths == [wanted]
+
+
+@pytest.mark.parametrize("base_url", ["localhost:8000/v1", "file:///etc/hostname", "http:///v1"])
+def test_what_is_no_address_of_an_endpoint(base_url):
+    with pytest.raises(ValueError, match="--base_url must be an address such as"):
+        EndpointLLM("m", base_url=base_url)
+
+
+def test_the_hubs_providers_are_not_asked_offline(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises((ValueError, ConnectionError), match="offline"):
+        write_texts(REQUESTS[:1], EndpointLLM("me/model"), AnswerCache(tmp_path / "a.jsonl"), retries=0)
+
+
+def test_an_answer_in_parts_is_one(endpoint, tmp_path):
+    parts = [{"type": "text", "text": '{"text": "a '}, {"type": "text", "text": 'wish"}'}]
+    body = {"choices": [{"message": {"role": "assistant", "content": parts}}]}
+    endpoint.behave = lambda number, request: (200, json.dumps(body).encode(), {})
+    assert [text for _, text in ask(endpoint, tmp_path, REQUESTS[:1])[0]] == ["a wish"]
 
 
 def test_tables_of_several_files_and_other_peoples_words_stay(endpoint, reviewed, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -20,6 +21,10 @@ def main(argv: list[str] | None = None) -> int:
     wrong command or option gives 2, an interrupt 130.
     """
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a notebook's is not, and shows every letter
+            # A title may have letters that the console does not: after hours of work it must not lose the answer.
+            stream.reconfigure(errors="backslashreplace")
     name = " ".join(argv[: 2 if argv[:1] == ["train"] else 1])
     if name not in COMMANDS:
         is_help = bool(argv) and (argv[0] in _HELP or argv[:1] == ["train"] and bool(_HELP & set(argv[1:2])))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from accelerate import PartialState
-from trl import ModelConfig, TrlParser
+from trl import ModelConfig
 
 from ..data.demo import make_demo_shop
 from ..data.files import read_json, write_json
@@ -24,7 +23,9 @@ from ..trainers.galrec_config import GALRecTrainingConfig
 from . import train_galrec
 from .ablation_report import ablation_table, save_ablation, summarize
 from .galrec_model import GALRecArguments, train_teacher
+from .list_options import json_object
 from .models import open_ranker
+from .option_parser import OptionParser
 from .options import DatasetArguments, as_words, end_processes, start_run
 from .results import run_facts
 
@@ -57,8 +58,7 @@ class AblationArguments(DatasetArguments):
     output_dir: str = field(default=None, metadata={"help": "folder for the models, the table and the plot"})
 
     def __post_init__(self):
-        if isinstance(self.variants, str):
-            self.variants = json.loads(self.variants)
+        self.variants = json_object("variants", self.variants)
         if not self.base or not self.output_dir:
             raise ValueError("--base and --output_dir are required")
         if not self.variants or not all(isinstance(changes, dict) for changes in self.variants.values()):
@@ -71,7 +71,7 @@ def train_variant(arguments: AblationArguments, changes: dict[str, Any], seed: i
     """Train one model; returns the seconds it took."""
     options = {"dataset": arguments.dataset, "k_core": arguments.k_core, "protocol": arguments.protocol}
     options |= {"output_dir": str(folder), "seed": seed, "disable_tqdm": True, **changes}
-    parser = TrlParser((GALRecArguments, GALRecTrainingConfig, ModelConfig))
+    parser = OptionParser((GALRecArguments, GALRecTrainingConfig, ModelConfig))
     parsed = parser.parse_args_and_config(["--config", arguments.base, *as_words(options)])
     began = time.perf_counter()
     one = parsed[0]
@@ -152,7 +152,7 @@ def run(arguments: AblationArguments) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    (arguments,) = TrlParser((AblationArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
+    (arguments,) = OptionParser((AblationArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
     start_run(arguments)
     run(arguments)
     end_processes()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from datetime import UTC
 from pathlib import Path
 
+from .list_options import ListOptions, json_object
+
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
-    found = argparse.ArgumentParser(
+    found = ListOptions(
         prog="hf-llmrec annotate",
         description="Write a dataset's tables `intentions` and `preferences` from its reviews, by a language model.",
     )
@@ -84,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
         llm = LocalLLM(arguments.model, batch_size=arguments.concurrency)
     else:
         names = ("base_url", "token", "timeout_s", "json_schema")
-        extra = json.loads(arguments.extra_body) if arguments.extra_body else None
+        extra = json_object("extra_body", arguments.extra_body) if arguments.extra_body else None
         llm = EndpointLLM(arguments.model, extra_body=extra, **{name: getattr(arguments, name) for name in names})
     cache = AnswerCache(arguments.cache or output / ".answers.jsonl")
     for kind in arguments.kinds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from ..models.generation_defaults import mend_generation_config
 from ..models.lcrec.backbones import build_backbone
 from ..models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from ..trainers.language_model_config import LanguageModelTrainingConfig
+from .list_options import json_object, naming
 from .options import SameDataArguments
 from .plan import PlanArguments
 
@@ -55,9 +55,7 @@ class BackboneArguments(PlanArguments, SameDataArguments):
 
     def __post_init__(self):
         super().__post_init__()
-        if isinstance(self.backbone_overrides, str):
-            self.backbone_overrides = json.loads(self.backbone_overrides)
-        self.backbone_overrides = self.backbone_overrides or {}
+        self.backbone_overrides = json_object("backbone_overrides", self.backbone_overrides)
         if self.save_dtype not in SAVE_DTYPES:
             raise ValueError(f"--save_dtype must be one of {SAVE_DTYPES}, got {self.save_dtype!r}")
 
@@ -89,7 +87,8 @@ def load_backbone(
     name = model_config.model_name_or_path
     if not name:
         tokenizer = extend(train_corpus_tokenizer(texts(), vocab_size=arguments.corpus_vocab_size))
-        with torch.device("meta") if arguments.dry_run else nullcontext():
+        place = torch.device("meta") if arguments.dry_run else nullcontext()
+        with place, naming("backbone_overrides" if arguments.backbone_overrides else "backbone"):
             model = build_backbone(
                 arguments.backbone,
                 tokenizer,

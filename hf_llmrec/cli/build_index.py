@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from accelerate import PartialState
-from trl import TrlParser
 
 from ..data.embedding_files import load_item_embeddings, read_data_fingerprint
 from ..data.fingerprints import DataFingerprint
@@ -20,6 +18,8 @@ from ..indexing.build import build_index
 from ..indexing.plots import save_plots
 from ..indexing.report import format_report
 from ..indexing.text_embeddings import embed_items, item_texts
+from .list_options import json_object
+from .option_parser import OptionParser
 from .options import SameDataArguments, start_run
 from .saving import push_output
 
@@ -71,8 +71,10 @@ class IndexArguments(SameDataArguments):
     def __post_init__(self):
         if not self.output_dir:
             raise ValueError("--output_dir is required")
-        if isinstance(self.indexer_options, str):
-            self.indexer_options = json.loads(self.indexer_options)
+        self.indexer_options = json_object("indexer_options", self.indexer_options)
+        for name, value in self.indexer_options.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ValueError(f"--indexer_options: {name} must be a number, got {value!r}")
         if self.text_embeddings and self.text_encoder:
             raise ValueError("give --text_embeddings or --text_encoder, not both")
 
@@ -101,7 +103,7 @@ def run(arguments: IndexArguments) -> None:
         fitted_on=fitted_on(arguments.collaborative, arguments.text_embeddings),
         seed=arguments.seed,
         model_dir=Path(arguments.output_dir) / "rqvae",
-        **(arguments.indexer_options or {}),
+        **arguments.indexer_options,
     )
     index.save_pretrained(arguments.output_dir)
     save_plots(index, arguments.output_dir)
@@ -123,7 +125,7 @@ def fitted_on(*files: str | None) -> DataFingerprint | None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    (arguments,) = TrlParser((IndexArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
+    (arguments,) = OptionParser((IndexArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
     start_run(arguments)
     # One process builds: the work is sequential, and the files must not be written twice.
     if PartialState().is_main_process:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from accelerate import PartialState
 from safetensors.numpy import save_file
-from trl import TrlParser
 
 from ..data.files import staged, write_json, write_text
 from ..data.recommender_folder import load_settings
@@ -19,6 +18,7 @@ from ..evaluation.compare import case_groups, compare_ranks, in_words
 from ..evaluation.comparison_report import markdown_report, save_comparison_plot
 from ..evaluation.evaluator import evaluate_ranker
 from .models import POPULARITY, CaseArguments, open_ranker
+from .option_parser import OptionParser
 from .options import end_processes, start_run
 from .results import run_facts
 
@@ -105,7 +105,7 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    (arguments,) = TrlParser((CompareArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
+    (arguments,) = OptionParser((CompareArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
     start_run(arguments)
     run(arguments)
     end_processes()

@@ -6,12 +6,13 @@ import argparse
 import sys
 
 from ..converters.sources import SOURCES
+from .list_options import ListOptions
 
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
     listed = "\n".join(f"  {name:<14}{each.label}: {each.files}" for name, each in SOURCES.items())
-    found = argparse.ArgumentParser(
+    found = ListOptions(
         prog="hf-llmrec convert",
         description="Raw files of a public data set -> a dataset folder (Parquet tables and a card).",
         epilog=f"sources, and the files they read (.gz, .bz2 and .zip as they are):\n{listed}",

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from accelerate import PartialState
-from trl import TrlParser
 
 from ..data.files import write_json
 from ..data.interactions import RecDataset
@@ -19,6 +18,7 @@ from ..evaluation.ranker import Ranker
 from ..rankers.lcrec import LCRecRanker
 from ..rankers.lcrec_task_report import TaskReport
 from .models import CaseArguments, open_ranker
+from .option_parser import OptionParser
 from .options import end_processes, metric_table, start_run
 from .results import result_record, run_facts
 
@@ -126,7 +126,7 @@ def run(arguments: EvaluateArguments) -> dict:
 
 
 def main(argv: list[str] | None = None) -> int:
-    (arguments,) = TrlParser((EvaluateArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
+    (arguments,) = OptionParser((EvaluateArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
     start_run(arguments)
     run(arguments)
     end_processes()

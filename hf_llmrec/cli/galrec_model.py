@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
@@ -31,6 +30,7 @@ from ..models.whole_weight import whole_weight
 from ..prompts.training_text import corpus_texts
 from ..trainers.galrec_config import GALRecTrainingConfig
 from .backbones import BackboneArguments, load_backbone
+from .list_options import json_object, naming
 from .options import as_words
 
 logger = logging.getLogger("hf_llmrec")
@@ -85,8 +85,7 @@ class GALRecArguments(BackboneArguments):
         if self.external_embeddings and self.external == "text":
             raise ValueError("--external_embeddings are of a classical recommender, which --external text leaves out")
         for name in ("model_options", "teacher_options"):
-            value = getattr(self, name)
-            setattr(self, name, json.loads(value) if isinstance(value, str) else value or {})
+            setattr(self, name, json_object(name, getattr(self, name)))
         unknown = sorted(set(self.model_options) - set(GALRecConfig().to_dict()))
         if unknown:
             raise ValueError(f"--model_options: GALRecConfig has no {unknown}")
@@ -170,7 +169,8 @@ def build_model(
         "rec_loss": "full_softmax" if dataset.num_items <= _FULL_SOFTMAX_ITEMS else "sampled_softmax",
         **arguments.model_options,
     }
-    model = GALRecForCausalLM.from_backbone(backbone, low_memory=bool(model_config.model_name_or_path), **fields)
+    with naming("model_options"):
+        model = GALRecForCausalLM.from_backbone(backbone, low_memory=bool(model_config.model_name_or_path), **fields)
     model.model.set_item_vectors(vectors)
     return model, tokenizer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -24,6 +23,7 @@ from ..trainers.epoch_rows import Rows
 from ..trainers.footprint import GIB, RESERVE, Footprint, Setup, footprint
 from ..trainers.language_model_config import LanguageModelTrainingConfig
 from ..trainers.spread_weights import num_values
+from .list_options import json_object
 
 logger = logging.getLogger("hf_llmrec")
 # Bytes of a logit: itself, its float32 copy, and the gradient.
@@ -53,7 +53,7 @@ class PlanArguments:
     )
 
     def __post_init__(self):
-        self.assume = json.loads(self.assume) if isinstance(self.assume, str) else self.assume or {}
+        self.assume = json_object("assume", self.assume)
         unknown = sorted(set(self.assume) - {"processes", "sharding", "gpu_memory", "bf16"})
         if unknown:
             raise ValueError(f"--assume knows processes, sharding, gpu_memory and bf16, not {unknown}")

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .list_options import ListAction, ListOptions
+
 _ABOUT_MODEL = ("dataset_name", "dataset_id", "result", "comparison", "name", "plots", "base_model", "command")
 
 
 def parser() -> argparse.ArgumentParser:
     """The options; what they mean for the card, see `hf_llmrec.hub.publish.Publication`."""
-    found = argparse.ArgumentParser(
+    found = ListOptions(
         prog="hf-llmrec push",
         description="Publish a saved recommender with its model card, results and plots, or a Space that shows some.",
     )
@@ -21,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--space",
         nargs="*",
+        action=ListAction,
         metavar="ID",
         help="a Gradio Space of these published recommenders (none: small ones of the demo shop)",
     )

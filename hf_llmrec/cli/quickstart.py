@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from trl import TrlParser
 
 from ..data.demo import DemoShop, make_demo_shop
 from ..data.files import write_json
@@ -22,6 +21,7 @@ from ..rankers.auto import load_ranker
 from ..rankers.classical import PopularityRanker
 from . import build_index, train_baseline, train_galrec, train_lcrec
 from .models import open_ranker
+from .option_parser import OptionParser
 from .options import metric_table, start_logging
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def run(arguments: QuickstartArguments) -> dict[str, dict]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    (arguments,) = TrlParser((QuickstartArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
+    (arguments,) = OptionParser((QuickstartArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
     start_logging()
     run(arguments)
     return 0

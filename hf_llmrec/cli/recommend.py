@@ -6,12 +6,12 @@ import argparse
 import json
 import sys
 
+from .list_options import ListOptions
+
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
-    found = argparse.ArgumentParser(
-        prog="hf-llmrec recommend", description="Items that a saved model recommends after a history."
-    )
+    found = ListOptions(prog="hf-llmrec recommend", description="Items that a saved model recommends after a history.")
     found.add_argument("model", help="recommender folder or Hub id")
     found.add_argument("--history", nargs="*", default=[], metavar="ID", help="item ids, oldest first")
     found.add_argument("--query", help="a wish in free text (LC-Rec)")
@@ -38,6 +38,16 @@ def table(answer: list[dict]) -> str:
     )
 
 
+def as_json(answer: list[dict], encoding: str | None) -> str:
+    """JSON with the letters of the titles as they are, or escaped where an encoding does not have one of them."""
+    text = json.dumps(answer, ensure_ascii=False, indent=2)
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(answer, ensure_ascii=True, indent=2)
+    return text
+
+
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     if not arguments.history and not arguments.query:
@@ -53,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     request = {"history": arguments.history, **({"query": arguments.query} if arguments.query else {})}
     limits = {"exclude": arguments.exclude, "allowed": arguments.allowed}
     answer = ask(request, top_k=arguments.top_k, strict=arguments.strict, **limits)
-    print(json.dumps(answer, ensure_ascii=False, indent=2) if arguments.json else table(answer))
+    print(as_json(answer, sys.stdout.encoding) if arguments.json else table(answer))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import PreTrainedModel, set_seed
-from trl import TrlParser
 
 from ..data.embedding_files import save_embeddings
 from ..evaluation.evaluator import evaluate_ranker
@@ -29,6 +27,8 @@ from ..trainers.lightgcn_trainer import LightGCNNetwork, LightGCNTrainer
 from ..trainers.row_config import RowTrainingConfig
 from ..trainers.sasrec_config import SASRecTrainingConfig
 from ..trainers.sasrec_trainer import SASRecTrainer
+from .list_options import json_object, naming
+from .option_parser import OptionParser
 from .options import DatasetArguments, end_processes, start_run
 from .results import changed_options, describe_run
 from .saving import finish_run, save_recommender
@@ -72,9 +72,7 @@ class BaselineArguments(DatasetArguments):
     def __post_init__(self):
         if self.model not in TRAINING_CONFIGS:
             raise ValueError(f"--model must be one of {sorted(TRAINING_CONFIGS)}, got {self.model!r}")
-        if isinstance(self.model_options, str):
-            self.model_options = json.loads(self.model_options)
-        self.model_options = self.model_options or {}
+        self.model_options = json_object("model_options", self.model_options)
         if self.export_embeddings and self.model in ("knn", "popularity"):
             raise ValueError(f"--export_embeddings: {self.model} has no embeddings")
         if self.include_users and self.model != "lightgcn":
@@ -89,7 +87,8 @@ class BaselineArguments(DatasetArguments):
         unknown = sorted(set(self.model_options) - set(kind().to_dict()))
         if unknown:
             raise ValueError(f"--model_options: {kind.__name__} has no {unknown}")
-        return kind(**{**sizes, **self.model_options})
+        with naming("model_options"):
+            return kind(**{**sizes, **self.model_options})
 
 
 class Run:
@@ -247,8 +246,8 @@ def main(argv: list[str] | None = None) -> int:
         asked += ["--model", "sasrec"]
     if asked != argv and "--dataset" not in asked:
         asked += ["--dataset", "demo"]
-    first = TrlParser((BaselineArguments,)).parse_args_and_config(asked, return_remaining_strings=True)[0]
-    parser = TrlParser((BaselineArguments, TRAINING_CONFIGS[first.model]))
+    first = OptionParser((BaselineArguments,)).parse_args_and_config(asked, return_remaining_strings=True)[0]
+    parser = OptionParser((BaselineArguments, TRAINING_CONFIGS[first.model]))
     arguments, training = parser.parse_args_and_config(argv)
     start_run(arguments)
     run(arguments, training)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from peft import PeftModel
 from transformers import set_seed
-from trl import ModelConfig, TrlParser
+from trl import ModelConfig
 
 from ..data.graph import InteractionGraph
 from ..data.graph_files import save_graph
@@ -23,6 +23,7 @@ from ..trainers.galrec_trainer import GALRecTrainer
 from .galrec_model import GALRecArguments, build_model, external_item_vectors, peft_config
 from .language_model_run import train_and_save
 from .method_plans import galrec_sizes, galrec_warnings
+from .option_parser import OptionParser
 from .options import end_processes, start_run
 from .plan import plan_training
 from .training_pushes import TrainingPushes
@@ -114,7 +115,7 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = TrlParser((GALRecArguments, GALRecTrainingConfig, ModelConfig))
+    parser = OptionParser((GALRecArguments, GALRecTrainingConfig, ModelConfig))
     arguments, training, model_config = parser.parse_args_and_config(sys.argv[1:] if argv is None else argv)
     start_run(arguments)
     run(arguments, training, model_config)

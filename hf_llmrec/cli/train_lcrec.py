@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase, set_seed
-from trl import ModelConfig, TrlParser, get_peft_config
+from trl import ModelConfig, get_peft_config
 
 from ..data.item_index import ItemIndex
 from ..data.same_data import check_index
@@ -26,6 +26,7 @@ from ..trainers.lcrec_trainer import LCRecTrainer
 from .backbones import BackboneArguments, load_backbone
 from .language_model_run import train_and_save
 from .method_plans import lcrec_sizes, lcrec_warnings
+from .option_parser import OptionParser
 from .options import end_processes, start_run
 from .plan import plan_training
 from .training_pushes import TrainingPushes
@@ -187,7 +188,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = TrlParser((LCRecArguments, LCRecTrainingConfig, ModelConfig))
+    parser = OptionParser((LCRecArguments, LCRecTrainingConfig, ModelConfig))
     arguments, training, model_config = parser.parse_args_and_config(sys.argv[1:] if argv is None else argv)
     start_run(arguments)
     run(arguments, training, model_config)

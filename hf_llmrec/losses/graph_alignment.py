@@ -27,8 +27,9 @@ _MOST_VECTORS = 512
 
 
 def check_weights(weights: Mapping[str, float]) -> None:
-    """Raises ``ValueError`` for a loss that does not exist, or a weight below 0."""
-    if set(weights) - set(ALIGNMENTS) or any(weight < 0 for weight in weights.values()):
+    """Raises ``ValueError`` for a loss that does not exist, or a weight that is no number or below 0."""
+    are_numbers = all(isinstance(weight, (int, float)) for weight in weights.values())
+    if not are_numbers or set(weights) - set(ALIGNMENTS) or any(weight < 0 for weight in weights.values()):
         raise ValueError(f"loss_weights must be non-negative numbers for {sorted(ALIGNMENTS)}, got {dict(weights)}")
 
 

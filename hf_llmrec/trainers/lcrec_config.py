@@ -63,6 +63,9 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
         super().__post_init__()
         if not isinstance(self.task_weights, dict):
             raise ValueError(f"task_weights must be a JSON object of task and weight, got {self.task_weights!r}")
+        for task, weight in self.task_weights.items():
+            if not isinstance(weight, (int, float)):
+                raise ValueError(f"task_weights: the weight of {task} must be a number, got {weight!r}")
         choices = {
             "seq_form": ("packed", "prefix"),
             "index_loss": ("level", "vocab"),

@@ -22,6 +22,7 @@ from ..data.item_index import INDEX_FILE, TENSORS_FILE
 from ..data.loading import TABLES
 from ..data.recommender_folder import CATALOG_FILE, RECOMMENDER_FILE, TRAINING_REPORT
 from ..indexing.plots import PLOT_FILE
+from ..trainers.run_record import RUN_FILE
 
 CARD_FILE = "README.md"
 REQUIREMENTS_FILE = "requirements.txt"
@@ -31,6 +32,7 @@ _TOKENIZER = (
     *("chat_template.jinja", "additional_chat_templates/*.jinja"),
     # Of tokenizers that are not converted to tokenizer.json.
     *("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
+    *("*.tiktoken", "tekken.json"),
 )
 _MODEL = (CONFIG_NAME, GENERATION_CONFIG_NAME, *_TOKENIZER)
 _RECOMMENDER = (CATALOG_FILE, RECOMMENDER_FILE, TRAINING_REPORT, INDEX_FILE, GRAPH_FILE)
@@ -38,7 +40,7 @@ _RECOMMENDER = (CATALOG_FILE, RECOMMENDER_FILE, TRAINING_REPORT, INDEX_FILE, GRA
 _CHECKPOINT = (
     *("adapter_config.json", "adapter_model.safetensors", "*/adapter_config.json", "*/adapter_model.safetensors"),
     *("trainer_state.json", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth", "rng_state_*.pth"),
-    *(INDEX_FILE, "galrec_queue.safetensors", "galrec_momentum_*.safetensors"),
+    *(RUN_FILE, INDEX_FILE, "galrec_queue.safetensors", "galrec_momentum_*.safetensors"),
     # DeepSpeed
     *("latest", "zero_to_fp32.py", "global_step*/*"),
     # FSDP

@@ -40,7 +40,7 @@ EXPECTED = {
     "lcrec": RUN | MODEL | WORDS | {"item_index.json", "custom_generate/generate.py"},
     "galrec": RUN | MODEL | WORDS | CODE["galrec"] | {"interaction_graph.safetensors"},
 }
-STATE = {"trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state.pth"}
+STATE = {"trainer_state.json", "training_run.json", "optimizer.pt", "scheduler.pt", "rng_state.pth"}
 
 PUSH = """
 import json, sys

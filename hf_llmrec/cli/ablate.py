@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
 import time
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from accelerate import PartialState
 from trl import ModelConfig
 
 from ..data.demo import make_demo_shop
 from ..data.files import read_json, write_json
+from ..data.interactions import RecDataset
 from ..evaluation.evaluator import evaluate_ranker
 from ..evaluation.pair_auc import pair_auc
 from ..rankers.galrec import GALRecRanker
@@ -22,12 +25,13 @@ from ..rankers.galrec_items import item_readouts
 from ..trainers.galrec_config import GALRecTrainingConfig
 from . import train_galrec
 from .ablation_report import ablation_table, save_ablation, summarize
-from .galrec_model import GALRecArguments, train_teacher
+from .galrec_model import GALRecArguments
 from .list_options import json_object
 from .models import open_ranker
 from .option_parser import OptionParser
 from .options import DatasetArguments, as_words, end_processes, start_run
 from .results import run_facts
+from .teacher import train_teacher
 
 logger = logging.getLogger("hf_llmrec")
 COMMUNITY_AUC = "community_auc"
@@ -45,7 +49,7 @@ class AblationArguments(DatasetArguments):
         external_embeddings: for variants with collaborative embeddings; without it SASRec is trained once.
         text_embeddings: safetensors file of text embeddings.
         output_dir: folder for the models, ``ablation.json``, ``ablation.md`` and ``ablation.png``. Runs that are there
-            already are not repeated.
+            already are not repeated, unless they were made from another ``base``, dataset or embedding file.
     """
 
     base: str = field(default=None, metadata={"help": "YAML file of options that all variants share"})
@@ -67,25 +71,55 @@ class AblationArguments(DatasetArguments):
             raise ValueError(f"--seeds must be different numbers, got {self.seeds}")
 
 
-def train_variant(arguments: AblationArguments, changes: dict[str, Any], seed: int, folder: Path) -> float:
+def run_record(
+    arguments: AblationArguments, data: dict[str, Any], changes: dict[str, Any], seed: int
+) -> dict[str, Any]:
+    """All that a run follows from: one that is there is used again only if it was made from the same.
+
+    Args:
+        data: facts of the dataset. changes: the variant's options.
+    """
+    base = yaml.safe_load(Path(arguments.base).read_text(encoding="utf-8")) or {}
+    files = {name: getattr(arguments, name) for name in ("external_embeddings", "text_embeddings")}
+    digests = {name: file and _digest(Path(file).read_bytes()) for name, file in files.items()}
+    return {"options": changes, "seed": seed, "base": base, "data": data, "files": digests}
+
+
+def changed_since(record: dict[str, Any], file: Path) -> list[str] | None:
+    """In which of its parts ``record`` differs from that of the run in ``file``; ``None``: there is no such run."""
+    if not file.is_file():
+        return None
+    there = read_json(file)
+    return [name for name, value in record.items() if there.get(name) != value]
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def train_variant(
+    arguments: AblationArguments, dataset: RecDataset, changes: dict[str, Any], seed: int, folder: Path
+) -> float:
     """Train one model; returns the seconds it took."""
     options = {"dataset": arguments.dataset, "k_core": arguments.k_core, "protocol": arguments.protocol}
-    options |= {"output_dir": str(folder), "seed": seed, "disable_tqdm": True, **changes}
+    options |= {"output_dir": str(folder), "seed": seed, "disable_tqdm": True, "resume": False, **changes}
     parser = OptionParser((GALRecArguments, GALRecTrainingConfig, ModelConfig))
     parsed = parser.parse_args_and_config(["--config", arguments.base, *as_words(options)])
     began = time.perf_counter()
     one = parsed[0]
     if one.external != "text":
-        if arguments.external_embeddings is None:  # one teacher for all variants and seeds
-            dataset, _ = arguments.load()
-            one.resume = True
-            arguments.external_embeddings = str(train_teacher(one, dataset, Path(arguments.output_dir) / "teacher"))
-            one.resume = False
-        one.external_embeddings = arguments.external_embeddings
+        one.external_embeddings = arguments.external_embeddings or shared_teacher(arguments, dataset, one)
     if one.external != "collaborative":
         one.text_embeddings = arguments.text_embeddings
     train_galrec.run(*parsed)
     return time.perf_counter() - began
+
+
+def shared_teacher(arguments: AblationArguments, dataset: RecDataset, one: GALRecArguments) -> str:
+    """Embeddings of the SASRec that all variants and seeds with the same ``teacher_options`` share."""
+    made_from = json.dumps([one.teacher_options, arguments.data_facts(dataset)], sort_keys=True)
+    folder = Path(arguments.output_dir) / f"teacher-{_digest(made_from.encode())}"
+    return str(train_teacher(arguments, dataset, folder, one.teacher_options, resume=True))
 
 
 def look_alike_pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -122,15 +156,20 @@ def run(arguments: AblationArguments) -> dict[str, Any]:
     if PartialState().num_processes > 1:
         raise ValueError("ablate trains one model after the other in one process: launch it with --num_processes 1")
     output = Path(arguments.output_dir)
+    dataset, _ = arguments.load()
+    data = arguments.data_facts(dataset)
     runs: dict[str, list[dict[str, float]]] = {}
     for name, changes in arguments.variants.items():
         for seed in arguments.seeds:
             folder = output / name / f"seed_{seed}"
             file = folder / "measures.json"
-            wanted = {"options": changes, "seed": seed}
-            if not file.is_file() or {key: read_json(file)[key] for key in wanted} != wanted:
-                seconds = train_variant(arguments, changes, seed, folder)
-                write_json(file, {**wanted, "measures": measure(arguments, folder), "seconds": round(seconds, 1)})
+            record = run_record(arguments, data, changes, seed)
+            changed = changed_since(record, file)
+            if changed:
+                logger.info("%s, seed %d: trained again, with other %s", name, seed, " and ".join(changed))
+            if changed is None or changed:
+                seconds = train_variant(arguments, dataset, changes, seed, folder)
+                write_json(file, {**record, "measures": measure(arguments, folder), "seconds": round(seconds, 1)})
             found = read_json(file)["measures"]
             logger.info("%s, seed %d: %s", name, seed, {key: round(value, 4) for key, value in found.items()})
             runs.setdefault(name, []).append(found)

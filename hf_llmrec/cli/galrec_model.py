@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from peft import LoraConfig
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,7 +26,7 @@ from ..prompts.training_text import corpus_texts
 from ..trainers.galrec_config import GALRecTrainingConfig
 from .backbones import BackboneArguments, load_backbone
 from .list_options import json_object, naming
-from .options import as_words
+from .teacher import train_teacher
 
 logger = logging.getLogger("hf_llmrec")
 EXTERNAL = {"text": ("text",), "collaborative": ("collaborative",), "both": ("text", "collaborative")}
@@ -42,8 +37,6 @@ OWN_LAYERS = (
 )
 # Above it, softmax over the whole catalogue at every position costs more than the model.
 _FULL_SOFTMAX_ITEMS = 5000
-# Environment of a process group, which the teacher's own process must not join.
-_GROUP = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "GROUP_", "ROLE_", "ACCELERATE_", "TORCHELASTIC_", "OMP_NUM_")
 
 
 @dataclass
@@ -53,7 +46,9 @@ class GALRecArguments(BackboneArguments):
     Args:
         external: kinds of external embeddings: ``text``, ``collaborative`` or ``both``.
         external_embeddings: safetensors file with ``item_embeddings`` of a classical recommender. Without it, SASRec is
-            trained first, in ``--output_dir``/teacher.
+            trained first.
+        teacher_dir: folder of that SASRec; default: ``--output_dir`` with ``-teacher`` after its name. It does not lie
+            in ``--output_dir``, which may be published.
         teacher_options: of `train sasrec`, for that SASRec, as JSON.
         text_embeddings: safetensors file with ``item_embeddings`` of texts; or
         text_encoder: ``tfidf``, a sentence-transformers model or a language model to make them with.
@@ -67,6 +62,9 @@ class GALRecArguments(BackboneArguments):
     external_embeddings: str | None = field(
         default=None,
         metadata={"help": "safetensors file of a classical recommender (default: SASRec is trained first)"},
+    )
+    teacher_dir: str | None = field(
+        default=None, metadata={"help": "folder of that SASRec (default: OUTPUT_DIR-teacher, beside --output_dir)"}
     )
     teacher_options: dict[str, Any] | str | None = field(
         default_factory=dict, metadata={"help": "options of `train sasrec` for the teacher, as JSON"}
@@ -90,6 +88,13 @@ class GALRecArguments(BackboneArguments):
         if unknown:
             raise ValueError(f"--model_options: GALRecConfig has no {unknown}")
 
+    def train_teacher(self, dataset: RecDataset, output_dir: str) -> Path:
+        """Train SASRec as the options say; returns the file of its item embeddings."""
+        beside = Path(output_dir).resolve()
+        folder = Path(self.teacher_dir) if self.teacher_dir else beside.with_name(f"{beside.name}-teacher")
+        reuse = {"resume": self.resume, "other_data": self.other_data}
+        return train_teacher(self, dataset, folder, self.teacher_options, **reuse)
+
 
 def external_item_vectors(arguments: GALRecArguments, dataset: RecDataset, output_dir: str) -> dict[str, torch.Tensor]:
     """External embeddings of the items, per kind float (num_items, size)."""
@@ -105,51 +110,9 @@ def external_item_vectors(arguments: GALRecArguments, dataset: RecDataset, outpu
         if arguments.dry_run and not arguments.external_embeddings:  # of the teacher's size, which is not trained
             vectors["collaborative"] = torch.zeros(dataset.num_items, SASRecConfig().hidden_size)
         else:
-            file = arguments.external_embeddings or train_teacher(arguments, dataset, Path(output_dir) / "teacher")
+            file = arguments.external_embeddings or arguments.train_teacher(dataset, output_dir)
             vectors["collaborative"] = load_item_embeddings(file, dataset, split, other_data=arguments.other_data)
     return {kind: torch.as_tensor(value) for kind, value in vectors.items()}
-
-
-def train_teacher(arguments: GALRecArguments, dataset: RecDataset, folder: Path) -> Path:
-    """Train SASRec in a process of its own; returns the file of its embeddings.
-
-    The first process trains while the others wait, for as long as it takes. With ``--resume`` an earlier teacher of the
-    same data is used again.
-
-    Raises:
-        RuntimeError: its training failed.
-    """
-    file, state = folder / "embeddings.safetensors", PartialState()
-    done = folder / f".done-{os.environ.get('MASTER_PORT', '0')}"
-    if state.is_main_process:
-        code = 0
-        if file.exists() and arguments.resume:
-            load_item_embeddings(file, dataset, dataset.split(arguments.protocol), other_data=arguments.other_data)
-        else:
-            logger.info("no --external_embeddings: SASRec is trained first, in %s", folder)
-            options = {"dataset": arguments.dataset, "k_core": arguments.k_core, "protocol": arguments.protocol}
-            options |= {"output_dir": folder, "export_embeddings": file, "resume": arguments.resume}
-            if arguments.cpu_threads is not None:
-                options["cpu_threads"] = arguments.cpu_threads
-            options |= {"disable_tqdm": True, "report_to": "none", "use_cpu": not torch.cuda.is_available()}
-            command = [sys.executable, "-m", "hf_llmrec.cli", "train", "sasrec"]
-            command += as_words({**options, **arguments.teacher_options})
-            environment = {name: value for name, value in os.environ.items() if not name.startswith(_GROUP)}
-            code = subprocess.run(command, env=environment).returncode
-        done.parent.mkdir(parents=True, exist_ok=True)
-        done.write_text(str(code))
-        if code:
-            raise RuntimeError(f"training SASRec, the teacher, ended with {code}; see its log above")
-    else:
-        # No barrier of the process group: it would give up after half an hour.
-        while not done.exists():
-            time.sleep(0.5)
-        if done.read_text() not in ("", "0"):
-            raise RuntimeError("training SASRec, the teacher, failed in the first process")
-    state.wait_for_everyone()
-    if state.is_main_process:
-        done.unlink()
-    return file
 
 
 def build_model(

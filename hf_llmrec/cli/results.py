@@ -23,7 +23,7 @@ from ..trainers.tracked_config import TrackedConfig
 _FILES = {"external_embeddings", "text_embeddings"}
 # Where things lie on one machine says nothing about a run.
 _PLACES = {
-    *("output_dir", "dataset", "index", "model_name_or_path", "export_embeddings"),
+    *("output_dir", "dataset", "index", "model_name_or_path", "export_embeddings", "teacher_dir"),
     *("resume", "cpu_threads", "hub_token", "disable_tqdm"),
 }
 

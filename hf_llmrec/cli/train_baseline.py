@@ -35,6 +35,8 @@ from .saving import finish_run, save_recommender
 from .training_pushes import TrainingPushes
 
 logger = logging.getLogger("hf_llmrec")
+# Of items, (num_items, d), and of users, (num_users, d), where they are wanted.
+Embeddings = tuple[np.ndarray, np.ndarray | None]
 TRAINING_CONFIGS: dict[str, type[RowTrainingConfig]] = {
     "sasrec": SASRecTrainingConfig,
     "lightgcn": LightGCNTrainingConfig,
@@ -55,6 +57,7 @@ class BaselineArguments(DatasetArguments):
             ``shrinkage``, the last two by default those that are best on validation users.
         export_embeddings: safetensors file for the learned item and user embeddings. A user's is that of its training
             history.
+        export_users: with users' embeddings; otherwise only items'.
         include_users: publish LightGCN's user vectors and ids with the model. Otherwise users are their histories.
         resume: continue from the last checkpoint in ``--output_dir``, if there is one.
     """
@@ -66,6 +69,7 @@ class BaselineArguments(DatasetArguments):
     export_embeddings: str | None = field(
         default=None, metadata={"help": "safetensors file for the learned item and user embeddings"}
     )
+    export_users: bool = field(default=True, metadata={"help": "--export_embeddings holds those of users, too"})
     include_users: bool = field(default=False, metadata={"help": "keep LightGCN's user vectors and ids in the model"})
     resume: bool = field(default=False, metadata={"help": "continue from the last checkpoint in --output_dir"})
 
@@ -150,7 +154,7 @@ class Run:
         return np.concatenate(found)
 
 
-def run_sasrec(run: Run) -> tuple[PreTrainedModel, dict[str, float], tuple[np.ndarray, np.ndarray] | None]:
+def run_sasrec(run: Run) -> tuple[PreTrainedModel, dict[str, float], Embeddings | None]:
     """(model, validation metrics, (item, user) embeddings if they are wanted)."""
     args = run.training
     model = SASRecModel(run.arguments.config(SASRecConfig, num_items=run.dataset.num_items))
@@ -169,11 +173,11 @@ def run_sasrec(run: Run) -> tuple[PreTrainedModel, dict[str, float], tuple[np.nd
     model.eval()
     if not run.arguments.export_embeddings:
         return model, metrics, None
-    users = run.training_histories(model, model.user_vectors)
+    users = run.training_histories(model, model.user_vectors) if run.arguments.export_users else None
     return model, metrics, (model.item_vectors().detach().float().cpu().numpy(), users)
 
 
-def run_lightgcn(run: Run) -> tuple[PreTrainedModel, dict[str, float], tuple[np.ndarray, np.ndarray] | None]:
+def run_lightgcn(run: Run) -> tuple[PreTrainedModel, dict[str, float], Embeddings | None]:
     """(model, validation metrics, (item, user) embeddings if they are wanted)."""
     sizes = {"num_items": run.dataset.num_items, "num_users": run.dataset.num_users}
     network = LightGCNNetwork(run.split, run.arguments.config(LightGCNConfig, **sizes))
@@ -187,7 +191,8 @@ def run_lightgcn(run: Run) -> tuple[PreTrainedModel, dict[str, float], tuple[np.
     run.model_so_far = lambda: network.export(with_users=run.arguments.include_users)
     metrics = run.train(trainer)
     with_users = network.export(with_users=True)
-    embeddings = with_users.item_embeddings.detach().cpu().numpy(), with_users.user_embeddings.detach().cpu().numpy()
+    items, users = (each.detach().cpu().numpy() for each in (with_users.item_embeddings, with_users.user_embeddings))
+    embeddings = items, users if run.arguments.export_users else None
     model = with_users if run.arguments.include_users else network.export()
     return model, metrics, embeddings if run.arguments.export_embeddings else None
 

@@ -9,7 +9,7 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ class RunRecord:
         options = {each.name: values[each.name] for each in dataclasses.fields(args) if not is_free(each.name)}
         record = {
             "run_id": uuid.uuid4().hex,
-            "started": datetime.now(timezone.utc).isoformat(),
+            "started": datetime.now(UTC).isoformat(),
             "num_processes": args.world_size,
             "sharding": sharding,
             "save_only_model": bool(args.save_only_model),

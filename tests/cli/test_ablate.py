@@ -8,6 +8,7 @@ import yaml
 
 from hf_llmrec.cli import ablate
 from hf_llmrec.cli.ablation_report import ablation_table, summarize
+from hf_llmrec.data.embedding_files import save_embeddings
 
 BASE = {
     "backbone_overrides": {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1},
@@ -52,6 +53,47 @@ def test_one_table_one_plot(arguments, tmp_path, capsys):
     again = {path for path, time in models.items() if path.exists() and path.stat().st_mtime_ns == time}
     finals = {path for path in models if "checkpoint" not in str(path)}
     assert {path.parent.parent.name for path in finals & again} == {"full"}
+
+
+def final_models(folder):
+    """When each run's saved model was written, by the run's folder."""
+    return {path.parent: path.stat().st_mtime_ns for path in folder.glob("*/seed_*/model.safetensors")}
+
+
+def test_runs_made_from_something_else_are_repeated(arguments, dataset, tmp_path, caplog):
+    """Another option in the file of `--base`, another embedding file, another dataset: each run is made again."""
+    one = [*arguments, "--seeds", "0", "--variants", '{"full": {}}']
+    embeddings = tmp_path / "text.safetensors"
+    rng = np.random.default_rng(0)
+
+    def changes(*options):
+        before = final_models(tmp_path / "out")
+        ablate.main([*one, *options])
+        return final_models(tmp_path / "out") != before
+
+    assert changes() and not changes()
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump({**BASE, "num_neighbors": 2}))
+    with caplog.at_level("INFO", logger="hf_llmrec"):
+        assert changes() and not changes()
+    assert "full, seed 0: trained again, with other base" in caplog.text
+    for _ in range(2):
+        save_embeddings(embeddings, dataset, items=rng.standard_normal((dataset.num_items, 6)))
+        assert changes("--text_embeddings", str(embeddings)) and not changes("--text_embeddings", str(embeddings))
+    assert changes("--k_core", "2") and not changes("--k_core", "2")
+
+
+def test_a_teacher_is_shared_by_runs_with_the_same_options_of_it(arguments, tmp_path):
+    """Of two variants with different `teacher_options` the second does not get the first one's teacher."""
+    shared = {"external": "both", "teacher_options": {"max_steps": 2, "model_options": {"hidden_size": 8}}}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump({**BASE, **shared}))
+    wide = {"teacher_options": {"max_steps": 2, "model_options": {"hidden_size": 12}}}
+    ablate.main([*arguments, "--variants", json.dumps({"full": {}, "no_queue": {"queue_length": 0}, "wide": wide})])
+    sizes = {
+        path.parent.parent.name: json.loads(path.read_text())["external_sizes"]["collaborative"]
+        for path in (tmp_path / "out").glob("*/seed_*/config.json")
+    }
+    assert sizes == {"full": 8, "no_queue": 8, "wide": 12}
+    assert len(list((tmp_path / "out").glob("teacher-*"))) == 2
 
 
 def test_means_spreads_and_differences():

@@ -39,16 +39,35 @@ def test_without_embeddings_the_teacher_is_trained_first(folders, tmp_path, capl
     """In a process of its own; `--resume` finds it again."""
     quick = ["--teacher_options", '{"max_steps": 4, "seed": 7, "model_options": {"hidden_size": 10}}']
     with caplog.at_level("INFO", logger="hf_llmrec"):
-        train(folders, tmp_path, *SMALL, *quick)
+        train(folders, tmp_path / "out", *SMALL, *quick)
     assert "SASRec is trained first" in caplog.text
-    teacher = tmp_path / "teacher/embeddings.safetensors"
+    teacher = tmp_path / "out-teacher/embeddings.safetensors"
     written = teacher.stat().st_mtime_ns
     with safe_open(teacher, "np") as file:
         width = file.get_tensor("item_embeddings").shape[1]
-    assert json.loads((tmp_path / "config.json").read_text())["external_sizes"]["collaborative"] == width == 10
-    assert json.loads((tmp_path / "teacher/training_report.json").read_text())["seed"] == 7
-    train(folders, tmp_path, *SMALL, "--resume", "True")
+        assert list(file.keys()) == ["item_embeddings"], "no vector of a user"
+    assert json.loads((tmp_path / "out/config.json").read_text())["external_sizes"]["collaborative"] == width == 10
+    assert json.loads((tmp_path / "out-teacher/training_report.json").read_text())["seed"] == 7
+    train(folders, tmp_path / "out", *SMALL, "--resume", "True")
     assert teacher.stat().st_mtime_ns == written
+    names = {path.name for path in (tmp_path / "out").rglob("*")}
+    assert "model.safetensors" in names and "embeddings.safetensors" not in names, "what is published has no teacher"
+
+
+def test_a_teacher_lives_where_it_is_told_to(folders, tmp_path, capfd):
+    place = ["--teacher_dir", str(tmp_path / "sasrec"), "--teacher_options", '{"max_steps": 4, "logging_steps": 2}']
+    train(folders, tmp_path / "out", *SMALL, *place)
+    assert (tmp_path / "sasrec/embeddings.safetensors").exists() and not (tmp_path / "out-teacher").exists()
+    report = json.loads((tmp_path / "out/training_report.json").read_text())
+    assert "teacher_dir" not in report["config"], "a place on one machine"
+    # Its own process says how far it is, under its own name.
+    assert "teacher: step 2 of 4 (50 %)" in capfd.readouterr().err
+
+
+def test_a_teacher_that_fails_ends_the_run(folders, tmp_path):
+    with pytest.raises(RuntimeError, match="training SASRec, the teacher, ended with"):
+        train(folders, tmp_path / "out", *SMALL, "--teacher_options", '{"model_options": {"hidden_size": -1}}')
+    assert not (tmp_path / "out/model.safetensors").exists()
 
 
 def test_a_model_is_evaluated_and_served(folders, tmp_path, dataset):

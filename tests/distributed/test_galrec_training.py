@@ -100,4 +100,4 @@ def test_the_teacher_is_trained_by_one_of_two_processes(recipe, tmp_path, ddp):
     base = ("--model_name_or_path", str(recipe.folder / "base"), *COMMON[2:])
     galrec = Recipe(recipe.folder, "train_galrec.py", base)
     assert len(galrec.losses(tmp_path / "two", [*options, "--per_device_train_batch_size", "5"], ddp)) == 3
-    assert (tmp_path / "two/teacher/embeddings.safetensors").exists()
+    assert (tmp_path / "two-teacher/embeddings.safetensors").exists()

@@ -1,0 +1,97 @@
+"""The collaborative teacher of GAL-Rec: SASRec, trained in a process of its own before anything else.
+
+Run as a program (``python -m hf_llmrec.cli.teacher OPTIONS``) this file is that process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+
+from ..data.embedding_files import load_item_embeddings
+from ..data.interactions import RecDataset
+from . import main
+from .main_process import run_on_main_process
+from .options import DatasetArguments, as_words
+
+logger = logging.getLogger("hf_llmrec")
+# Environment of a process group, which the teacher's own process must not join.
+_GROUP = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "GROUP_", "ROLE_", "ACCELERATE_", "TORCHELASTIC_", "OMP_NUM_")
+
+
+def train_teacher(
+    data: DatasetArguments,
+    dataset: RecDataset,
+    folder: Path,
+    options: Mapping[str, Any],
+    *,
+    resume: bool,
+    other_data: bool = False,
+) -> Path:
+    """Train SASRec on the main process, while the others wait; returns the file of its item embeddings.
+
+    Args:
+        data: which dataset it is trained on. dataset: that dataset, as loaded.
+        folder: where the teacher, its checkpoints and its embeddings go. Not the recommender's own folder, which is
+            published.
+        options: of `train sasrec`, which replace those chosen here.
+        resume: use an earlier teacher of the same data that is in ``folder``, or go on training it.
+        other_data: use an earlier one although it was trained on other data or another split.
+
+    Raises:
+        RuntimeError: its training failed. ValueError: an earlier one is of other data. ConnectionError: the main process, which trained it, ended.
+    """
+    file = folder / "embeddings.safetensors"
+
+    def work() -> None:
+        if file.exists() and resume:
+            load_item_embeddings(file, dataset, dataset.split(data.protocol), other_data=other_data)
+            logger.info("no --external_embeddings: those of the teacher in %s are used again", folder)
+            return
+        logger.info("no --external_embeddings: SASRec is trained first, in %s", folder)
+        code = _run({**_defaults(data, folder, file, resume), **options})
+        if code:
+            raise RuntimeError(f"training SASRec, the teacher, ended with {code}; see its log above")
+
+    run_on_main_process(work, "training SASRec, the teacher")
+    return file
+
+
+def _defaults(data: DatasetArguments, folder: Path, file: Path, resume: bool) -> dict[str, Any]:
+    found = {"dataset": data.dataset, "k_core": data.k_core, "protocol": data.protocol, "output_dir": folder}
+    # Vectors of users are not needed, and nobody should find them beside a model.
+    found |= {"export_embeddings": file, "export_users": False, "resume": resume}
+    if data.cpu_threads is not None:
+        found["cpu_threads"] = data.cpu_threads
+    return {**found, "disable_tqdm": True, "report_to": "none", "use_cpu": PartialState().device.type == "cpu"}
+
+
+def _run(options: Mapping[str, Any]) -> int:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_GROUP)}
+    command = [sys.executable, "-m", __name__, *as_words(dict(options))]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
+        return process.wait()
+
+
+def _teach(argv: list[str]) -> int:
+    """Train, and end early if the process that started this one does: nobody would use what comes out."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    logging.basicConfig(format="teacher: %(message)s", stream=sys.stderr)
+    return main(["train", "sasrec", *argv])
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)  # returns when the other end of the pipe is closed
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(_teach(sys.argv[1:]))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import PartialState
 
 from ..data.embedding_files import load_item_embeddings, read_data_fingerprint
 from ..data.fingerprints import DataFingerprint
@@ -19,6 +18,7 @@ from ..indexing.plots import save_plots
 from ..indexing.report import format_report
 from ..indexing.text_embeddings import embed_items, item_texts
 from .list_options import json_object
+from .main_process import run_on_main_process
 from .option_parser import OptionParser
 from .options import SameDataArguments, start_run
 from .saving import push_output
@@ -128,7 +128,5 @@ def main(argv: list[str] | None = None) -> int:
     (arguments,) = OptionParser((IndexArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
     start_run(arguments)
     # One process builds: the work is sequential, and the files must not be written twice.
-    if PartialState().is_main_process:
-        run(arguments)
-    PartialState().wait_for_everyone()
+    run_on_main_process(lambda: run(arguments), "building the index")
     return 0

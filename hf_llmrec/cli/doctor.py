@@ -14,6 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from .commands import COMMANDS
+from .cpu_features import bf16_feature
 
 _TEXT = """Prints devices, versions, extras and how the Hub is reached, with warnings and their remedies. With a
 training command after it, what that run would take: batches, trained parameters, memory and compute, without weights or
@@ -54,6 +55,8 @@ def _machine() -> list[str]:
     import psutil
     import torch
 
+    from ..trainers.machine_config import accelerator_memory, accelerator_name, accelerator_type
+
     memory = psutil.virtual_memory()
     lines = [
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
@@ -61,8 +64,12 @@ def _machine() -> list[str]:
         f"{memory.total / 2**30:.1f} GiB of memory, {memory.available / 2**30:.1f} free",
         f"{shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB free on this disk",
     ]
-    if not torch.cuda.is_available():
-        return [*lines, "no GPU that PyTorch sees"]
+    if accelerator_type() is None:
+        feature = bf16_feature()
+        half = f"the CPU has {feature}: --bf16 True" if feature else "the CPU has no instructions for bf16"
+        return [*lines, half, "no GPU that PyTorch sees"]
+    if accelerator_type() != "cuda":
+        return [*lines, f"{accelerator_type()}: {accelerator_name()}, {accelerator_memory() / 2**30:.1f} GiB"]
     for number in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(number)
         half = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
@@ -116,17 +123,19 @@ def _hub() -> list[str]:
 
 
 def _warnings() -> list[str]:
-    import torch
+    from ..trainers.machine_config import accelerator_type
 
-    lines = []
-    if not torch.cuda.is_available():
+    lines, has_gpu = [], accelerator_type() is not None
+    if not has_gpu:
         if shutil.which("nvidia-smi"):
             lines.append("there is an NVIDIA driver, but PyTorch has no CUDA: install a build with it (pytorch.org)")
         else:
             lines.append("without a GPU, train small backbones (--backbone tiny), not pretrained language models")
+        if bf16_feature():
+            lines.append(f"this CPU has {bf16_feature()}: --bf16 True trains language models in less time")
     if shutil.disk_usage(Path.cwd()).free < _LITTLE_DISK:
         lines.append("less than 20 GiB free here: checkpoints go to --output_dir; --save_total_limit 1 keeps one")
-    if int(os.environ.get("OMP_NUM_THREADS") or 0) == 1 and not torch.cuda.is_available() and (os.cpu_count() or 1) > 1:
+    if int(os.environ.get("OMP_NUM_THREADS") or 0) == 1 and not has_gpu and (os.cpu_count() or 1) > 1:
         lines.append("OMP_NUM_THREADS=1 keeps PyTorch on one core: unset it")
     return lines
 

@@ -17,6 +17,7 @@ from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.ranker import Ranker
 from ..rankers.lcrec import LCRecRanker
 from ..rankers.lcrec_task_report import TaskReport
+from .main_process import run_on_main_process
 from .models import CaseArguments, open_ranker
 from .option_parser import OptionParser
 from .options import end_processes, metric_table, start_run
@@ -112,8 +113,9 @@ def run(arguments: EvaluateArguments) -> dict:
     if arguments.tasks:
         if not isinstance(ranker, LCRecRanker):
             raise ValueError(f"--tasks is about LC-Rec models; {arguments.model} is none")
+        tasks = TaskReport(ranker, dataset, split, arguments.split)
+        report["tasks"] = run_on_main_process(tasks.run, "reporting on the tasks")
         if PartialState().is_main_process:
-            report["tasks"] = TaskReport(ranker, dataset, split, arguments.split).run()
             for name, value in report["tasks"].items():
                 print(f"{name:<34}{'no data' if value is None else f'{value:.4f}'}")
     if PartialState().is_main_process:

@@ -24,6 +24,7 @@ from ..models.sasrec.configuration_sasrec import SASRecConfig
 from ..models.whole_weight import whole_weight
 from ..prompts.training_text import corpus_texts
 from ..trainers.galrec_config import GALRecTrainingConfig
+from ..trainers.start_defaults import GALREC_MODEL
 from .backbones import BackboneArguments, load_backbone
 from .list_options import json_object, naming
 from .teacher import train_teacher
@@ -123,13 +124,14 @@ def build_model(
     split: RecSplit,
     vectors: dict[str, torch.Tensor],
 ) -> tuple[GALRecForCausalLM, PreTrainedTokenizerBase]:
-    """(model with its item vectors, tokenizer of its backbone)."""
+    """(model with its item vectors, tokenizer of its backbone); ``training`` knows whether it starts from scratch."""
     backbone, tokenizer = load_backbone(arguments, model_config, training, texts=lambda: corpus_texts(dataset, split))
     fields = {
         "num_items": dataset.num_items,
         "external_sizes": {kind: int(value.shape[1]) for kind, value in vectors.items()},
         "entity_scale": _entity_norm(backbone, bool(model_config.model_name_or_path)) / len(vectors) ** 0.5,
         "rec_loss": "full_softmax" if dataset.num_items <= _FULL_SOFTMAX_ITEMS else "sampled_softmax",
+        **({} if training.pretrained else GALREC_MODEL),
         **arguments.model_options,
     }
     with naming("model_options"):

@@ -63,7 +63,9 @@ def _connect(state: PartialState) -> TCPStore:
         store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
         port = [store.port]
     broadcast_object_list(port)
-    return store or TCPStore(os.environ["MASTER_ADDR"], port[0], is_master=False)
+    store = store or TCPStore(os.environ["MASTER_ADDR"], port[0], is_master=False)
+    state.wait_for_everyone()  # until all are connected: to a process that has died nobody could connect
+    return store
 
 
 def _wait(store: TCPStore, name: str, rank: int) -> None:

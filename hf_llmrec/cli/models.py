@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import PartialState
 
 from ..data.fingerprints import DataFingerprint
@@ -104,7 +103,7 @@ def open_ranker(
     batch_size: int | None = None,
     neighbors: bool = True,
 ) -> Ranker:
-    """The ranker of a recommender folder or Hub id, or ``popularity`` fitted here; on the GPU if there is one.
+    """The ranker of a recommender folder or Hub id, or ``popularity`` fitted here; on the accelerator if there is one.
 
     Args:
         neighbors: let GAL-Rec read the neighbours that the split's training interactions give.
@@ -124,8 +123,7 @@ def open_ranker(
         for name, value in {"num_beams": num_beams, "normalize": normalize}.items():
             if value is not None:
                 raise ValueError(f"--{name} is an option of LC-Rec; {model} generates nothing")
-    device = PartialState().device if torch.cuda.is_available() else None
-    ranker = load_ranker(model, device=device, **overrides)
+    ranker = load_ranker(model, device=PartialState().device, **overrides)
     if isinstance(ranker, GALRecRanker):
         ranker.detach_graph()
         if neighbors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -22,7 +23,9 @@ from ..trainers.budget import fill_budget
 from ..trainers.epoch_rows import Rows
 from ..trainers.footprint import GIB, RESERVE, Footprint, Setup, footprint
 from ..trainers.language_model_config import LanguageModelTrainingConfig
+from ..trainers.machine_config import accelerator_memory, accelerator_name
 from ..trainers.spread_weights import num_values
+from .cpu_features import bf16_feature
 from .list_options import json_object
 
 logger = logging.getLogger("hf_llmrec")
@@ -88,8 +91,8 @@ class Machine:
         )
         if "gpu_memory" in given:
             return cls("a GPU", int(given["gpu_memory"] * GIB), setup, True)
-        if training.device.type == "cuda":
-            return cls(torch.cuda.get_device_name(), torch.cuda.mem_get_info()[1], setup, True)
+        if training.device.type != "cpu":
+            return cls(accelerator_name(), accelerator_memory(), setup, True)
         local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         memory = psutil.virtual_memory().available // local
         return cls(f"the CPU, {torch.get_num_threads()} threads", memory, setup, False)
@@ -148,13 +151,14 @@ def plan_training(
     figures = {"tokens_per_batch": batches.tokens, **_steps(training, machine.setup, batches)}
     if found is not None:
         figures |= {"parameters": found.parameters, "trained": found.trained, "memory": _memory(machine, found)}
+        figures["memory_ranking"] = found.ranking
         figures |= {f"memory_{name}": value for name, value in found.parts.items()}
         figures["flops"] = found.flops_per_token * figures["tokens_per_step"] * figures["steps"]
     return figures
 
 
 def _memory(machine: Machine, found: Footprint) -> int:
-    return found.total + (RESERVE if machine.is_gpu else 0)
+    return found.peak + (RESERVE if machine.is_gpu else 0)
 
 
 def _steps(training: LanguageModelTrainingConfig, setup: Setup, batches: Batches) -> dict[str, float]:
@@ -204,8 +208,11 @@ def describe(
     """The plan, a line each."""
     setup, counts = machine.setup, _steps(training, machine.setup, batches)
     precision = "bf16" if setup.half else "float32"
+    start = "pretrained weights are tuned" if training.pretrained else "the model is trained from scratch"
+    taken = ", ".join(f"{name} {json.dumps(value)}" for name, value in training.filled.items())
     spread = "" if setup.sharding == "none" else f", {setup.sharding}"
     lines = [
+        f"{start}{', whose defaults are ' if taken else ''}{taken}; learning_rate {training.learning_rate:g}",
         f"{setup.processes} process{'es' if setup.processes > 1 else ''} on {machine.device}, {precision}{spread}",
         f"{counts['tokens_per_step']:,.0f} tokens per step ({setup.processes} x {training.gradient_accumulation_steps} "
         f"batches of about {batches.tokens:,.0f}), {counts['steps_per_epoch']:,} steps per epoch, {counts['steps']:,} "
@@ -224,9 +231,20 @@ def describe(
         f"({100 * found.trained / found.parameters:.2f} %){adapters}, its optimizer's state "
         f"{found.parts['optimizer'] / 2**20:,.1f} MB per process",
         f"estimated memory per process {_memory(machine, found) / GIB:.1f} GiB of {machine.memory / GIB:.1f} GiB "
-        f"({parts or 'all tiny'})",
+        f"({parts or 'all tiny'})"
+        + (f"; while ranking {found.ranking / GIB:.1f}, a whole copy of the model included" if found.whole else ""),
         f"{flops:.2g} floating-point operations in all, attention left out",
     ]
+
+
+def _memory_remedy(found: Footprint) -> str:
+    if found.ranking <= found.total:
+        return REMEDIES
+    return (
+        f"ranking gathers the whole model on every process, {found.whole / GIB:.1f} GiB beside what is sharded: take "
+        "GPUs with more memory or a smaller model, or recipes/accelerate_configs/zero2.yaml where its weights and "
+        "optimizer fit; smaller batches do not help"
+    )
 
 
 def _warnings(
@@ -239,9 +257,17 @@ def _warnings(
 ) -> list[str]:
     lines, setup = [], machine.setup
     if found is not None and _memory(machine, found) > machine.memory:
-        lines.append(f"this may not fit into {machine.memory / GIB:.1f} GiB: {REMEDIES}")
+        lines.append(f"this may not fit into {machine.memory / GIB:.1f} GiB: {_memory_remedy(found)}")
     if machine.is_gpu and not setup.half:
         lines.append("float32 on a GPU: --bf16 True is faster and takes less, where the GPU has it")
+    if not machine.is_gpu:
+        feature = bf16_feature()
+        if feature and not training.bf16:
+            lines.append(f"this CPU has {feature}: --bf16 True takes less time")
+        elif training.bf16 and not feature:
+            lines.append(
+                "this CPU is not known to have instructions for bf16: float32 may take less time (--bf16 False)"
+            )
     if adapters is not None and model.dtype == torch.float32 and setup.half:
         lines.append("the frozen weights are in float32: --dtype bfloat16 halves them")
     if adapters is None and model.dtype != torch.float32 and not setup.sharding.startswith("zero"):

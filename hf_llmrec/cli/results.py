@@ -16,6 +16,7 @@ from ..data.files import read_json
 from ..data.interactions import RecDataset
 from ..data.recommender_folder import TRAINING_REPORT
 from ..evaluation.metrics import METRIC_NAMES
+from ..trainers.machine_config import accelerator_name
 from ..trainers.spread_weights import num_values
 from ..trainers.tracked_config import TrackedConfig
 
@@ -32,8 +33,9 @@ def run_facts() -> dict[str, Any]:
     """Versions and hardware."""
     packages = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "hf_llmrec")
     hardware = {"machine": platform.machine(), "torch_threads": torch.get_num_threads()}
-    if torch.cuda.is_available():
-        hardware["gpu"] = torch.cuda.get_device_name()
+    accelerator = accelerator_name()
+    if accelerator is not None:
+        hardware["gpu"] = accelerator
     versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
     return {"versions": versions, "hardware": hardware}
 

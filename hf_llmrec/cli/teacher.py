@@ -47,7 +47,8 @@ def train_teacher(
         other_data: use an earlier one although it was trained on other data or another split.
 
     Raises:
-        RuntimeError: its training failed. ValueError: an earlier one is of other data. ConnectionError: the main process, which trained it, ended.
+        RuntimeError: its training failed. ValueError: an earlier one is of other data.
+        ConnectionError: the main process, which trained it, ended.
     """
     file = folder / "embeddings.safetensors"
 

@@ -35,6 +35,7 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
     """Train and save; returns the validation metrics of the saved model, or with ``--dry_run`` the plan's figures."""
     began = time.perf_counter()
     set_seed(training.seed)  # before the backbone and the adapters are drawn; the trainer seeds only what follows it
+    training.start_from(pretrained=bool(model_config.model_name_or_path))
     dataset, split = arguments.load()
     split.require_cases("validation")  # by which the best checkpoint is chosen
     vectors = external_item_vectors(arguments, dataset, training.output_dir)

@@ -94,6 +94,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
     """Train and save; returns the validation metrics of the saved model, or with ``--dry_run`` the plan's figures."""
     began = time.perf_counter()
     set_seed(training.seed)  # before the backbone and the adapters are drawn; the trainer seeds only what follows it
+    training.start_from(pretrained=bool(model_config.model_name_or_path))
     dataset, split = arguments.load()
     split.require_cases("validation")  # by which the best checkpoint is chosen
     index = ItemIndex.from_pretrained(arguments.index)

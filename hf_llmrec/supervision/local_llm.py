@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList
 
 from ..data.model_folder import check_tokenizer_files
@@ -24,7 +25,7 @@ class LocalLLM:
 
     Args:
         model: folder or Hub id of a causal LM whose tokenizer has a chat template.
-        batch_size: requests at once, at most. device: default: a GPU where there is one.
+        batch_size: requests at once, at most. device: default: an accelerator where there is one.
 
     Raises:
         ValueError: no tokenizer, or one without a chat template.
@@ -38,8 +39,8 @@ class LocalLLM:
             raise ValueError(f"{model}: its tokenizer has no chat template: choose an instruction-tuned model")
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = AutoModelForCausalLM.from_pretrained(model, dtype="auto").to(device).eval()
+        loaded = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
+        self._model = loaded.to(device or PartialState().device).eval()
         self._waiting: queue.Queue[tuple[list[dict[str, str]], dict[str, Any], Future]] = queue.Queue()
         threading.Thread(target=self._serve, daemon=True).start()
 

@@ -28,13 +28,20 @@ class EpochRows:
     """Turns row numbers into rows of the current epoch, as a `datasets` transform."""
 
     def __init__(self, rows: Rows):
-        self.rows, self.epoch = rows, 0
+        self.rows = rows
+        # Shared with worker processes: those that outlive an epoch must learn of the next one.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        self._epoch.fill_(epoch)
 
     def __call__(self, batch: dict[str, list[int]]) -> dict[str, list[list[int]]]:
-        built = [self.rows.build(int(slot), self.epoch) for slot in batch["slot"]]
+        epoch = self.epoch
+        built = [self.rows.build(int(slot), epoch) for slot in batch["slot"]]
         return {name: [row[name] for row in built] for name in built[0]}
 
 

@@ -49,7 +49,9 @@ class Footprint:
     """Bytes of one process, and counts.
 
     Attributes:
-        parts: weights, gradients, optimizer, momentum, activations and logits, in bytes.
+        parts: of a training step: weights, those gathered for a layer, gradients, optimizer, momentum, activations and
+            logits, in bytes.
+        whole: the model that ZeRO-3 and FSDP2 gather on every process to rank with; 0 where weights are not sharded.
         parameters: of the whole model, adapters included. trained: how many of them are trained.
         flops_per_token: of a training step, attention left out.
     """
@@ -58,10 +60,21 @@ class Footprint:
     parameters: int
     trained: int
     flops_per_token: float
+    whole: int = 0
 
     @property
     def total(self) -> int:
+        """Of a training step."""
         return sum(self.parts.values())
+
+    @property
+    def ranking(self) -> int:
+        """While users are ranked, between two steps; the activations of ranking left out."""
+        return self.parts["weights"] + self.parts["optimizer"] + self.parts["momentum"] + self.whole
+
+    @property
+    def peak(self) -> int:
+        return max(self.total, self.ranking)
 
 
 def footprint(
@@ -99,7 +112,8 @@ def footprint(
     # AdamW's two averages; DeepSpeed in half precision keeps the weights in float32 beside them.
     states = 12 if setup.half and setup.sharding.startswith("zero") else 8
     parts = {
-        "weights": weights // spread + gathered,
+        "weights": weights // spread,
+        "gathered": gathered,
         "gradients": gradients,
         "optimizer": num_trained * states // shared,
         "momentum": num_trained * 4 // spread if setup.momentum else 0,
@@ -110,7 +124,8 @@ def footprint(
     passes = 4 + (2 if peft_config is None else 0) + (2 if setup.checkpointing else 0)
     passes += 2 if setup.momentum else 0  # the keys'
     inner = sum(p.numel() for p in decoder.parameters()) - decoder.get_input_embeddings().weight.numel()
-    return Footprint(parts, sum(p.numel() for p in every), num_trained, float(passes * inner))
+    whole = weights if spread > 1 else 0
+    return Footprint(parts, sum(p.numel() for p in every), num_trained, float(passes * inner), whole)
 
 
 def _skeleton(model: PreTrainedModel, peft_config: PeftConfig | None, dtype: torch.dtype) -> nn.Module:

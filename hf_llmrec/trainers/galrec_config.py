@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..losses.graph_alignment import ALIGNMENTS, check_weights
+from ..losses.graph_alignment import check_weights
 from ..prompts.galrec_prompt import GALRecPrompt
 from .language_model_config import LanguageModelTrainingConfig
+from .start_defaults import GALREC
 
 
 @dataclass
@@ -32,30 +33,46 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
         history_targets, latest_share, item_dropout, neighbor_dropout: see `GALRecExamples`.
         residual_dropout: dropout on what attention and MLP add to the residual stream during training.
         patience: stop after so many evaluations without a better NDCG@10 (0: never).
+
+    Options that are ``None`` have one default for pretrained weights and another one for a model trained from scratch,
+    see `start_defaults.GALREC`.
     """
 
     # Annotated by value, so that TrlParser parses JSON for it.
     _VALID_DICT_FIELDS = LanguageModelTrainingConfig._VALID_DICT_FIELDS + ["loss_weights"]
+    start_defaults = GALREC
 
     loss_weights: dict[str, Any] | str | None = field(
-        default_factory=lambda: dict.fromkeys(ALIGNMENTS, 0.1),
-        metadata={"help": "of the graph-aware losses by name, as JSON (default: 0.1 each; all 0: none)"},
+        default=None,
+        metadata={"help": "of the graph-aware losses by name, as JSON (default: 0.1 each, 0.02 from scratch)"},
     )
-    contrastive_temperature: float = field(default=0.1, metadata={"help": "of the contrastive losses"})
-    momentum: float = field(default=0.999, metadata={"help": "of the momentum encoder"})
+    contrastive_temperature: float | None = field(
+        default=None, metadata={"help": "of the contrastive losses (default: 0.1, 0.2 from scratch)"}
+    )
+    momentum: float | None = field(
+        default=None, metadata={"help": "of the momentum encoder (default: 0.999, 0.995 from scratch)"}
+    )
     queue_length: int | None = field(
         default=None, metadata={"help": "keys per queue (default: min(4096, entities // 2); 0: in-batch negatives)"}
     )
     symmetric_losses: bool = field(default=True, metadata={"help": "let each side of a pair be the query once"})
     lm_loss_weight: float = field(default=0.0, metadata={"help": "of the vocabulary loss on items' titles"})
-    template: str = field(default="words", metadata={"help": "`words`, or `bare`: no words around the tokens"})
+    template: str | None = field(
+        default=None,
+        metadata={
+            "help": "`words`, or `bare`: no words around the tokens (default: `bare` from scratch, else `words`)"
+        },
+    )
     hops: int = field(default=2, metadata={"help": "1, 2 or 3"})
     max_history: int = field(default=50, metadata={"help": "how many of the latest items of a history are read"})
     num_neighbors: int = field(default=8, metadata={"help": "users of hop 2"})
     num_neighbor_items: int = field(default=8, metadata={"help": "items of hop 3"})
     neighbor_order: str = field(default="uniform", metadata={"help": "hop 2: `uniform` samples or `most_shared` first"})
-    title_hops: list[int] = field(
-        default_factory=lambda: [0], metadata={"help": "titles beside items: 0 an item's own segment, hops 1 and 3"}
+    title_hops: list[int] | None = field(
+        default=None,
+        metadata={
+            "help": "titles beside items: 0 an item's own segment, hops 1 and 3 (default: none from scratch, else 0)"
+        },
     )
     max_title_tokens: int = field(default=16, metadata={"help": "tokens of a title; what is longer is cut"})
     audience_size: int = field(default=4, metadata={"help": "users of the target item in E_t^1"})
@@ -63,15 +80,22 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
     history_targets: bool = field(
         default=True, metadata={"help": "L_rec at every item of the history, too, not at [REC] alone"}
     )
-    latest_share: float = field(
-        default=0.5, metadata={"help": "probability that the target is the last item, else any but the first"}
+    latest_share: float | None = field(
+        default=None,
+        metadata={
+            "help": "probability that the target is the last item, else another (default: 0.5, 0.8 from scratch)"
+        },
     )
-    item_dropout: float = field(
-        default=0.0, metadata={"help": "probability with which an item of a window is left out in an epoch"}
+    item_dropout: float | None = field(
+        default=None,
+        metadata={"help": "probability with which an item is left out in an epoch (default: 0, 0.1 from scratch)"},
     )
     neighbor_dropout: float = field(default=0.1, metadata={"help": "probability of a row without neighbours"})
-    residual_dropout: float = field(
-        default=0.0, metadata={"help": "dropout on what attention and MLP add to the residual stream in training"}
+    residual_dropout: float | None = field(
+        default=None,
+        metadata={
+            "help": "dropout on what attention and MLP add to the residual stream (default: 0, 0.2 from scratch)"
+        },
     )
     patience: int = field(default=0, metadata={"help": "stop after so many evaluations without a better NDCG@10"})
     max_length: int | None = field(default=512, metadata={"help": "longest sequence of a user, in tokens"})
@@ -80,6 +104,14 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
         if self.ddp_broadcast_buffers is None:
             self.ddp_broadcast_buffers = False  # the tables of external embeddings never change
         super().__post_init__()
+        self.check()
+
+    def _fill(self, pretrained: bool) -> None:
+        super()._fill(pretrained)
+        if self.lm_loss_weight and self._is_open["title_hops"]:
+            self.title_hops = [0]  # its titles are what the vocabulary loss is of
+
+    def check(self) -> None:
         if not isinstance(self.loss_weights, dict):
             raise ValueError(f"loss_weights must be a JSON object of loss and weight, got {self.loss_weights!r}")
         check_weights(self.loss_weights)

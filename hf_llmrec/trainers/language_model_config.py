@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from trl import SFTConfig
 
+from .machine_config import MachineConfig, has_fast_bf16
+from .start_defaults import StartDefaults
 from .tracked_config import TrackedConfig
 
 
 @dataclass
-class LanguageModelTrainingConfig(TrackedConfig, SFTConfig):
+class LanguageModelTrainingConfig(StartDefaults, MachineConfig, TrackedConfig, SFTConfig):
     """`trl.SFTConfig` with defaults for rows of items, which come tokenized and are ranked while a model trains.
 
     Args:
@@ -19,9 +20,12 @@ class LanguageModelTrainingConfig(TrackedConfig, SFTConfig):
             similar length share a batch: in batches of as many rows each, targets of long rows count for less.
         eval_users: how many validation users are ranked at each evaluation (0: all).
         use_chat_template: put prompts as messages of the tokenizer's chat template, for instruct models.
+        pretrained: whether trained weights are tuned, whose defaults differ from those of a model trained from scratch.
+            Commands take it from whether ``--model_name_or_path`` is given.
         learning_rate, num_train_epochs: default: from the size of the model and of the data, see `fill_budget`; so is
-            ``tokens_per_batch``, of small models and of rows with a target per item.
-        report_to, hub_strategy: see `TrackedConfig`.
+            ``tokens_per_batch``, from scratch and of rows with a target per item.
+        per_device_train_batch_size: default: 8, or what ``tokens_per_batch`` gives.
+        report_to, hub_strategy: see `TrackedConfig`. Options that follow from the machine: see `MachineConfig`.
     """
 
     tokens_per_batch: int | None = field(
@@ -29,6 +33,12 @@ class LanguageModelTrainingConfig(TrackedConfig, SFTConfig):
         metadata={"help": "tokens per batch and process; replaces per_device_train_batch_size when set"},
     )
     eval_users: int = field(default=2000, metadata={"help": "validation users ranked at each evaluation (0: all)"})
+    pretrained: bool | None = field(
+        default=None, metadata={"help": "tune trained weights (default: whether --model_name_or_path is given)"}
+    )
+    per_device_train_batch_size: int | None = field(
+        default=None, metadata={"help": "rows per batch and process (default: 8, or what tokens_per_batch gives)"}
+    )
     use_chat_template: bool = field(
         default=False, metadata={"help": "put prompts as messages of an instruct model's chat template"}
     )
@@ -40,21 +50,20 @@ class LanguageModelTrainingConfig(TrackedConfig, SFTConfig):
     )
     # Defaults of TRL's that fit neither small models nor machines without a GPU.
     activation_checkpointing: bool | None = field(default=False, metadata={"help": "trade compute for memory"})
-    bf16: bool | None = field(default=None, metadata={"help": "bf16 autocast; default: where a GPU supports it"})
+    bf16: bool | None = field(
+        default=None, metadata={"help": "bf16 autocast (default: where an accelerator has it; on the CPU see `doctor`)"}
+    )
     logging_steps: float = field(default=50, metadata={"help": "log every so many optimizer steps"})
     save_total_limit: int | None = field(default=2, metadata={"help": "how many checkpoints are kept"})
 
     def __post_init__(self):
+        self._rows_chosen = self.per_device_train_batch_size is not None
+        if not self._rows_chosen:
+            self.per_device_train_batch_size = 8
         if self.bf16 is None:
-            self.bf16 = (
-                False if self.fp16 or self.use_cpu else torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-            )
-        if not torch.cuda.is_available():
-            self.dataloader_pin_memory = False  # PyTorch warns at every loader otherwise
+            self.bf16 = not self.fp16 and not self.use_cpu and has_fast_bf16()
         # Rows come tokenized, with labels: TRL must not prepare them again.
         self.dataset_kwargs = {**(self.dataset_kwargs or {}), "skip_prepare_dataset": True}
-        if self.ddp_find_unused_parameters is None:
-            self.ddp_find_unused_parameters = False  # every step touches every parameter
         super().__post_init__()
         if self.max_length is None:
             raise ValueError("max_length must be set: rows are cut to it, oldest items first")

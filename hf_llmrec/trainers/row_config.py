@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments
 
+from .machine_config import MachineConfig
 from .tracked_config import TrackedConfig
 
 
 @dataclass
-class RowTrainingConfig(TrackedConfig, TrainingArguments):
+class RowTrainingConfig(MachineConfig, TrackedConfig, TrainingArguments):
     """`transformers.TrainingArguments` with defaults for small models, which are ranked while they train.
 
     Args:
@@ -22,7 +22,7 @@ class RowTrainingConfig(TrackedConfig, TrainingArguments):
         patience: stop after so many evaluations without a better NDCG@10 (0: never).
         num_train_epochs: default: as many as ``target_steps`` need, between 20 and 200.
         target_steps: optimizer steps of a run whose epochs nobody set.
-        report_to, hub_strategy: see `TrackedConfig`.
+        report_to, hub_strategy: see `TrackedConfig`. Options that follow from the machine: see `MachineConfig`.
     """
 
     tokens_per_batch: int | None = field(default=None, metadata={"help": "items per batch and process"})
@@ -52,10 +52,6 @@ class RowTrainingConfig(TrackedConfig, TrainingArguments):
         self._epochs_chosen = self.num_train_epochs is not None
         if self.num_train_epochs is None:
             self.num_train_epochs = 1.0  # until `fill_row_budget` knows the data; the parent needs a number
-        if self.ddp_find_unused_parameters is None:
-            self.ddp_find_unused_parameters = False
-        if not torch.cuda.is_available():
-            self.dataloader_pin_memory = False
         super().__post_init__()
         for name in ("tokens_per_batch", "steps_per_epoch", "max_batch", "target_steps"):
             if getattr(self, name) is not None and getattr(self, name) < 1:

@@ -20,6 +20,7 @@ from .divergence import DivergenceGuard
 from .epoch_rows import EpochCallback, EpochRows, Rows, rows_dataset
 from .resuming import ResumedRun
 from .run_record import RunRecord
+from .short_log import shorten_logs
 from .training_clock import TrainingClock
 
 
@@ -31,6 +32,10 @@ class RowTrainerMixin:
 
     # Whether the batches of one optimizer step are neighbours in length, see `LengthGroupedBatchSampler`.
     _group_steps = False
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        shorten_logs(self)
 
     def _use_rows(
         self,
@@ -76,7 +81,11 @@ class RowTrainerMixin:
             batch_sampler=self._sampler,
             collate_fn=self.data_collator,
             num_workers=args.dataloader_num_workers,
-            pin_memory=args.dataloader_pin_memory and torch.cuda.is_available(),
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            multiprocessing_context=args.dataloader_multiprocessing_context,
+            in_order=args.dataloader_in_order,
         )
         # Training batches differ in size, and their number is even by construction. Evaluation keeps accelerate's way
         # of evening batches out: processes with different numbers of batches would wait for each other for ever.
@@ -130,9 +139,10 @@ class RowTrainerMixin:
 
     def _speed(self) -> dict[str, float]:
         """Tokens per second of all processes since the last log, evaluations and saves left out, and GPU memory."""
-        has_gpu = self.args.device.type == "cuda"
-        peak = torch.cuda.max_memory_allocated(self.args.device) / 2**30 if has_gpu else 0.0
-        own = torch.tensor([[self._tokens, peak]], device=self.args.device)
+        device = self.args.device
+        has_gpu = device.type not in ("cpu", "mps")  # those that count what they allocate
+        peak = torch.get_device_module(device).max_memory_allocated(device) / 2**30 if has_gpu else 0.0
+        own = torch.tensor([[self._tokens, peak]], device=device)
         tokens, peaks = self.accelerator.gather(own).T
         self._tokens = 0
         found = {"tokens_per_second": tokens.sum().item() / max(self._clock.lap(), 1e-9)}

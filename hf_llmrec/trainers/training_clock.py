@@ -11,7 +11,11 @@ from dataclasses import dataclass
 
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
+from .short_log import short_line
+
 logger = logging.getLogger(__name__)
+# Seconds without a line after which one says how far a run is.
+_SILENCE = 30
 
 
 @dataclass
@@ -42,15 +46,18 @@ class TrainingClock(TrainerCallback):
         self._began: float | None = None
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self._began = self._mark = self._now()
+        self._began = self._mark = self._said = self._now()
         self._start_step, self._start_epoch = state.global_step, state.epoch or 0.0
         self._evaluations, self._saves, self._lap = _Breaks(), _Breaks(), 0.0
 
     # The trainer logs, evaluates and saves after these two events, in this order.
     def on_step_end(self, args, state, control, **kwargs):
         self._mark = self._now()
+        if self._mark - self._said >= _SILENCE and self._speaks(args, state):
+            self._say(self._progress(args, state))
 
-    on_epoch_end = on_step_end
+    def on_epoch_end(self, args, state, control, **kwargs):
+        self._mark = self._now()
 
     def on_evaluate(self, args, state, control, **kwargs):
         if self._began is not None:  # else `Trainer.evaluate` by itself
@@ -91,23 +98,29 @@ class TrainingClock(TrainerCallback):
             return state.max_steps // every - self._start_step // every
         return math.ceil(state.num_train_epochs - self._start_epoch) if strategy == "epoch" else 0
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        # With a terminal the progress bar says all this.
-        if "loss" not in logs or not state.is_world_process_zero:
-            return
-        if not args.disable_tqdm and sys.stderr.isatty():
-            return
+    def _speaks(self, args: TrainingArguments, state: TrainerState) -> bool:
+        """Whether this process has lines: with a terminal the progress bar says all this."""
+        return state.is_world_process_zero and (args.disable_tqdm or not sys.stderr.isatty())
+
+    def _say(self, line: str) -> None:
+        logger.info("%s", line)
+        self._said = self._now()
+
+    def _progress(self, args: TrainingArguments, state: TrainerState, numbers: str = "") -> str:
         left = self.left(args, state)
-        logger.info(
-            "step %d of %d (%d %%), loss %.3f, %s tokens/s, %s, %s left",
-            state.global_step,
-            state.max_steps,
-            100 * state.global_step // state.max_steps,
-            logs["loss"],
-            f"{logs['tokens_per_second']:,.0f}",
-            spoken(self._now() - self._began),
-            "?" if left is None else spoken(left),
+        return (
+            f"step {state.global_step} of {state.max_steps} ({100 * state.global_step // state.max_steps} %), {numbers}"
+            f"{spoken(self._now() - self._began)}, {'?' if left is None else spoken(left)} left"
         )
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if self._began is None or not self._speaks(args, state):
+            return
+        if "loss" in logs:
+            numbers = f"loss {logs['loss']:.3f}, {logs['tokens_per_second']:,.0f} tokens/s, "
+            self._say(self._progress(args, state, numbers))
+        elif "eval_loss" in logs:
+            self._say(f"step {state.global_step}: {short_line(logs)}")
 
 
 def spoken(seconds: float) -> str:

@@ -6,6 +6,7 @@ import pytest
 from transformers import LlamaConfig, Qwen3Config
 
 from hf_llmrec.cli import main
+from hf_llmrec.cli.cpu_features import bf16_feature
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
 from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
@@ -92,9 +93,53 @@ def test_warnings_name_their_remedies(places, capsys, caplog):
     assert "lose small steps: train with --dtype float32" in said and "lower --max_history" in said
 
 
+def test_ranking_with_a_whole_copy_is_counted(places, capsys, caplog):
+    """0.6 billion parameters in float32, sharded over 64 GPUs: a step fits into 5 GiB, the whole copy does not."""
+    options = ["--model_name_or_path", str(places / "0.6b"), "--tokens_per_batch", "100", "--max_history", "5"]
+    options += ["--activation_checkpointing", "True"]
+    assume = '{"processes": 64, "sharding": "%s", "gpu_memory": 5, "bf16": true}'
+    said = plan(places, capsys, caplog, "lcrec", *options, "--assume", assume % "fsdp2")
+    assert "while ranking 2.3, a whole copy of the model included" in said
+    small = plan(places, capsys, caplog, "lcrec", *options, "--assume", (assume % "fsdp2").replace("5,", "3,"))
+    assert "may not fit into 3.0 GiB: ranking gathers the whole model on every process, 2.2 GiB" in small
+    caplog.clear()
+    assert "while ranking" not in plan(places, capsys, caplog, "lcrec", *options, "--assume", assume % "zero2")
+
+
 def test_a_run_from_scratch_is_planned(places, capsys, caplog):
     said = plan(places, capsys, caplog, "galrec", "--external", "both")
     assert "1 process on the CPU" in said and "estimated memory per process" in said
+    assert 'the model is trained from scratch, whose defaults are template "bare", title_hops [], ' in said
+    assert "learning_rate 0.002" in said and "training from scratch, 1.0 million parameters" in said
+    caplog.clear()
+    said = plan(places, capsys, caplog, "galrec", "--model_name_or_path", str(places / "0.6b"), "--template", "bare")
+    assert (
+        "pretrained weights are tuned, whose defaults are title_hops [0], " in said and "learning_rate 0.0003" in said
+    )
+
+
+@pytest.mark.parametrize(
+    "flags, feature",
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_bf16 amx_tile", "amx_bf16"),
+        ("flags\t\t: fpu avx512f avx512_bf16", "avx512_bf16"),
+        ("Features\t: fp asimd bf16 i8mm", "bf16"),
+        ("flags\t\t: fpu avx2 avx512f", None),
+    ],
+)
+def test_bf16_on_the_cpu_is_recommended_where_it_has_it(places, tmp_path, capsys, caplog, monkeypatch, flags, feature):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: some bf16 CPU\n{flags}\n")
+    monkeypatch.setattr("hf_llmrec.cli.cpu_features._CPUINFO", tmp_path / "cpuinfo")
+    assert bf16_feature() == feature
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert (f"this CPU has {feature}: --bf16 True" in said) == (feature is not None)
+    in_float32 = plan(places, capsys, caplog, "galrec", "--external", "text", "--bf16", "False")
+    assert (f"this CPU has {feature}: --bf16 True takes less time" in in_float32) == (feature is not None)
+    caplog.clear()
+    in_bf16 = plan(places, capsys, caplog, "galrec", "--external", "text", "--bf16", "True")
+    assert ("not known to have instructions for bf16" in in_bf16) == (feature is None)
+    assert "threads, bf16" in in_bf16
 
 
 def test_wrong_words(places, capsys, caplog):

@@ -185,8 +185,9 @@ def test_an_index_of_another_catalogue_is_one_line(folders):
     assert line.endswith("build it again with build-index")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without a GPU")
-def test_bf16_without_a_gpu(folders, capsys):
+def test_bf16_on_a_gpu_that_lacks_it(folders, capsys, monkeypatch):
+    monkeypatch.setattr("hf_llmrec.trainers.machine_config.accelerator_type", lambda: "cuda")
+    monkeypatch.setattr("transformers.training_args.is_torch_bf16_gpu_available", lambda: False)
     with pytest.raises(ValueError, match="bf16"):
         main(["train", "lcrec", *lcrec(folders, "--bf16", "True")])
     assert capsys.readouterr().err.strip().endswith(PRECISION["doesn't support bf16/gpu"])

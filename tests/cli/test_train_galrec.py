@@ -11,6 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, pipeline
 from hf_llmrec.cli import evaluate, train_galrec
 from hf_llmrec.data.embedding_files import save_embeddings
 from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.trainers.galrec_trainer import GALRecTrainer
 
 QUICK = ["--max_steps", "6", "--learning_rate", "0.01", "--per_device_train_batch_size", "15", "--num_neighbors", "3"]
 QUICK += ["--eval_users", "10", "--report_to", "none", "--use_cpu", "True", "--disable_tqdm", "True"]
@@ -121,3 +122,37 @@ def test_another_backbone_with_and_without_lora(folders, tmp_path, lora):
 def test_refused_before_it_starts(folders, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         train(folders, tmp_path, *options)
+
+
+@pytest.mark.parametrize("options, kernel", [([], "eager"), (["--attn_implementation", "sdpa"], "sdpa")])
+@pytest.mark.parametrize("start", ["scratch", "pretrained"])
+def test_bf16_on_the_cpu(folders, tmp_path, monkeypatch, start, options, kernel):
+    """Without `--use_cpu`; attention is eager unless somebody chose."""
+    kernels = []
+
+    class Watched(GALRecTrainer):
+        def __init__(self, model, *arguments, **keywords):
+            kernels.append(model.model.language_model.config._attn_implementation)
+            super().__init__(model, *arguments, **keywords)
+
+    monkeypatch.setattr("hf_llmrec.cli.train_galrec.GALRecTrainer", Watched)
+    place = QUICK.index("--use_cpu")
+    quick = [*QUICK[:place], *QUICK[place + 2 :]]
+    base = SMALL if start == "scratch" else ["--model_name_or_path", str(folders / "gpt2"), "--max_length", "256"]
+    options = [*options, *base, "--external", "text", "--bf16", "True", "--logging_steps", "1"]
+    train_galrec.main(["--dataset", str(folders / "data"), "--output_dir", str(tmp_path), *quick, *options])
+    assert kernels == [kernel]
+    report = json.loads((tmp_path / "training_report.json").read_text())
+    losses = [entry["loss"] for entry in report["log"] if "loss" in entry]
+    assert losses and np.isfinite(losses).all() and report["config"]["use_cpu"]
+
+
+@pytest.mark.parametrize("start", ["scratch", "pretrained"])
+def test_defaults_are_those_of_the_start(folders, tmp_path, start):
+    base = SMALL if start == "scratch" else ["--model_name_or_path", str(folders / "gpt2"), "--max_length", "256"]
+    train(folders, tmp_path, *base, "--external", "text", "--latest_share", "0.6")
+    prompt = json.loads((tmp_path / "recommender.json").read_text())["prompt"]
+    config = json.loads((tmp_path / "config.json").read_text())
+    expected = ("bare", [], 0.5) if start == "scratch" else ("words", [0], 0.0)
+    assert (prompt["template"], prompt["title_hops"], config["rec_dropout"]) == expected
+    assert json.loads((tmp_path / "training_report.json").read_text())["config"]["latest_share"] == 0.6

@@ -88,6 +88,23 @@ def test_killed_and_resumed_gives_the_same_losses(dataset, split, tmp_path):
     np.testing.assert_allclose(losses(resumed)[20:], losses(whole)[20:], rtol=0, atol=1e-6)
 
 
+def test_options_of_the_loader_are_honoured(dataset, split, tmp_path):
+    """Workers that outlive an epoch build the rows of the next one, so that losses are those without workers."""
+    options = {"max_steps": 24, "logging_steps": 1, "eval_strategy": "no", "save_strategy": "no"}
+    options |= {"load_best_model_at_end": False, "item_dropout": 0.3}
+    workers = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True, "dataloader_prefetch_factor": 3}
+    found = []
+    for more in ({}, {**workers, "dataloader_multiprocessing_context": "fork", "dataloader_in_order": False}):
+        trainer = trainer_for(dataset, split, tmp_path, **options, **more)
+        trainer.train()
+        assert trainer.state.epoch > 2
+        found.append(losses(trainer))
+    np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e-6)
+    loader = trainer.get_train_dataloader()
+    assert loader.num_workers == 1 and loader.persistent_workers and loader.prefetch_factor == 3
+    assert loader.multiprocessing_context.get_start_method() == "fork" and not loader.in_order
+
+
 def test_sizes_follow_from_the_data(tmp_path):
     args = SASRecTrainingConfig(output_dir=str(tmp_path), use_cpu=True)
     assert fill_row_budget(args, 150_000) == {"tokens_per_batch": 2000, "num_train_epochs": 67.0}

@@ -84,11 +84,22 @@ def test_one_line_per_log(caplog):
     assert len(caplog.messages) == 350, "a line for every log of steps"
     assert caplog.messages[-1] == "step 350 of 1200 (29 %), loss 3.214, 12,400 tokens/s, 6 min, 14 min left"
     caplog.clear()
-    run.send("on_log", logs={"eval_loss": 1.0})
-    run.send("on_log", logs={"train_loss": 1.0})
-    run.state.is_world_process_zero = False
-    run.send("on_log", logs={"loss": 1.0, "tokens_per_second": 1.0})
-    assert not caplog.messages
+    measured = {"eval_loss": 1.0, "eval_ndcg@5": 0.1, "eval_ndcg@10": 0.2, "eval_hit_rate@10": 0.34567}
+    with caplog.at_level(logging.INFO, logger="hf_llmrec"):
+        run.send("on_log", logs={**measured, **{f"eval_{number}": 1.0 for number in range(40)}})
+        run.send("on_log", logs={"train_loss": 1.0})
+        run.state.is_world_process_zero = False
+        run.send("on_log", logs={"loss": 1.0, "tokens_per_second": 1.0})
+    assert caplog.messages == ["step 350: validation loss 1, NDCG@10 0.2000, HR@10 0.3457"]
+
+
+def test_a_run_that_rarely_logs_still_says_how_far_it_is(caplog):
+    run = Run(steps=1000, evaluate_every=2000, save_every=2000)
+    with caplog.at_level(logging.INFO, logger="hf_llmrec"):
+        for step in range(1, 101):
+            run.now, run.state.global_step = run.now + 1.0, step
+            run.send("on_step_end")
+    assert caplog.messages[0] == "step 30 of 1000 (3 %), 30 s, 16 min left" and len(caplog.messages) == 3
 
 
 @pytest.mark.parametrize("disabled, terminal, lines", [(False, True, 0), (False, False, 1), (True, True, 1)])

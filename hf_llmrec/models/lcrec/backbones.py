@@ -23,6 +23,7 @@ def build_backbone(
     architecture: str = "llama",
     max_length: int = 1024,
     overrides: Mapping[str, Any] | None = None,
+    attn_implementation: str | None = None,
 ) -> PreTrainedModel:
     """A randomly initialised stock causal LM with tied embeddings, float32.
 
@@ -32,6 +33,7 @@ def build_backbone(
         architecture: ``llama`` or ``qwen3``.
         max_length: longest sequence in tokens.
         overrides: config fields that replace the size's.
+        attn_implementation: attention kernel, one of transformers'; ``None``: its default.
 
     Raises:
         ValueError: unknown size or architecture, or an override that the architecture's config does not have.
@@ -57,4 +59,4 @@ def build_backbone(
         pad_token_id=tokenizer.pad_token_id,
         **fields,
     )
-    return AutoModelForCausalLM.from_config(config)
+    return AutoModelForCausalLM.from_config(config, attn_implementation=attn_implementation)

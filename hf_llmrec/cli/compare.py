@@ -20,7 +20,7 @@ from ..evaluation.evaluator import evaluate_ranker
 from .models import POPULARITY, CaseArguments, open_ranker
 from .option_parser import OptionParser
 from .options import end_processes, start_run
-from .results import run_facts
+from .results import run_facts, without_the_tree
 
 logger = logging.getLogger("hf_llmrec")
 BASELINES = {"popularity", "knn", "lightgcn", "sasrec"}
@@ -76,6 +76,9 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
             "max_history": ranker.max_history,
         }
         logger.info("%s: NDCG@10 %.4f, %.0f users/s", name, found.metrics["ndcg@10"], facts[name]["users_per_second"])
+        if ranker.fallback:
+            facts[name]["decoding_fallback"] = ranker.fallback
+            logger.warning("%s: %s", name, without_the_tree(ranker.fallback))
     groups = case_groups(dataset, split, cases)
     compared = compare_ranks(ranks, groups, samples=arguments.bootstrap_samples)
     report = {

@@ -42,11 +42,14 @@ def main(argv: list[str] | None = None) -> int:
         if name not in ("train lcrec", "train galrec"):
             raise ValueError(f"doctor takes `train lcrec` or `train galrec` with its options, not {' '.join(words)!r}")
         return import_module(f"hf_llmrec.cli.{COMMANDS[name].module}").main([*words[2:], "--dry_run", "True"])
-    for title, lines in (("machine", _machine()), ("packages", _packages()), ("extras", _extras()), ("Hub", _hub())):
+    obstacles = _obstacles()
+    ways = [f"{name}: {'without the' if why else 'by a'} tree of beams" for name, why in obstacles.items()]
+    parts = {"machine": _machine(), "packages": _packages(), "extras": _extras(), "Hub": _hub(), "decoding": ways}
+    for title, lines in parts.items():
         print(title)
         for line in lines:
             print(f"  {line}")
-    for line in _warnings():
+    for line in [*_warnings(), *(_decoding_warning(name, why) for name, why in obstacles.items() if why)]:
         print(f"warning: {line}")
     return 0
 
@@ -120,6 +123,28 @@ def _hub() -> list[str]:
         f"token: {'there' if get_token() else 'none: `hf auth login`, for gated and private models and to push'}",
         f"cache: {constants.HF_HUB_CACHE}",
     ]
+
+
+def _obstacles() -> dict[str, str | None]:
+    """Per architecture that `--architecture` knows, what keeps this transformers from decoding by a tree of beams."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from ..generation.beam_tree import tree_obstacle
+    from ..models.lcrec.backbones import ARCHITECTURES
+
+    sizes = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8}
+    models = {
+        name: AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **sizes)).eval() for name in ARCHITECTURES
+    }
+    return {name: tree_obstacle(model, 16) for name, model in models.items()}
+
+
+def _decoding_warning(architecture: str, reason: str) -> str:
+    return (
+        f"with transformers {version('transformers')} LC-Rec on {architecture} ranks without the tree of beams, which "
+        f"takes several times longer ({reason}): install the versions of constraints.txt, or a newer hf_llmrec"
+    )
 
 
 def _warnings() -> list[str]:

@@ -21,7 +21,7 @@ from .main_process import run_on_main_process
 from .models import CaseArguments, open_ranker
 from .option_parser import OptionParser
 from .options import end_processes, metric_table, start_run
-from .results import result_record, run_facts
+from .results import result_record, run_facts, without_the_tree
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -118,8 +118,12 @@ def run(arguments: EvaluateArguments) -> dict:
         if PartialState().is_main_process:
             for name, value in report["tasks"].items():
                 print(f"{name:<34}{'no data' if value is None else f'{value:.4f}'}")
+    if isinstance(ranker, LCRecRanker):
+        report["decoding_fallback"] = ranker.fallback
     if PartialState().is_main_process:
         print(metric_table({arguments.model: metrics}))
+        if ranker.fallback:
+            print(f"warning: {without_the_tree(ranker.fallback)}")
         if arguments.output:
             write_json(arguments.output, report)
         if arguments.result:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from peft import PeftConfig
+from transformers import PreTrainedModel
+from transformers.integrations import is_deepspeed_zero3_enabled
 
+from ..generation.beam_search import decoding
+from ..generation.beam_tree import config_obstacle, tree_obstacle
 from ..models.galrec.configuration_galrec import GALRecConfig
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
 from ..prompts.chat import encode_prompt
@@ -27,7 +31,11 @@ def lcrec_sizes(batch: list[dict], tokenizer: LCRecTokenizer, index_loss: str) -
 
 
 def lcrec_warnings(
-    training: LCRecTrainingConfig, tokenizer: LCRecTokenizer, adapters: PeftConfig | None, train_index_rows: str
+    training: LCRecTrainingConfig,
+    model: PreTrainedModel,
+    tokenizer: LCRecTokenizer,
+    adapters: PeftConfig | None,
+    train_index_rows: str,
 ) -> list[str]:
     """What will not be as somebody may expect."""
     levels, prompt = tokenizer.item_index.levels, training.prompt()
@@ -46,7 +54,21 @@ def lcrec_warnings(
             f"the rows of {sum(tokenizer.item_index.codebook_sizes)} index tokens are not trained: they stay what they "
             "were started as; --train_index_rows rows trains them"
         )
+    obstacle = _obstacle_to_tree(model, prompt.max_length)
+    if obstacle is not None:
+        lines.append(
+            f"{type(model).__name__}: {obstacle}; items are ranked without the tree of beams, which takes several "
+            "times longer: a lower --eval_users shortens evaluations"
+        )
     return lines
+
+
+def _obstacle_to_tree(model: PreTrainedModel, length: int) -> str | None:
+    """As `tree_obstacle`; of a model without all its weights here, as far as its configuration tells."""
+    if model.device.type == "meta" or is_deepspeed_zero3_enabled():
+        return config_obstacle(model, length)
+    with decoding(model) as plain:
+        return tree_obstacle(plain, length)
 
 
 def galrec_sizes(batch: list[dict], config: GALRecConfig) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from ..data.graph_files import GRAPH_FILE
 from ..data.interactions import RecDataset
 from ..data.recommender_folder import TRAINING_REPORT, ItemCatalog, save_settings
 from ..hub.publish import publish
-from .results import run_facts
+from .results import run_facts, without_the_tree
 from .training_pushes import TrainingPushes
 
 logger = logging.getLogger("hf_llmrec")
@@ -83,6 +83,8 @@ def finish_run(
     facts = {"seed": training.seed, "duration_s": round(time.perf_counter() - began, 1), **run_facts()}
     write_json(Path(training.output_dir) / TRAINING_REPORT, {"validation": metrics, **report, **facts})
     logger.info("saved %s; validation NDCG@10 %.4f", training.output_dir, metrics["ndcg@10"])
+    if report.get("decoding_fallback"):
+        logger.warning(without_the_tree(report["decoding_fallback"]))
     pushes.wait()
     if pushes.wanted:
         push_output(publish, training)

@@ -146,7 +146,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         rows,
         lambda batch: lcrec_sizes(batch, tokenizer, training.index_loss),
         target_per_item=training.seq_form == "packed",
-        warnings=lcrec_warnings(training, tokenizer, adapters, arguments.train_index_rows),
+        warnings=lcrec_warnings(training, model, tokenizer, adapters, arguments.train_index_rows),
     )
     if arguments.dry_run:
         return plan
@@ -154,11 +154,15 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         add_liger_kernels(model)
     cases = split.validation.sample(training.eval_users, seed=0) if training.eval_users else split.validation
 
+    report: dict[str, Any] = {"task_rows": rows.rows_per_direction}
+
     def ranking_metrics(current_model) -> dict[str, float]:
         ranker = LCRecRanker(
             current_model, tokenizer, prompt, num_beams=training.num_beams, normalize=training.normalize
         )
-        return evaluate_ranker(ranker, cases, dataset.item_ids).metrics
+        metrics = evaluate_ranker(ranker, cases, dataset.item_ids).metrics
+        report["decoding_fallback"] = ranker.fallback
+        return metrics
 
     def make_trainer(pushes: TrainingPushes) -> LCRecTrainer:
         return LCRecTrainer(
@@ -184,7 +188,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         settings={"prompt": prompt.to_dict(), "num_beams": training.num_beams, "normalize": training.normalize},
         defaults=LCRecArguments(dataset="", index=" "),
         began=began,
-        report={"task_rows": rows.rows_per_direction},
+        report=report,
     )
 
 

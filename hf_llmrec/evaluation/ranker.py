@@ -14,10 +14,12 @@ class Ranker(ABC):
     Attributes:
         item_ids: the catalogue, in the row order that `rank` speaks of.
         max_history: how many of the latest items of a history the model reads (``None``: all).
+        fallback: why rankings so far were made in a slower way than the model's own; ``None``: they were not.
     """
 
     item_ids: list[str]
     max_history: int | None = None
+    fallback: str | None = None
 
     @abstractmethod
     def rank(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 # Items scored at once per prompt by `score_items`.
 ITEMS_AT_ONCE = 256
 _told: set[tuple[str, str]] = set()
+_reasons: WeakKeyDictionary[PreTrainedModel, str] = WeakKeyDictionary()
 
 
 def check_arguments(
@@ -71,10 +73,16 @@ def obstacle_to_tree(model: PreTrainedModel, length: int) -> bool:
     reason = tree_obstacle(model, length)
     if reason is None:
         return False
+    _reasons[model] = reason
     if (type(model).__name__, reason) not in _told:
         _told.add((type(model).__name__, reason))
         logger.warning("%s: %s; decoding without the tree of beams", type(model).__name__, reason)
     return True
+
+
+def fallback_reason(model: PreTrainedModel | PeftModel) -> str | None:
+    """Why `recommend_items` or `score_items` went without the tree of beams for a model; ``None``: it never did."""
+    return _reasons.get(model.get_base_model() if isinstance(model, PeftModel) else model)
 
 
 def expand(

@@ -97,8 +97,8 @@ class BeamTree:
         return self._forward(token_ids, self._additive(visible), positions, 0)
 
 
-def tree_obstacle(model: PreTrainedModel, length: int) -> str | None:
-    """Why the tree of beams is not valid for this model and ``length`` tokens of context; ``None`` when it is."""
+def config_obstacle(model: PreTrainedModel, length: int) -> str | None:
+    """What a model's configuration tells of `tree_obstacle`; the model needs no weights."""
     config = model.config.get_text_config()
     if config.is_encoder_decoder:
         return "it is an encoder-decoder model"
@@ -112,7 +112,12 @@ def tree_obstacle(model: PreTrainedModel, length: int) -> str | None:
     # Configs without layer types may use their window in any layer.
     if windows and kinds != {"full_attention"} and min(windows) < length:
         return f"its attention window ({min(windows)}) is shorter than prompt and index ({length})"
-    return _probe(model)[0]
+    return None
+
+
+def tree_obstacle(model: PreTrainedModel, length: int) -> str | None:
+    """Why the tree of beams is not valid for this model and ``length`` tokens of context; ``None`` when it is."""
+    return config_obstacle(model, length) or _probe(model)[0]
 
 
 def projects_itself(model: PreTrainedModel) -> bool:

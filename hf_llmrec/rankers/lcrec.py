@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ..data.recommender_folder import load_settings
 from ..evaluation.batches import evaluation_mode, rank_in_batches
-from ..generation.beam_search import recommend_items
+from ..generation.beam_search import fallback_reason, recommend_items
 from ..generation.item_trie import ItemTrie
 from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
 from ..prompts.lcrec_prompt import LCRecPrompt
@@ -61,6 +61,11 @@ class LCRecRanker(FolderRanker):
         values.update({name: value for name, value in options.items() if value is not None})
         prompt = LCRecPrompt.from_dict({**settings["prompt"], **values.pop("prompt", {})})
         return cls(model, tokenizer, prompt, **values)
+
+    @property
+    def fallback(self) -> str | None:
+        """Why rankings were made by `generate`, without the tree of beams."""
+        return fallback_reason(self.model)
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
         prompts = [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]

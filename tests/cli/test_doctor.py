@@ -3,10 +3,11 @@
 import re
 
 import pytest
-from transformers import LlamaConfig, Qwen3Config
+from transformers import LlamaConfig, MistralConfig, Qwen3Config
 
 from hf_llmrec.cli import main
 from hf_llmrec.cli.cpu_features import bf16_feature
+from hf_llmrec.generation import beam_tree
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
 from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
@@ -24,6 +25,7 @@ LARGE = {
         tie_word_embeddings=True,
         architectures=["Qwen3ForCausalLM"],
     ),
+    "window": MistralConfig(hidden_size=64, sliding_window=16, architectures=["MistralForCausalLM"]),
     "short": LlamaConfig(hidden_size=64, max_position_embeddings=64, architectures=["LlamaForCausalLM"]),
 }
 
@@ -57,6 +59,24 @@ def test_what_there_is(capsys):
     for said in ("CPU cores", "torch 2.", "trl 1.", "deepspeed:", "lightgcn: there", "tracking: there", "cache: "):
         assert said in text
     assert re.search(r"GiB of memory, \d", text)
+    assert "llama: by a tree of beams" in text and "qwen3: by a tree of beams" in text
+    assert "without the tree" not in text
+
+
+def test_a_transformers_that_the_tree_does_not_fit_is_reported(capsys, monkeypatch):
+    reasons = {"LlamaForCausalLM": "its masks are round", "Qwen3ForCausalLM": None}
+    monkeypatch.setattr(beam_tree, "tree_obstacle", lambda model, length: reasons[type(model).__name__])
+    assert main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert "llama: without the tree of beams" in text and "qwen3: by a tree of beams" in text
+    assert re.search(r"warning: with transformers [\d.]+ LC-Rec on llama .*without the tree.*its masks are round", text)
+
+
+def test_a_model_that_the_tree_does_not_fit_is_reported(places, capsys, caplog):
+    assert "without the tree" not in plan(places, capsys, caplog, "lcrec", "--model_name_or_path", str(places / "0.6b"))
+    said = plan(places, capsys, caplog, "lcrec", "--model_name_or_path", str(places / "window"))
+    assert "MistralForCausalLM: its attention window (16) is shorter than prompt and index" in said
+    assert "without the tree of beams" in said and "--eval_users" in said
 
 
 @pytest.mark.parametrize("method", ["lcrec", "galrec"])

@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BertConfig,
     BertLMHeadModel,
     GPT2Config,
     GPT2LMHeadModel,
+    MistralConfig,
+    MistralForCausalLM,
 )
 
 from hf_llmrec.cli import build_index, evaluate, train_lcrec
+from hf_llmrec.cli.backbones import check_backbone
 from hf_llmrec.data.item_index import ItemIndex
 from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 
@@ -63,6 +67,70 @@ def test_lora_finds_the_matrices_of_other_architectures(folders, tmp_path, rows)
 def test_a_model_that_sees_the_future_is_refused(folders, tmp_path):
     with pytest.raises(ValueError, match="no causal language model"):
         train(folders, tmp_path, "--model_name_or_path", str(folders / "bert"), *SEQ)
+
+
+@pytest.fixture
+def overflowing(folders, tmp_path):
+    """A causal model whose activations are too large for float16 and fine in bfloat16."""
+    model = AutoModelForCausalLM.from_pretrained(folders / "gpt2")
+    with torch.no_grad():
+        model.transformer.h[0].mlp.c_proj.weight.mul_(1e9)
+    model.save_pretrained(tmp_path / "large")
+    return model, tmp_path / "large"
+
+
+def test_overflow_in_float16_is_called_that(folders, overflowing, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(folders / "gpt2")
+    tokenizer.save_pretrained(overflowing[1])
+    options = ["--model_name_or_path", str(overflowing[1]), "--dtype", "float16", *SEQ]
+    with pytest.raises(ValueError, match=r"large .* in torch.float16: .*--dtype bfloat16 or float32"):
+        train(folders, tmp_path / "out", *options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_else_is_not_finite_is_no_matter_of_float16_or_of_causality(overflowing):
+    model, _ = overflowing
+    for dtype in (torch.float32, torch.bfloat16):
+        check_backbone(model.to(dtype), "large", 64)
+    model.float().transformer.ln_f.weight.data.fill_(torch.nan)
+    with pytest.raises(ValueError, match="in torch.float32: its weights are damaged"):
+        check_backbone(model, "large", 64)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen3"])
+def test_a_folder_without_a_tokenizer_is_refused(folders, tmp_path, architecture):
+    """transformers asks for sentencepiece, or makes a tokenizer of no words."""
+    AutoConfig.for_model(architecture, num_hidden_layers=1).save_pretrained(tmp_path / "base")
+    options = ["--model_name_or_path", str(tmp_path / "base"), *SEQ]
+    with pytest.raises(ValueError, match=r"\S*base: the folder holds no tokenizer .*but config.json; save"):
+        train(folders, tmp_path / "out", *options)
+    (tmp_path / "base" / "config.json").rename(tmp_path / "base" / "model-q4_0.gguf")
+    with pytest.raises(ValueError, match=r"but model-q4_0.gguf; GGUF files are not trained"):
+        train(folders, tmp_path / "out", *options)
+
+
+def test_ranking_without_the_tree_is_reported_at_the_end(folders, tmp_path, caplog, capsys):
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    base = AutoTokenizer.from_pretrained(folders / "gpt2")
+    config = MistralConfig(vocab_size=len(base), num_key_value_heads=2, sliding_window=8, **sizes)
+    MistralForCausalLM(config).save_pretrained(tmp_path / "window")
+    base.save_pretrained(tmp_path / "window")
+    reason = "its attention window (8) is shorter"
+    data = ["--dataset", str(folders / "data"), "--users", "4"]
+    for name, is_slow in (("window", True), ("gpt2", False)):
+        source, output = (tmp_path if is_slow else folders) / name, tmp_path / "out" / name
+        caplog.clear()
+        with caplog.at_level("INFO", logger="hf_llmrec"):
+            train(folders, output, "--model_name_or_path", str(source), *SEQ)
+        said = [record.getMessage() for record in caplog.records]
+        after = said[next(place for place, line in enumerate(said) if line.startswith("saved ")) + 1 :]
+        assert any("without the tree" in line and reason in line for line in after) == is_slow
+        capsys.readouterr()
+        evaluate.main(["--model", str(output), *data, "--output", str(output / "metrics.json")])
+        assert ("without the tree" in capsys.readouterr().out) == is_slow
+        for file in ("training_report.json", "metrics.json"):
+            told = json.loads((output / file).read_text())["decoding_fallback"]
+            assert reason in told if is_slow else told is None
 
 
 def test_rows_longer_than_the_positions_are_refused(folders, tmp_path):

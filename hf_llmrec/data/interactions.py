@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .assembly import assemble
 from .files import write_text
 from .fingerprints import (
     DataFingerprint,
@@ -40,7 +41,9 @@ class RecDataset:
     Attributes:
         user_ids: str, in order of first appearance in the interactions. item_ids: str, in the order of the items table.
         indptr: int32 (num_users + 1,). indices: int32 (num_interactions,), item rows per user in time order.
-        timestamps: int64 (num_interactions,), aligned with ``indices``, or ``None``.
+        timestamps: int64 (num_interactions,), seconds, aligned with ``indices``, or ``None``.
+        positions: int64 (num_interactions,), as given, which order what has no or equal timestamps, or ``None``.
+        ratings: float64 (num_interactions,), NaN where there is none, or ``None``. No model reads them.
         titles, descriptions, brands, categories: one str per item, "" where missing. A title is never empty: it falls
             back to description, brand, id.
         reviews, intentions, preferences: pyarrow tables or ``None``.
@@ -56,6 +59,8 @@ class RecDataset:
         indptr: np.ndarray,
         indices: np.ndarray,
         timestamps: np.ndarray | None,
+        positions: np.ndarray | None,
+        ratings: np.ndarray | None,
         tables: dict[str, pa.Table],
         notes: dict[str, int],
     ):
@@ -64,6 +69,8 @@ class RecDataset:
         self.indptr = np.asarray(indptr, dtype=np.int32)
         self.indices = np.asarray(indices, dtype=np.int32)
         self.timestamps = None if timestamps is None else np.asarray(timestamps, dtype=np.int64)
+        self.positions = None if positions is None else np.asarray(positions, dtype=np.int64)
+        self.ratings = None if ratings is None else np.asarray(ratings, dtype=np.float64)
         titles, self.descriptions, self.brands, self.categories = (_strings(items, column) for column in ITEM_TEXTS)
         notes = {**notes, "empty_titles": sum(not title for title in titles)}
         fallback = zip(titles, self.descriptions, self.brands, self.item_ids, strict=True)
@@ -122,7 +129,14 @@ class RecDataset:
     # -- construction -------------------------------------------------------------------------------------------------
 
     @classmethod
-    def load(cls, path_or_hub_id: str | os.PathLike, *, revision: str | None = None, k_core: int = 0) -> RecDataset:
+    def load(
+        cls,
+        path_or_hub_id: str | os.PathLike,
+        *,
+        revision: str | None = None,
+        k_core: int = 0,
+        time_unit: str | None = None,
+    ) -> RecDataset:
         """Read a dataset folder or a Hub dataset in the package's layout.
 
         Args:
@@ -130,76 +144,59 @@ class RecDataset:
                 whose dataset has configurations of these names.
             revision: of the Hub dataset.
             k_core: see `RecDataset.k_core`; 0 keeps everything.
+            time_unit: of timestamps: ``s``, ``ms``, ``us``, ``ns`` or ``D`` (days); ``None``: by their magnitude.
 
         Raises:
             FileNotFoundError: no such folder, or a table is missing.
             ValueError: bad content; names file, row and column.
         """
         tables = read_tables(path_or_hub_id, revision)
-        dataset = cls._from_tables(tables, Path(path_or_hub_id).name)
+        dataset = cls._from_tables(tables, Path(path_or_hub_id).name, time_unit)
         return dataset.k_core(k_core) if k_core else dataset
 
     @classmethod
     def from_datasets(
-        cls, interactions: Any, items: Any, *, reviews=None, intentions=None, preferences=None, name: str = "dataset"
+        cls,
+        interactions: Any,
+        items: Any,
+        *,
+        reviews: Any = None,
+        intentions: Any = None,
+        preferences: Any = None,
+        name: str = "dataset",
+        time_unit: str | None = None,
     ) -> RecDataset:
-        """Build from `datasets.Dataset` objects, pyarrow tables, pandas frames or dictionaries of columns."""
+        """Build from tables with the columns of a dataset folder.
+
+        Args:
+            interactions, items, reviews, intentions, preferences: each a `datasets.Dataset` or `IterableDataset`, a
+                pyarrow table, a pandas frame, a dictionary of columns or a list of records.
+            name: of the dataset.
+            time_unit: of timestamps: ``s``, ``ms``, ``us``, ``ns`` or ``D`` (days); ``None``: by their magnitude.
+
+        Raises:
+            TypeError: another type of table. ValueError: bad content; names table, row and column.
+        """
         given = dict(zip(TABLES, (interactions, items, reviews, intentions, preferences), strict=True))
         tables = {t: (arrow_table(value, t, t), TableSource(t)) for t, value in given.items() if value is not None}
-        return cls._from_tables(tables, name)
+        return cls._from_tables(tables, name, time_unit)
 
     @classmethod
-    def _from_tables(cls, tables: dict[str, tuple[pa.Table, TableSource]], name: str) -> RecDataset:
-        interactions, source = tables["interactions"]
-        items, items_source = tables["items"]
-        counts = pc.value_counts(items.column("item_id"))
-        if len(counts) != len(items):
-            item = next(c["values"].as_py() for c in counts if c["counts"].as_py() > 1)
-            rows = pc.indices_nonzero(pc.equal(items.column("item_id"), item)).to_pylist()
-            places = ", ".join(items_source.at(row) for row in rows[:5])
-            raise ValueError(f"{items_source}: column 'item_id': {item!r} occurs more than once ({places})")
-        if "timestamp" not in interactions.column_names and "position" not in interactions.column_names:
-            raise ValueError(f"{source}: needs a column 'timestamp' or 'position'")
-        users = pc.dictionary_encode(interactions.column("user_id").combine_chunks())
-        users = users.combine_chunks() if isinstance(users, pa.ChunkedArray) else users
-        user_rows = users.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        item_rows = pc.index_in(interactions.column("item_id"), value_set=items.column("item_id").combine_chunks())
-        if item_rows.null_count:
-            row = pc.index(pc.is_null(item_rows), True).as_py()
-            item = interactions.column("item_id")[row].as_py()
-            raise ValueError(f"{source.at(row)}: item {item!r} is not in {items_source}")
-        item_rows = item_rows.to_numpy().astype(np.int64)
-        by = "timestamp" if "timestamp" in interactions.column_names else "position"
-        when = interactions.column(by).to_numpy().astype(np.int64)
-        order = np.lexsort((when, user_rows))  # stable: equal times keep the order of the file
-        user_rows, item_rows, when = user_rows[order], item_rows[order], when[order]
-        user_ids = users.dictionary.to_pylist()
-        ties = int(((np.diff(when) == 0) & (np.diff(user_rows) == 0)).sum())
-        repeated = len(user_rows) - len(np.unique(user_rows * max(len(items), 1) + item_rows))
-        known_users = pa.array(user_ids, type=pa.string())
-        extra = {}
-        for table, (value, table_source) in tables.items():
-            if table in ("interactions", "items"):
-                continue
-            for column, ids in (("user_id", known_users), ("item_id", items.column("item_id").combine_chunks())):
-                if column in value.column_names:
-                    unknown = pc.is_null(
-                        pc.index_in(value.column(column).cast(pa.string()), value_set=ids.cast(pa.string()))
-                    )
-                    if pc.any(unknown).as_py():
-                        row = pc.index(unknown, True).as_py()
-                        found = value.column(column)[row].as_py()
-                        raise ValueError(f"{table_source.at(row)}: column {column!r}: {found!r} is unknown")
-            extra[table] = value
+    def _from_tables(
+        cls, tables: dict[str, tuple[pa.Table, TableSource]], name: str, time_unit: str | None
+    ) -> RecDataset:
+        log = assemble(tables, time_unit)
         return cls(
             name=name,
-            user_ids=user_ids,
-            items=items,
-            indptr=np.concatenate([[0], np.cumsum(np.bincount(user_rows, minlength=len(user_ids)))]),
-            indices=item_rows,
-            timestamps=when if by == "timestamp" else None,
-            tables=extra,
-            notes={"time_ties": ties, "repeated_pairs": int(repeated)},
+            user_ids=log.user_ids,
+            items=tables["items"][0],
+            indptr=log.indptr,
+            indices=log.indices,
+            timestamps=log.timestamps,
+            positions=log.positions,
+            ratings=log.ratings,
+            tables=log.extra,
+            notes=log.notes,
         )
 
     # -- use ----------------------------------------------------------------------------------------------------------
@@ -253,7 +250,7 @@ class RecDataset:
             same = pa.array([user for user, is_whole in zip(ids, whole, strict=True) if is_whole], type=pa.string())
             column = tables["preferences"].column("user_id")
             tables["preferences"] = tables["preferences"].filter(pc.is_in(column, value_set=same.cast(column.type)))
-        notes = {name: self.notes[name] for name in ("time_ties", "repeated_pairs")}
+        notes = {name: self.notes[name] for name in ("time_ties", "repeated_pairs", "positions_against_time")}
         return RecDataset(
             name=self.name,
             user_ids=ids,
@@ -261,6 +258,8 @@ class RecDataset:
             indptr=np.concatenate([[0], np.cumsum(np.bincount(users[keep], minlength=self.num_users)[kept_users])]),
             indices=np.searchsorted(kept_items, self.indices[keep]),
             timestamps=None if self.timestamps is None else self.timestamps[keep],
+            positions=None if self.positions is None else self.positions[keep],
+            ratings=None if self.ratings is None else self.ratings[keep],
             tables=tables,
             notes=notes,
         )
@@ -277,10 +276,10 @@ class RecDataset:
             "user_id": pa.array(self.user_ids, type=pa.string()).take(np.repeat(np.arange(self.num_users), lengths)),
             "item_id": pa.array(self.item_ids, type=pa.string()).take(self.indices),
         }
-        if self.timestamps is None:
-            columns["position"] = np.arange(self.num_interactions) - np.repeat(self.indptr[:-1], lengths)
-        else:
-            columns["timestamp"] = self.timestamps
+        numbers = {"timestamp": self.timestamps, "position": self.positions}
+        columns |= {name: values for name, values in numbers.items() if values is not None}
+        if self.ratings is not None:
+            columns["rating"] = pa.array(self.ratings, mask=np.isnan(self.ratings))
         tables = {"interactions": pa.table(columns), "items": self._items}
         tables |= {t: getattr(self, t) for t in TABLES[2:] if getattr(self, t) is not None}
         for name, table in tables.items():

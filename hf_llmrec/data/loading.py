@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+logger = logging.getLogger(__name__)
 
 REQUIRED = {
     "interactions": {"user_id": "string", "item_id": "string"},
@@ -75,7 +79,8 @@ def check_table(table: pa.Table, name: str, source: str) -> pa.Table:
         source: how errors call it, usually the file.
 
     Returns:
-        the known columns only, as string, int64, float64 (a list of categories: list of strings).
+        the known columns only, as string, int64, float64 (a list of categories: list of strings); a timestamp
+        of a time type in microseconds.
 
     Raises:
         ValueError: names the source, the column and, for values, the first bad row (0-based).
@@ -89,19 +94,34 @@ def check_table(table: pa.Table, name: str, source: str) -> pa.Table:
     for column in kept:
         values, wanted = table.column(column), columns[column]
         kind = _kind(values.type)
+        is_time = column == "timestamp" and pa.types.is_temporal(values.type) and not pa.types.is_time(values.type)
         joined_list = column == "categories" and kind == "list" and _kind(values.type.value_type) == "string"
-        if kind != wanted and not (wanted == "number" and kind == "integer") and not joined_list:
-            if not (column in NULLABLE and pa.types.is_null(values.type)):
+        if kind != wanted and not (wanted == "number" and kind == "integer") and not joined_list and not is_time:
+            if not (pa.types.is_null(values.type) and (column in NULLABLE or not len(values))):
                 raise ValueError(f"{source}: column {column!r} must be {wanted}, is {values.type}")
         if values.null_count and column not in NULLABLE:
             row = pc.index(pc.is_null(values), True).as_py()
             raise ValueError(f"{source}: row {row}: column {column!r} is null")
+        if is_time:
+            checked[column] = _naive(values, source)
+            continue
         if joined_list:
             values = values.cast(pa.list_(pa.binary()))  # decoded one by one below
         elif kind == "string":
             _check_utf8(values, column, source)
         checked[column] = _convert(values, column, wanted, joined_list, source)
+    unused = [column for column in table.column_names if column not in columns]
+    if unused:
+        logger.warning("%s: columns that are not of the layout are left out: %s", source, ", ".join(unused))
     return pa.table(checked)
+
+
+def _naive(values: pa.ChunkedArray, source: str) -> pa.ChunkedArray:
+    """Dates and times as microseconds since 1970 in UTC."""
+    try:
+        return values.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.timestamp("us"))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ValueError(f"{source}: column 'timestamp' is {values.type}: {error}") from error
 
 
 def _convert(values: pa.ChunkedArray, column: str, wanted: str, joined_list: bool, source: str) -> pa.ChunkedArray:
@@ -176,7 +196,10 @@ def read_folder(path: Path) -> dict[str, tuple[pa.Table, TableSource]]:
                 raise ValueError(f"{lacking}: no column {column!r}, which other files of {path / name} have")
         rows = tuple((str(file), len(part)) for file, part in zip(files, parts, strict=True))
         source = TableSource(str(files[0])) if len(files) == 1 else TableSource(str(path / name), rows)
-        tables[name] = (pa.concat_tables(parts, promote_options="default"), source)
+        try:
+            tables[name] = (pa.concat_tables(parts, promote_options="default"), source)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:  # times as numbers in one file, as dates in another
+            raise ValueError(f"{source}: its files have columns of different types ({error})") from error
     return tables
 
 
@@ -200,18 +223,53 @@ def read_hub(hub_id: str, revision: str | None = None) -> dict[str, tuple[pa.Tab
 
 
 def arrow_table(value: Any, name: str, source: str) -> pa.Table:
-    """A checked table from a `datasets.Dataset`, a pyarrow table, a pandas frame or a dictionary of columns."""
-    from datasets import Dataset
+    """A checked table.
 
-    if isinstance(value, Dataset):
-        table = value.with_format("arrow")[:]
-    elif isinstance(value, pa.Table):
-        table = value
-    elif isinstance(value, dict):
-        table = pa.table(value)
-    else:
-        table = pa.Table.from_pandas(value, preserve_index=False)
+    Args:
+        value: a `datasets.Dataset` or `IterableDataset` (a dictionary of them if it has one split only), a pyarrow
+            table, a pandas frame, a dictionary of columns, or a list of records (dictionaries).
+        name: a key of `REQUIRED`. source: how errors call it.
+
+    Raises:
+        TypeError: another type. ValueError: columns of different lengths or of mixed types, or see `check_table`.
+    """
+    from datasets import Dataset, IterableDataset
+    from pandas import DataFrame
+
+    if isinstance(value, dict) and value and all(isinstance(v, (Dataset, IterableDataset)) for v in value.values()):
+        if len(value) > 1:
+            raise ValueError(f"{source}: a dictionary of the splits {list(value)}: choose one, or concatenate them")
+        value = next(iter(value.values()))
+    try:
+        if isinstance(value, Dataset):
+            table = value.with_format("arrow")[:]
+        elif isinstance(value, IterableDataset):
+            table = _records(list(value), source)
+        elif isinstance(value, pa.Table):
+            table = value
+        elif isinstance(value, dict):
+            table = pa.table(value)
+        elif isinstance(value, (list, tuple)):
+            table = _records(value, source)
+        elif isinstance(value, DataFrame):
+            table = pa.Table.from_pandas(value, preserve_index=False)
+        else:
+            raise TypeError(
+                f"{source}: cannot read a {type(value).__name__}: give a datasets.Dataset, a pyarrow table, a pandas "
+                "frame, a dictionary of columns or a list of records"
+            )
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ValueError(f"{source}: not a table ({error})") from error
     return check_table(table, name, source)
+
+
+def _records(rows: Sequence[Any], source: str) -> pa.Table:
+    """Records as a table that has every column that any of them has; null where it is missing."""
+    other = next((row for row, record in enumerate(rows) if not isinstance(record, Mapping)), None)
+    if other is not None:
+        raise TypeError(f"{source}: row {other} is a {type(rows[other]).__name__}, not a record (a dictionary)")
+    columns = list(dict.fromkeys(column for record in rows for column in record))
+    return pa.table({column: [record.get(column) for record in rows] for column in columns})
 
 
 def read_tables(

@@ -35,7 +35,13 @@ def test_oddities_are_accepted_and_counted(tmp_path):
     log = {name: [*values, values[1]] for name, values in LOG.items()}  # v, a, 5 a second time
     dataset = RecDataset.load(write(tmp_path, log))
     assert dataset.titles == ["A", "B", "Brand C", "d"]
-    assert dataset.notes == {"time_ties": 2, "repeated_pairs": 1, "empty_titles": 2, "users_under_three": 1}
+    assert dataset.notes == {
+        "time_ties": 2,
+        "repeated_pairs": 1,
+        "positions_against_time": 0,
+        "empty_titles": 2,
+        "users_under_three": 1,
+    }
 
 
 def test_save_and_load_round_trip_also_with_datasets(tmp_path):

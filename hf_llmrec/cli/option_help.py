@@ -35,11 +35,13 @@ def options_of(place: str) -> tuple[dict[str, Option], list[str]]:
     tree = ast.parse((_PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
     found: dict[str, Option] = {}
     outside: list[str] = []
-    node = next(each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name)
+    classes = {each.name: each for each in tree.body if isinstance(each, ast.ClassDef)}
+    node = classes[name]
+    known = {**_imported(tree, module), **dict.fromkeys(classes, module)}
     for base in node.bases:
-        above, imported = ast.unparse(base), _imported(tree, module)
-        if above in imported:
-            more, further = options_of(f"{imported[above]}:{above}")
+        above = ast.unparse(base)
+        if above in known:
+            more, further = options_of(f"{known[above]}:{above}")
             found |= more
             outside += further
         else:

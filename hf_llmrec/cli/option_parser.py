@@ -45,8 +45,10 @@ class OptionParser(ListOptions, TrlParser):
     def parse_known_args(self, args=None, namespace=None):
         found, rest = super().parse_known_args(args, namespace)
         for kind in self.dataclass_types:
+            # Of transformers' options that take JSON a class keeps a list; their types are gone once they were parsed.
+            listed = getattr(kind, "_VALID_DICT_FIELDS", ())
             for field in dataclasses.fields(kind):
-                if "dict" in str(field.type):
+                if field.name in listed or "dict" in str(field.type):
                     _check_json(field.name, getattr(found, field.name, None))
         return found, rest
 

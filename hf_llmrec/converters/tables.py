@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .clock import Clock, TimeUnitError
 from .source import Interaction, Item
-from .times import Clock, TimeUnitError
 
 _CHUNK = 100_000
 _REVIEWS = pa.schema(

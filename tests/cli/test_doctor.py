@@ -130,7 +130,7 @@ def test_a_run_from_scratch_is_planned(places, capsys, caplog):
     said = plan(places, capsys, caplog, "galrec", "--external", "both")
     assert "1 process on the CPU" in said and "estimated memory per process" in said
     assert 'the model is trained from scratch, whose defaults are template "bare", title_hops [], ' in said
-    assert "learning_rate 0.002" in said and "training from scratch, 1.0 million parameters" in said
+    assert "learning_rate 0.002" in said and "1,011,074 of 1,011,074 parameters are trained" in said
     caplog.clear()
     said = plan(places, capsys, caplog, "galrec", "--model_name_or_path", str(places / "0.6b"), "--template", "bare")
     assert (

@@ -112,9 +112,7 @@ def test_days_are_days():
 
 
 def test_columns_of_a_time_type_know_their_unit():
-    moments = [
-        datetime.datetime(2020, 9, 13, 12, 26, second, tzinfo=datetime.UTC) for second in (42, 43, 45, 41)
-    ]
+    moments = [datetime.datetime(2020, 9, 13, 12, 26, second, tzinfo=datetime.UTC) for second in (42, 43, 45, 41)]
     for times in (
         pa.array(moments, pa.timestamp("ms", tz="UTC")),
         pa.array(moments, pa.timestamp("ns", tz="Asia/Tokyo")),

@@ -122,10 +122,11 @@ def test_an_endpoint_that_refuses_or_stays_down_ends_it_and_keeps_what_came(endp
     assert len(texts) == 30 and report.cached == 10 and report.asked == 20
 
 
-def test_being_offline_is_said_at_once(endpoint, tmp_path, monkeypatch):
+def test_the_hubs_providers_are_not_asked_offline_and_that_is_said_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    llm = EndpointLLM("me/model", token="hf_of_the_login")
     with pytest.raises(ValueError, match="offline mode is enabled"):
-        ask(endpoint, tmp_path)
+        write_texts(REQUESTS, llm, AnswerCache(tmp_path / "answers.jsonl"))
 
 
 def test_a_cut_line_in_the_cache_is_one_answer_lost_and_no_more(tmp_path):
@@ -195,7 +196,7 @@ def test_a_kill_in_between_costs_no_answer_that_has_come(endpoint, reviewed):
     command = [sys.executable, "-m", "hf_llmrec.cli.annotate", *options(endpoint, reviewed, "--concurrency", "2")]
     before = {path.name for path in reviewed.iterdir()}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300  # a busy machine imports slowly
     while len(endpoint.requests) < 15 and time.monotonic() < end:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
@@ -282,12 +283,6 @@ def test_addresses_of_endpoints(endpoint, tmp_path, path):
 def test_what_is_no_address_of_an_endpoint(base_url):
     with pytest.raises(ValueError, match="--base_url must be an address such as"):
         EndpointLLM("m", base_url=base_url)
-
-
-def test_the_hubs_providers_are_not_asked_offline(tmp_path, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises((ValueError, ConnectionError), match="offline"):
-        write_texts(REQUESTS[:1], EndpointLLM("me/model"), AnswerCache(tmp_path / "a.jsonl"), retries=0)
 
 
 def test_an_answer_in_parts_is_one(endpoint, tmp_path):

@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     _check(arguments)
+    extra_body = json_object("extra_body", arguments.extra_body) or None
     source = Path(arguments.dataset) if Path(arguments.dataset).is_dir() else None
     if arguments.output_dir is None and source is None:
         raise ValueError("--output_dir is required: --dataset is no folder")
@@ -85,8 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         llm = LocalLLM(arguments.model, batch_size=arguments.concurrency)
     else:
         names = ("base_url", "token", "timeout_s", "json_schema")
-        extra = json_object("extra_body", arguments.extra_body) if arguments.extra_body else None
-        llm = EndpointLLM(arguments.model, extra_body=extra, **{name: getattr(arguments, name) for name in names})
+        llm = EndpointLLM(arguments.model, extra_body=extra_body, **{name: getattr(arguments, name) for name in names})
     cache = AnswerCache(arguments.cache or output / ".answers.jsonl")
     for kind in arguments.kinds:
         make = {"intentions": intention_requests, "preferences": preference_requests}[kind]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
 import json
 import os
 import re
@@ -45,11 +45,10 @@ class OptionParser(ListOptions, TrlParser):
     def parse_known_args(self, args=None, namespace=None):
         found, rest = super().parse_known_args(args, namespace)
         for kind in self.dataclass_types:
-            # Of transformers' options that take JSON a class keeps a list; their types are gone once they were parsed.
-            listed = getattr(kind, "_VALID_DICT_FIELDS", ())
-            for field in dataclasses.fields(kind):
-                if field.name in listed or "dict" in str(field.type):
-                    _check_json(field.name, getattr(found, field.name, None))
+            for base in kind.__mro__:  # `dataclasses.fields` gives what transformers' parser has made of the types
+                for name, annotation in inspect.get_annotations(base).items():
+                    if "dict" in str(annotation):
+                        _check_json(name, getattr(found, name, None))
         return found, rest
 
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, set_seed
 
 from ..data.embedding_files import save_embeddings
 from ..evaluation.evaluator import evaluate_ranker
+from ..models.item_knn.configuration_item_knn import ItemKNNConfig
 from ..models.lightgcn.configuration_lightgcn import LightGCNConfig
 from ..models.sasrec.configuration_sasrec import SASRecConfig
 from ..models.sasrec.modeling_sasrec import SASRecModel
@@ -208,6 +209,7 @@ def run_counting(run: Run) -> tuple[PreTrainedModel, dict[str, float], None]:
     unknown = sorted(set(options) - {"num_neighbors", *KNN_GRID})
     if unknown:
         raise ValueError(f"--model_options: knn has no {unknown}")
+    run.arguments.config(ItemKNNConfig)  # before anything is counted: whether the values are such
     grid = {name: (options[name],) if name in options else values for name, values in KNN_GRID.items()}
     tried, best = [], None
     for shrinkage in grid["shrinkage"]:

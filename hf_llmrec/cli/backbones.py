@@ -78,6 +78,7 @@ def load_backbone(
     training: LanguageModelTrainingConfig,
     texts: Callable[[], Sequence[str]],
     extend: Callable[[PreTrainedTokenizerBase], PreTrainedTokenizerBase] = lambda tokenizer: tokenizer,
+    fields: dict[str, Any] | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """(causal language model, tokenizer), as ``--model_name_or_path`` or ``--backbone`` say.
 
@@ -85,6 +86,7 @@ def load_backbone(
         texts: gives what a tokenizer is trained on where none is given.
         extend: what becomes of the tokenizer. A model from scratch is made for the extended one; a given model keeps
             its vocabulary.
+        fields: of a given model's configuration, to change.
     """
     name, attention = model_config.model_name_or_path, attention_kernel(model_config, training)
     if not name:
@@ -104,7 +106,7 @@ def load_backbone(
     check_tokenizer_files(name, "--model_name_or_path")
     tokenizer = extend(AutoTokenizer.from_pretrained(name, **source))
     if arguments.dry_run:
-        config = AutoConfig.from_pretrained(name, **source)
+        config = AutoConfig.from_pretrained(name, **source, **(fields or {}))
         dtype = config.dtype if model_config.dtype == "auto" else getattr(torch, model_config.dtype or "float32")
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, dtype=dtype)
@@ -114,9 +116,8 @@ def load_backbone(
     if quantization is not None:
         # Quantised weights cannot be moved afterwards: each process loads onto its own device.
         source |= {"quantization_config": quantization, "device_map": {"": PartialState().device}}
-    model = AutoModelForCausalLM.from_pretrained(
-        name, dtype=model_config.dtype or "auto", attn_implementation=attention, **source
-    )
+    source |= {"attn_implementation": attention, **(fields or {})}
+    model = AutoModelForCausalLM.from_pretrained(name, dtype=model_config.dtype or "auto", **source)
     check_backbone(model, name, training.max_length)
     mend_generation_config(model, name)
     return model, tokenizer

@@ -20,6 +20,7 @@ from ..prompts.galrec_prompt import GALRecLayout
 from ..rankers.galrec import GALRecRanker
 from ..trainers.galrec_config import GALRecTrainingConfig
 from ..trainers.galrec_trainer import GALRecTrainer
+from .galrec_continuation import continue_galrec
 from .galrec_model import GALRecArguments, build_model, external_item_vectors, peft_config
 from .language_model_run import train_and_save
 from .method_plans import galrec_sizes, galrec_warnings
@@ -38,10 +39,12 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
     training.start_from(pretrained=bool(model_config.model_name_or_path))
     dataset, split = arguments.load()
     split.require_cases("validation")  # by which the best checkpoint is chosen
-    vectors = external_item_vectors(arguments, dataset, training.output_dir)
-    model, tokenizer = build_model(arguments, model_config, training, dataset, split, vectors)
+    found = continue_galrec(arguments, model_config, training, dataset, split)
+    if found is None:
+        vectors = external_item_vectors(arguments, dataset, training.output_dir)
+        found = *build_model(arguments, model_config, training, dataset, split, vectors), training.prompt()
+    model, tokenizer, prompt = found
     graph = InteractionGraph.from_split(split, dataset.num_items)
-    prompt = training.prompt()
     layout = GALRecLayout(prompt, model.config, tokenizer, dataset.titles)
     # Sets the vectors of the graph's users, too, which training needs.
     ranker = GALRecRanker(model, layout, dataset.item_ids)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel, pipeline
 
 from hf_llmrec.cli import evaluate, train_galrec
 from hf_llmrec.data.embedding_files import save_embeddings
+from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from hf_llmrec.trainers.galrec_trainer import GALRecTrainer
 
@@ -156,3 +158,73 @@ def test_defaults_are_those_of_the_start(folders, tmp_path, start):
     expected = ("bare", [], 0.5) if start == "scratch" else ("words", [0], 0.0)
     assert (prompt["template"], prompt["title_hops"], config["rec_dropout"]) == expected
     assert json.loads((tmp_path / "training_report.json").read_text())["config"]["latest_share"] == 0.6
+
+
+@pytest.fixture(scope="module")
+def saved(folders, tmp_path_factory):
+    output = tmp_path_factory.mktemp("saved")
+    options = [
+        "--model_options",
+        '{"projection_size": 12}',
+        "--external_embeddings",
+        str(folders / "items.safetensors"),
+    ]
+    train(folders, output, *SMALL, *options, "--template", "bare")
+    return output
+
+
+# The prompt's options that nobody sets are the model's.
+OWN = ["--save_strategy", "no"]
+
+
+@pytest.mark.parametrize("lora", [[], ["--use_peft", "True"]], ids=["full", "lora"])
+def test_going_on_from_a_saved_model_keeps_what_it_learned(folders, saved, tmp_path, lora):
+    """A step of next to no size: the same weights, heads and item vectors; dropout may change; no teacher."""
+    options = ["--model_name_or_path", str(saved), *OWN, "--learning_rate", "1e-12", "--max_steps", "1", *lora]
+    train(folders, tmp_path, *options, "--model_options", '{"embedding_dropout": 0.25, "projection_size": 12}')
+    before, after = (load_file(folder / "model.safetensors") for folder in (saved, tmp_path))
+    assert set(before) == set(after) and any(name.startswith("projection.") for name in before)
+    assert all(torch.allclose(value, after[name], atol=1e-6) for name, value in before.items())
+    assert json.loads((tmp_path / "config.json").read_text())["embedding_dropout"] == 0.25
+    assert not (tmp_path / "teacher").exists()
+    metrics = [json.loads((folder / "training_report.json").read_text())["validation"] for folder in (saved, tmp_path)]
+    assert metrics[0] == pytest.approx(metrics[1])
+
+
+def test_it_learns_on(folders, saved, tmp_path):
+    train(folders, tmp_path, "--model_name_or_path", str(saved), *OWN)
+    before, after = (load_file(folder / "model.safetensors") for folder in (saved, tmp_path))
+    assert not torch.allclose(
+        before["model.entities.item_residual.weight"], after["model.entities.item_residual.weight"]
+    )
+    log = json.loads((saved / "training_report.json").read_text())["train"]["train_loss"]
+    assert json.loads((tmp_path / "training_report.json").read_text())["train"]["train_loss"] < log
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--template", "words"], "--template was bare, is words"),
+        (["--hops", "1", "--loss_weights", "{}"], "--hops was 2, is 1"),
+        (["--external", "text"], "--external was both, is text"),
+        (["--model_options", '{"projection_size": 99}'], "projection_size in --model_options was 12, is 99"),
+        (["--external_embeddings", "{other}"], "not the collaborative embeddings that"),
+    ],
+)
+def test_going_on_with_other_options_is_refused_by_name(folders, saved, dataset, tmp_path, options, words):
+    vectors = np.random.default_rng(1).standard_normal((dataset.num_items, 6))
+    save_embeddings(tmp_path / "other.safetensors", dataset, items=vectors)
+    options = [option.replace("{other}", str(tmp_path / "other.safetensors")) for option in options]
+    with pytest.raises(ValueError, match=words):
+        train(folders, tmp_path / "out", "--model_name_or_path", str(saved), *OWN, *options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_going_on_with_another_catalogue_is_refused(folders, saved, dataset, tmp_path):
+    items = {"item_id": [*dataset.item_ids[:-1], "new"], "title": dataset.titles}
+    interactions = {"user_id": ["a"] * 4, "item_id": dataset.item_ids[:4], "position": [0, 1, 2, 3]}
+    RecDataset.from_datasets(interactions, items, name="other").save(tmp_path / "data")
+    with pytest.raises(
+        ValueError, match="another catalogue: it has 24 items, --dataset 24, and they differ from row 23"
+    ):
+        train(folders, tmp_path / "out", "--model_name_or_path", str(saved), *OWN, "--dataset", str(tmp_path / "data"))

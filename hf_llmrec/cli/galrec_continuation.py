@@ -1,0 +1,123 @@
+"""``train galrec --model_name_or_path`` of a saved GAL-Rec: what stays, what may change, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import torch
+from torch.nn import functional as F
+from transformers import AutoConfig, PreTrainedTokenizerBase
+from trl import ModelConfig
+
+from ..data.embedding_files import load_item_embeddings
+from ..data.interactions import RecDataset
+from ..data.recommender_folder import ItemCatalog, load_settings
+from ..data.splits import RecSplit
+from ..models.galrec.configuration_galrec import GALRecConfig
+from ..models.galrec.modeling_galrec import GALRecForCausalLM
+from ..prompts.galrec_prompt import GALRecPrompt
+from ..trainers.galrec_config import GALRecTrainingConfig
+from .backbones import load_backbone
+from .galrec_model import EXTERNAL, GALRecArguments
+from .models import check_training_data
+
+logger = logging.getLogger("hf_llmrec")
+# Fields of the configuration that act in training only: no weight depends on them.
+_ADJUSTABLE = ("external_dropout", "embedding_dropout", "rec_dropout", "rec_weight", "rec_loss", "num_negatives")
+# Saved vectors may be in half precision.
+_SAME_DIRECTION = 0.999
+
+
+def continue_galrec(
+    arguments: GALRecArguments,
+    model_config: ModelConfig,
+    training: GALRecTrainingConfig,
+    dataset: RecDataset,
+    split: RecSplit,
+) -> tuple[GALRecForCausalLM, PreTrainedTokenizerBase, GALRecPrompt] | None:
+    """(model, tokenizer, prompt) of ``--model_name_or_path`` if it is a saved GAL-Rec; ``None``: a backbone, or none.
+
+    Everything learned stays: mapping layers, item vectors, heads. The items' external embeddings are those of the saved
+    model; no teacher is trained. Options of the prompt that nobody set are the model's, in ``training``, too.
+
+    Raises:
+        ValueError: other data or another split (unless ``--other_data`` is set), another catalogue, prompt, kind of
+            external embeddings or configuration than the model's; names what differs.
+    """
+    name = model_config.model_name_or_path
+    if not name:
+        return None
+    source = {"revision": model_config.model_revision}
+    config = AutoConfig.from_pretrained(name, trust_remote_code=training.trust_remote_code, **source)
+    if config.model_type != GALRecConfig.model_type:
+        return None
+    _check_catalog(name, ItemCatalog.load(name, **source).item_ids, dataset)
+    check_training_data(name, arguments, dataset, split)
+    prompt = GALRecPrompt(**load_settings(name, **source)["prompt"])
+    for option in set(training.filled) & {each.name for each in dataclasses.fields(prompt)}:
+        setattr(training, option, prompt.to_dict()[option])
+    differences = _differences(arguments, training, config, prompt)
+    if differences:
+        raise ValueError(
+            f"{name} cannot be trained further with other options than its own: {'; '.join(differences)}. Give its "
+            "options, or train from its backbone"
+        )
+    fields = {name: value for name, value in arguments.model_options.items() if name in _ADJUSTABLE}
+    model, tokenizer = load_backbone(arguments, model_config, training, texts=list, fields=fields)
+    if not arguments.dry_run:
+        _check_vectors(name, arguments, dataset, split, model)
+    logger.info("going on from %s: its item vectors, heads and layers stay as learned", name)
+    return model, tokenizer, prompt
+
+
+def _check_catalog(name: str, known: list[str], dataset: RecDataset) -> None:
+    if known == dataset.item_ids:
+        return
+    rows = zip(known, dataset.item_ids, strict=False)
+    row = next((row for row, (one, other) in enumerate(rows) if one != other), min(len(known), dataset.num_items))
+    raise ValueError(
+        f"{name} was trained on another catalogue: it has {len(known)} items, --dataset {dataset.num_items}, and they "
+        f"differ from row {row} on; items cannot be added to a GAL-Rec"
+    )
+
+
+def _differences(
+    arguments: GALRecArguments, training: GALRecTrainingConfig, config: GALRecConfig, prompt: GALRecPrompt
+) -> list[str]:
+    """What was asked for and is not as the saved model has it, by option."""
+    was, now = prompt.to_dict(), training.prompt().to_dict()
+    # What the chat template writes is no option: it stays as it was written when the model was trained.
+    pairs = [(f"--{option}", was[option], now[option]) for option in now if option not in ("chat", "chat_frame")]
+    pairs.append(("--use_chat_template", was["chat"], now["chat"]))
+    kinds = {tuple(sorted(kinds)): choice for choice, kinds in EXTERNAL.items()}
+    pairs.append(("--external", kinds.get(tuple(sorted(config.external_sizes))), arguments.external))
+    for option, value in arguments.model_options.items():
+        if option not in _ADJUSTABLE:
+            pairs.append((f"{option} in --model_options", getattr(config, option), value))
+    return [f"{option} was {before}, is {value}" for option, before, value in pairs if before != value]
+
+
+def _check_vectors(
+    name: str, arguments: GALRecArguments, dataset: RecDataset, split: RecSplit, model: GALRecForCausalLM
+) -> None:
+    """Files of external embeddings that were given must be those that the model was trained with.
+
+    Raises:
+        ValueError: names the file.
+    """
+    sizes = model.config.external_sizes
+    saved = dict(zip(sizes, model.model.item_external.float().cpu().split(tuple(sizes.values()), dim=-1), strict=True))
+    files = {"text": arguments.text_embeddings, "collaborative": arguments.external_embeddings}
+    for kind, file in files.items():
+        if not file or kind not in saved:
+            continue
+        vectors = load_item_embeddings(file, dataset, split, other_data=arguments.other_data)
+        given = F.normalize(torch.as_tensor(vectors).float(), dim=-1)
+        same = given.shape == saved[kind].shape
+        if same:
+            known = F.normalize(saved[kind], dim=-1)
+            is_unknown = (given == 0).all(dim=-1) & (known == 0).all(dim=-1)
+            same = bool((((given * known).sum(dim=-1) > _SAME_DIRECTION) | is_unknown).all())
+        if not same:
+            raise ValueError(f"{file}: not the {kind} embeddings that {name} was trained with; leave the option out")

@@ -51,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
-    _check(arguments)
     extra_body = json_object("extra_body", arguments.extra_body) or None
+    _check(arguments)
     source = Path(arguments.dataset) if Path(arguments.dataset).is_dir() else None
     if arguments.output_dir is None and source is None:
         raise ValueError("--output_dir is required: --dataset is no folder")

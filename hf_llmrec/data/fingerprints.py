@@ -8,12 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from .splits import RecSplit
-
 # 1 was a hash of item and user ids, without the interactions.
 VERSION = 2
 
@@ -34,76 +28,14 @@ def ids_fingerprint(item_ids: Sequence[str], user_ids: Sequence[str]) -> str:
     return hashlib.sha256(both.encode()).hexdigest()
 
 
-def interactions_fingerprint(
-    user_ids: Sequence[str], item_ids: Sequence[str], indptr: np.ndarray, indices: np.ndarray
-) -> str:
-    """sha256 (hex) of who interacted with what in which order.
-
-    Neither the order of users nor that of the catalogue matters, nor items that nobody has; nor do the times.
-
-    Args:
-        user_ids: str, one per row of ``indptr``. item_ids: str, which ``indices`` are rows of.
-        indptr: int (num_users + 1,). indices: int (num_interactions,), item rows per user, oldest first.
-    """
-    used = np.flatnonzero(np.bincount(indices, minlength=len(item_ids)))
-    ids, order = _sorted([item_ids[row] for row in used])
-    place = np.zeros(len(item_ids), dtype=np.int64)
-    place[used[order]] = np.arange(len(used))
-    users, order = _sorted(user_ids)
-    lengths = np.diff(indptr)[order]
-    # Positions of the interactions, user by user in the order of their ids.
-    starts = np.asarray(indptr)[:-1][order] - np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    positions = np.repeat(starts, lengths) + np.arange(len(indices))
-    return _digest(users, ids, lengths, place[np.asarray(indices)[positions]])
-
-
-def split_fingerprint(user_ids: Sequence[str], split: RecSplit) -> str:
-    """``STRATEGY[:CUT...]:SHA256``: the hash is of how many interactions of each user precede each held-out one.
-
-    Args:
-        user_ids: str, one per user row of the split.
-    """
-    places = np.full((3, len(user_ids)), -1, dtype=np.int64)
-    places[0] = np.diff(split.train_indptr)
-    for row, cases in ((1, split.validation), (2, split.test)):
-        places[row, cases.user_rows] = cases.histories.lengths
-    users, order = _sorted(user_ids)
-    held_out = _digest(users, *places[:, order])
-    return ":".join([split.strategy, *map(str, split.cuts), held_out])
-
-
-def _sorted(ids: Sequence[str]) -> tuple[pa.Array, np.ndarray]:
-    """Ids in the order of their bytes, and their rows."""
-    array = pa.array(ids, type=pa.large_string())
-    order = pc.array_sort_indices(array)
-    return array.take(order), order.to_numpy().astype(np.int64)
-
-
-def _digest(*parts: pa.Array | np.ndarray) -> str:
-    """sha256 (hex) of arrays of strings and of integers; each with its length, so that none runs into the next."""
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, pa.Array):
-            digest.update(_integers(pc.binary_length(part).to_numpy(zero_copy_only=False)))
-            part = np.frombuffer("".join(part.to_pylist()).encode(), dtype=np.uint8)
-            digest.update(_integers([len(part)]) + part.tobytes())
-        else:
-            digest.update(_integers(part))
-    return digest.hexdigest()
-
-
-def _integers(values: np.ndarray | Sequence[int]) -> bytes:
-    return len(values).to_bytes(8, "little") + np.ascontiguousarray(values, dtype="<i8").tobytes()
-
-
 @dataclass(frozen=True)
 class DataFingerprint:
     """What something was made from.
 
     Attributes:
         catalogue: see `catalog_fingerprint`.
-        interactions: see `interactions_fingerprint`; ``None``: it was made without interactions, from texts alone.
-        split: see `split_fingerprint`; ``None``: it was made without a split.
+        interactions: see `interaction_fingerprints`; ``None``: it was made without interactions, from texts alone.
+        split: see `interaction_fingerprints`; ``None``: it was made without a split.
     """
 
     catalogue: str

@@ -15,13 +15,8 @@ import pyarrow.parquet as pq
 
 from .assembly import assemble
 from .files import write_text
-from .fingerprints import (
-    DataFingerprint,
-    catalog_fingerprint,
-    ids_fingerprint,
-    interactions_fingerprint,
-    split_fingerprint,
-)
+from .fingerprints import DataFingerprint, catalog_fingerprint, ids_fingerprint
+from .interaction_fingerprints import interactions_fingerprint, split_fingerprint
 from .loading import TABLES, TableSource, arrow_table, read_tables
 from .splits import RecSplit, leave_one_out, temporal
 

@@ -12,7 +12,8 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parents[1]
 # As in pyproject.toml, [tool.setuptools.package-data]; a test compares with what setuptools builds.
 _SUFFIXES = {".py", ".yaml", ".jinja", ".css"}
-_METADATA = ("entry_points.txt", "top_level.txt", "licenses/LICENSE")
+_METADATA = ("entry_points.txt", "top_level.txt")
+_LICENSE = "licenses/LICENSE"
 _WHEEL = "Wheel-Version: 1.0\nGenerator: hf_llmrec\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
@@ -58,6 +59,10 @@ def _metadata(found: Distribution) -> dict[str, str]:
     # An egg-info folder, which setuptools leaves in a checkout, calls it PKG-INFO.
     texts = {"METADATA": found.read_text("METADATA") or found.read_text("PKG-INFO")}
     texts |= {name: found.read_text(name) for name in _METADATA}
+    texts[_LICENSE] = found.read_text(_LICENSE)
+    license_file = _PACKAGE.parent / "LICENSE"
+    if texts[_LICENSE] is None and license_file.is_file():  # which such a folder leaves where it is
+        texts[_LICENSE] = license_file.read_text(encoding="utf-8")
     return {name: text for name, text in texts.items() if text is not None}
 
 

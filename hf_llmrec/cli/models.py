@@ -59,16 +59,19 @@ class CaseArguments(SameDataArguments):
         return dataset, split, cases.sample(self.users, seed=0) if self.users else cases
 
 
-def check_training_data(model: str, arguments: SameDataArguments, dataset: RecDataset, split: RecSplit) -> None:
+def check_training_data(
+    model: str, arguments: SameDataArguments, dataset: RecDataset, split: RecSplit, **hub_kwargs: Any
+) -> None:
     """Refuse a model that may have been trained on what it is asked for, unless ``--other_data`` is set.
 
     Args:
         model: recommender folder or Hub id. arguments: how ``dataset`` and its ``split`` were made.
+        hub_kwargs: ``revision`` and others of `load_settings`.
 
     Raises:
         ValueError: says in what its training data differ.
     """
-    trained = load_settings(model).get("data", {})
+    trained = load_settings(model, **hub_kwargs).get("data", {})
     if trained.get("other_data"):
         logger.warning(
             "%s was itself trained with --other_data True: its training may have contained what is held out", model
@@ -90,6 +93,23 @@ def check_training_data(model: str, arguments: SameDataArguments, dataset: RecDa
                 f"{model} was trained with {'; '.join(different)}: what is held out here may have been in its training "
                 "(--other_data True goes on all the same)"
             )
+
+
+def check_base(
+    base: str | None, arguments: SameDataArguments, dataset: RecDataset, split: RecSplit, **hub_kwargs
+) -> None:
+    """`check_training_data` of a model that training starts from, if it is a saved recommender.
+
+    Args:
+        base: ``--model_name_or_path``; ``None``: training starts from scratch.
+    """
+    if not base:
+        return
+    try:
+        load_settings(base, **hub_kwargs)
+    except FileNotFoundError:  # no recommender; where the look-up failed, so will that of the weights
+        return
+    check_training_data(base, arguments, dataset, split, **hub_kwargs)
 
 
 def open_ranker(

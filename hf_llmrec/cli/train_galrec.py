@@ -24,6 +24,7 @@ from .galrec_continuation import continue_galrec
 from .galrec_model import GALRecArguments, build_model, external_item_vectors, peft_config
 from .language_model_run import train_and_save
 from .method_plans import galrec_sizes, galrec_warnings
+from .models import check_base
 from .option_parser import OptionParser
 from .options import end_processes, start_run
 from .plan import plan_training
@@ -41,6 +42,8 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
     split.require_cases("validation")  # by which the best checkpoint is chosen
     found = continue_galrec(arguments, model_config, training, dataset, split)
     if found is None:
+        base = model_config.model_name_or_path
+        check_base(base, arguments, dataset, split, revision=model_config.model_revision)
         vectors = external_item_vectors(arguments, dataset, training.output_dir)
         found = *build_model(arguments, model_config, training, dataset, split, vectors), training.prompt()
     model, tokenizer, prompt = found

@@ -26,6 +26,7 @@ from ..trainers.lcrec_trainer import LCRecTrainer
 from .backbones import BackboneArguments, load_backbone
 from .language_model_run import train_and_save
 from .method_plans import lcrec_sizes, lcrec_warnings
+from .models import check_base
 from .option_parser import OptionParser
 from .options import end_processes, start_run
 from .plan import plan_training
@@ -97,6 +98,8 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
     training.start_from(pretrained=bool(model_config.model_name_or_path))
     dataset, split = arguments.load()
     split.require_cases("validation")  # by which the best checkpoint is chosen
+    base = model_config.model_name_or_path
+    check_base(base, arguments, dataset, split, revision=model_config.model_revision)
     index = ItemIndex.from_pretrained(arguments.index)
     if not index.is_unique:
         raise ValueError(

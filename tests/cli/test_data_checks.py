@@ -5,6 +5,7 @@ import json
 import pytest
 
 from hf_llmrec.cli import build_index, evaluate, train_baseline, train_galrec, train_lcrec
+from hf_llmrec.cli.models import check_base
 from hf_llmrec.data.interactions import RecDataset
 
 ITEMS = {"item_id": [*"abcdef"], "title": [*"ABCDEF"]}
@@ -190,3 +191,29 @@ def test_galrec_refuses_a_teacher_of_another_split(data, vectors, tmp_path):
     with pytest.raises(ValueError, match="v.safetensors was made for another split"):
         train_galrec.main([*options, "--protocol", "temporal"])
     train_galrec.main([*options, "--protocol", "temporal", "--other_data", "True"])
+
+
+def test_training_that_goes_on_from_a_recommender_of_other_data_is_refused(data, knn):
+    """Its weights may have been fitted on what is held out now."""
+    for strategy, other_data in (("leave_one_out", False), ("temporal", True)):
+        arguments = train_lcrec.LCRecArguments(data, index="x", protocol=strategy, other_data=other_data)
+        check_base(str(knn), arguments, *arguments.load())
+    arguments = train_lcrec.LCRecArguments(data, index="x", protocol="temporal")
+    with pytest.raises(ValueError, match=r"knn was trained on another split \(leave_one_out, here temporal\).*--other"):
+        check_base(str(knn), arguments, *arguments.load())
+
+
+def test_other_base_models_are_not_checked(data, tmp_path):
+    arguments = train_lcrec.LCRecArguments(data, index="x")
+    for base in (None, str(tmp_path)):
+        check_base(base, arguments, *arguments.load())
+
+
+@pytest.mark.parametrize("command", [train_lcrec, train_galrec])
+def test_language_models_check_what_they_start_from(command, data, knn, tmp_path):
+    options = ["--dataset", data, "--model_name_or_path", str(knn), "--protocol", "temporal"]
+    options += ["--output_dir", str(tmp_path), "--report_to", "none"] + (
+        ["--index", "x"] if command is train_lcrec else []
+    )
+    with pytest.raises(ValueError, match="knn was trained on another split"):
+        command.main(options)

@@ -34,7 +34,8 @@ _FREE = {
     *("dataloader_persistent_workers", "dataloader_prefetch_factor", "debug", "deepspeed", "disable_tqdm", "dry_run"),
     *("enable_jit_checkpoint", "fp16", "fp16_full_eval", "full_determinism", "greater_is_better", "ignore_data_skip"),
     *("include_graph", "include_users", "label_names", "liger_kernels", "load_best_model_at_end", "local_rank"),
-    *("max_steps", "metric_for_best_model", "normalize", "num_beams", "num_train_epochs", "output_dir", "patience"),
+    *("max_steps", "metric_for_best_model", "normalize", "num_beams", "num_train_epochs", "other_data", "output_dir"),
+    *("patience", "teacher_dir", "teacher_options"),  # a teacher that is there is used again
     *("per_device_eval_batch_size", "prediction_loss_only", "project", "push_to_hub", "report_to"),
     *("restore_callback_states_from_checkpoint", "resume_from_checkpoint", "run_name", "skip_memory_metrics"),
     *("target_steps", "tf32", "torch_empty_cache_steps", "use_cpu", "use_liger_kernel"),

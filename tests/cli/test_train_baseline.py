@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, safe_open
+from safetensors.numpy import load_file
 from transformers import AutoModel, pipeline
 
 from hf_llmrec.cli import evaluate, train_baseline
+from hf_llmrec.data.embedding_files import read_data_fingerprint
 from hf_llmrec.rankers.auto import load_ranker
 
 SHORT = ["--use_cpu", "True", "--disable_tqdm", "True", "--learning_rate", "0.01", "--tokens_per_batch", "100"]
@@ -71,8 +72,7 @@ def test_decay_and_shrinkage_are_chosen_on_validation(folder):
 @pytest.mark.parametrize("model", ["sasrec", "lightgcn"])
 def test_exported_embeddings_score_as_the_model_does(folder, model, dataset):
     vectors = load_file(folder / f"{model}.safetensors")
-    with safe_open(folder / f"{model}.safetensors", "np") as file:
-        assert file.metadata()["fingerprint"] == dataset.fingerprint
+    assert read_data_fingerprint(folder / f"{model}.safetensors") == dataset.data_fingerprint(dataset.split())
     assert len(vectors["item_embeddings"]) == dataset.num_items and len(vectors["user_embeddings"]) == dataset.num_users
     if model == "sasrec":  # users are their training histories: nothing held out is in them
         split = dataset.split()

@@ -218,6 +218,7 @@ class GALRecForCausalLM(GALRecPreTrainedModel, GenerationMixin):
             ValueError: a backbone without a plain linear head as wide as its states.
         """
         head = backbone.get_output_embeddings()
+        kernel = backbone.config.get_text_config()._attn_implementation  # making a model around it chooses anew
         config = GALRecConfig(text_config=backbone.config.get_text_config(), **fields)
         shape = (config.vocab_size, config.hidden_size)
         weight = getattr(head, "weight", torch.empty(0))
@@ -240,6 +241,7 @@ class GALRecForCausalLM(GALRecPreTrainedModel, GenerationMixin):
                 part.apply(model._init_weights)
         model.to(dtype=backbone.dtype, device=backbone.device)
         model.tie_weights()
+        model.set_attn_implementation(kernel)
         return model
 
     def get_output_embeddings(self) -> nn.Module:

@@ -53,7 +53,7 @@ def continue_galrec(
     if config.model_type != GALRecConfig.model_type:
         return None
     _check_catalog(name, ItemCatalog.load(name, **source).item_ids, dataset)
-    check_training_data(name, arguments, dataset, split)
+    check_training_data(name, arguments, dataset, split, **source)
     prompt = GALRecPrompt(**load_settings(name, **source)["prompt"])
     for option in set(training.filled) & {each.name for each in dataclasses.fields(prompt)}:
         setattr(training, option, prompt.to_dict()[option])

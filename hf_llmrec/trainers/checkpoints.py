@@ -74,10 +74,13 @@ def _written_by(path: Path, record: RunRecord | None) -> int | None:
     if record is not None:
         if record.save_only_model:
             return 0
-        return record.num_processes if not broken and len(states) == record.num_processes else None
+        count = record.num_processes
+        # Others may be left of an earlier run that wrote to the same place.
+        wanted = {"rng_state.pth"} if count == 1 else {f"rng_state_{rank}.pth" for rank in range(count)}
+        return count if wanted <= states else None
     # Version 0.1 recorded nothing. Its trainers waited for all random states before they wrote their own state.
     if not states and not broken:
         return 0
-    if broken or states == {"rng_state_0.pth"}:
-        return None
-    return 1 if "rng_state.pth" in states else len(states)
+    if "rng_state.pth" in states:
+        return 1
+    return None if broken or states == {"rng_state_0.pth"} else len(states)

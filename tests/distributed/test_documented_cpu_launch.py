@@ -7,7 +7,7 @@ import pytest
 from . import test_galrec_training
 from .conftest import TINY, Recipe
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
 
 
 def without_device(options) -> tuple[str, ...]:

@@ -77,11 +77,12 @@ test-newest:
 	.venv-newest/bin/python -m pip install --quiet --editable ".[dev]"
 	.venv-newest/bin/python -m pytest
 
-# Of the newest versions the base install alone, with one test of each thing that users do.
+# Of the newest versions the base install alone (and what tests/conftest.py imports), with one test of each thing that
+# users do.
 smoke-newest:
 	$(PYTHON) -m venv --clear .venv-smoke
 	.venv-smoke/bin/python -m pip install --quiet "$(TORCH_NEWEST)"
-	.venv-smoke/bin/python -m pip install --quiet --editable . pytest
+	.venv-smoke/bin/python -m pip install --quiet --editable . pytest hypothesis
 	.venv-smoke/bin/python -m pip list
 	.venv-smoke/bin/python -m pytest tests/smoke
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from accelerate import PartialState
 from trl import ModelConfig
 
@@ -29,7 +28,7 @@ from .ablation_report import ablation_table, save_ablation, summarize
 from .galrec_model import GALRecArguments
 from .list_options import json_object
 from .models import open_ranker
-from .option_parser import OptionParser
+from .option_parser import OptionParser, read_config
 from .options import DatasetArguments, as_words, end_processes, start_run
 from .results import run_facts
 from .teacher import train_teacher
@@ -72,18 +71,15 @@ class AblationArguments(DatasetArguments):
             raise ValueError(f"--seeds must be different numbers, got {self.seeds}")
 
 
-def run_record(
-    arguments: AblationArguments, data: dict[str, Any], changes: dict[str, Any], seed: int
-) -> dict[str, Any]:
-    """All that a run follows from: one that is there is used again only if it was made from the same.
+def made_from(arguments: AblationArguments, data: dict[str, Any]) -> dict[str, Any]:
+    """What all runs follow from beside their variant and seed.
 
     Args:
-        data: facts of the dataset. changes: the variant's options.
+        data: facts of the dataset.
     """
-    base = yaml.safe_load(Path(arguments.base).read_text(encoding="utf-8")) or {}
     files = {name: getattr(arguments, name) for name in ("external_embeddings", "text_embeddings")}
     digests = {name: file and _digest(Path(file).read_bytes()) for name, file in files.items()}
-    return {"options": changes, "seed": seed, "base": base, "data": data, "files": digests}
+    return {"base": read_config(arguments.base), "data": data, "files": digests}
 
 
 def changed_since(record: dict[str, Any], file: Path) -> list[str] | None:
@@ -118,8 +114,8 @@ def train_variant(
 
 def shared_teacher(arguments: AblationArguments, dataset: RecDataset, one: GALRecArguments) -> str:
     """Embeddings of the SASRec that all variants and seeds with the same ``teacher_options`` share."""
-    made_from = json.dumps([one.teacher_options, arguments.data_facts(dataset)], sort_keys=True)
-    folder = Path(arguments.output_dir) / f"teacher-{_digest(made_from.encode())}"
+    follows_from = json.dumps([one.teacher_options, arguments.data_facts(dataset)], sort_keys=True)
+    folder = Path(arguments.output_dir) / f"teacher-{_digest(follows_from.encode())}"
     return str(train_teacher(arguments, dataset, folder, one.teacher_options, resume=True))
 
 
@@ -158,13 +154,14 @@ def run(arguments: AblationArguments) -> dict[str, Any]:
         raise ValueError("ablate trains one model after the other in one process: launch it with --num_processes 1")
     output = Path(arguments.output_dir)
     dataset, _ = arguments.load()
-    data = arguments.data_facts(dataset)
+    common = made_from(arguments, arguments.data_facts(dataset))
     runs: dict[str, list[dict[str, float]]] = {}
     for name, changes in arguments.variants.items():
         for seed in arguments.seeds:
             folder = output / name / f"seed_{seed}"
             file = folder / "measures.json"
-            record = run_record(arguments, data, changes, seed)
+            # One that is there is used again only if it was made from the same.
+            record = {"options": changes, "seed": seed, **common}
             changed = changed_since(record, file)
             if changed:
                 logger.info("%s, seed %d: trained again, with other %s", name, seed, " and ".join(changed))

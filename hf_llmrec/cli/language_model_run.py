@@ -65,6 +65,6 @@ def train_and_save(
     save(Path(training.output_dir))
     # Only now: a second set of training arguments sets up the devices anew.
     config = {**options, **changed_options(training, type(training)(output_dir=training.output_dir))}
-    told = {"train": result.metrics, "config": config, **(report or {}), "log": trainer.state.log_history}
-    finish_run(training, pushes, metrics, began, told)
+    full_report = {"train": result.metrics, "config": config, **(report or {}), "log": trainer.state.log_history}
+    finish_run(training, pushes, metrics, began, full_report)
     return metrics

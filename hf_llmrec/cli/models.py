@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -105,11 +106,9 @@ def check_base(
     """
     if not base:
         return
-    try:
-        load_settings(base, **hub_kwargs)
-    except FileNotFoundError:  # no recommender; where the look-up failed, so will that of the weights
-        return
-    check_training_data(base, arguments, dataset, split, **hub_kwargs)
+    # No file: it is no recommender. Where only the look-up failed, that of the weights will, too.
+    with contextlib.suppress(FileNotFoundError):
+        check_training_data(base, arguments, dataset, split, **hub_kwargs)
 
 
 def open_ranker(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from typing import Any
 import yaml
 from trl import TrlParser
 
-from .list_options import ListOptions
+from .list_options import ListOptions, json_object
 
 
 class OptionParser(ListOptions, TrlParser):
@@ -48,7 +47,10 @@ class OptionParser(ListOptions, TrlParser):
             for base in kind.__mro__:  # `dataclasses.fields` gives what transformers' parser has made of the types
                 for name, annotation in inspect.get_annotations(base).items():
                     if "dict" in str(annotation):
-                        _check_json(name, getattr(found, name, None))
+                        value = getattr(found, name, None)
+                        # Other values than JSON objects are whatever the option makes of them, as a file's name.
+                        if isinstance(value, str) and value.lstrip().startswith("{"):
+                            json_object(name, value)
         return found, rest
 
 
@@ -75,15 +77,6 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
-
-
-def _check_json(option: str, value: Any) -> None:
-    """Other values than JSON objects are whatever the option makes of them, as the name of a file."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            json.loads(value)
-        except ValueError as error:
-            raise ValueError(f"--{option}: not valid JSON ({error}): {value}") from error
 
 
 def _without_config(words: list[str]) -> tuple[list[str], str | None]:

@@ -25,6 +25,7 @@ from ..hub.publish import Publication, prepare
 from ..hub.published_files import all_files, checkpoint_files, copy_files
 from ..hub.requirements import push_requirement, write_requirements
 from ..trainers.checkpoints import last_complete_checkpoint
+from .main_process import run_on_main_process
 
 logger = logging.getLogger("hf_llmrec")
 LAST, BEST = "last-checkpoint", "best-checkpoint"
@@ -172,11 +173,12 @@ class TrainingPushes(TrainerCallback):
         """
         args = self.training
         if self.wanted and self.keeps_checkpoints:
-            with PartialState().main_process_first():
-                is_first = PartialState().is_main_process
-                if is_first and last_complete_checkpoint(self._output, args.world_size) is None:
-                    self._fetch()
+            run_on_main_process(self._fetch_if_none, "fetching a checkpoint from the Hub")
         return last_complete_checkpoint(self._output, args.world_size)
+
+    def _fetch_if_none(self) -> None:
+        if last_complete_checkpoint(self._output, self.training.world_size) is None:
+            self._fetch()
 
     def _fetch(self) -> None:
         repo_id, is_one = self._make_repo(), self.strategy == HubStrategy.CHECKPOINT

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .times import LATEST, UNITS
-
-_DAY = 86_400
-_DAYS = (7_305, LATEST // _DAY)  # from 1990 on
+from ..data.time_units import NAMES, SECONDS, may_be_days, units_of
 
 
 class TimeUnitError(ValueError):
@@ -21,11 +18,10 @@ class TimeUnitError(ValueError):
 class Clock:
     """Turns the times of one log into seconds, part by part. The unit is that of the first part.
 
-    Numbers up to the year 2100 in seconds are seconds, or days if all of the first part's lie between 1990 and 2100 as
-    days; larger ones are milliseconds, microseconds or nanoseconds.
+    It is told by magnitude (`data.time_units`), and days are such if all of the first part's may be days.
 
     Attributes:
-        unit: ``None`` before the first time.
+        unit: ``D``, ``s``, ``ms``, ``us`` or ``ns``; ``None`` before the first time.
     """
 
     def __init__(self):
@@ -41,19 +37,16 @@ class Clock:
             TimeUnitError: they are in different units.
         """
         places = np.flatnonzero(times)  # 0 is the same in all units
-        size = np.abs(times[places])
-        if not len(size):
+        known = times[places]
+        if not len(known):
             return times.astype(np.int64)
-        limits = LATEST * np.array([*UNITS.values()][:-1], dtype=np.float64)
-        names = np.array([*UNITS])[np.searchsorted(limits, size)]
-        is_day = (size >= _DAYS[0]) & (size <= _DAYS[1])
+        units, is_day = units_of(known), may_be_days(known)
         if self.unit is None:
-            self.unit = "days" if is_day.all() else str(names[0])
-        odd = ~is_day if self.unit == "days" else names != self.unit
+            self.unit = "D" if is_day.all() else str(units[0])
+        odd = ~is_day if self.unit == "D" else units != self.unit
         if odd.any():
             place = int(places[odd.argmax()])
-            count = f"{int(odd.sum())} of {len(size)} are not in {self.unit}"
+            count = f"{int(odd.sum())} of {len(known)} are not in {NAMES[self.unit]}"
             raise TimeUnitError(f"times in different units: {count}; the first is {times[place]:.15g}", place)
-        if self.unit == "days":
-            return np.floor(times * _DAY).astype(np.int64)
-        return np.floor(times / UNITS[self.unit]).astype(np.int64)
+        factor, divisor = SECONDS[self.unit]
+        return np.floor(times * factor / divisor).astype(np.int64)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..data.time_units import NAMES
 from .clock import Clock, TimeUnitError
 from .source import Interaction, Item
 
@@ -40,8 +41,8 @@ class Log:
 
     @property
     def unit(self) -> str | None:
-        """The unit that times came in, once some of them were written; ``None`` without times."""
-        return self._clock.unit
+        """Name of the unit that times came in, once some of them were written; ``None`` without times."""
+        return self._clock.unit and NAMES[self._clock.unit]
 
     def extend(self, rows: Iterable[Interaction]) -> None:
         """Add rows in file order."""

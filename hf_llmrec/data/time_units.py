@@ -10,16 +10,28 @@ import pyarrow as pa
 logger = logging.getLogger(__name__)
 
 # Units, the largest first, and how many seconds (or how many to a second) they are.
-_SECONDS = {"D": (86_400, 1), "s": (1, 1), "ms": (1, 10**3), "us": (1, 10**6), "ns": (1, 10**9)}
+SECONDS = {"D": (86_400, 1), "s": (1, 1), "ms": (1, 10**3), "us": (1, 10**6), "ns": (1, 10**9)}
 NAMES = {"D": "days", "s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 # From these magnitudes on a number is of the unit: as seconds they would lie beyond the year 5000.
-_BEGINS = (("ns", 10**17), ("us", 10**14), ("ms", 10**11))
+_MAGNITUDES = np.array(["s", "ms", "us", "ns"])
+_BEGINS = np.array([1e11, 1e14, 1e17])
 # Days since 1970, of the years 1980 to 2099. As seconds, a whole log would lie within half a day of 1970-01-01.
 _FIRST_DAY, _LAST_DAY = 3_652, 47_482
 
 
-def _unit_of(magnitude: int) -> str:
-    return next((unit for unit, begin in _BEGINS if magnitude >= begin), "s")
+def units_of(times: np.ndarray) -> np.ndarray:
+    """``s``, ``ms``, ``us`` or ``ns`` of each time by its magnitude, str (n,).
+
+    Args:
+        times: int64 or float64 (n,).
+    """
+    # As floats: the absolute value of the smallest int64 is none.
+    return _MAGNITUDES[np.searchsorted(_BEGINS, np.abs(times.astype(np.float64)), side="right")]
+
+
+def may_be_days(times: np.ndarray) -> np.ndarray:
+    """Whether each time, as a number of days, lies in the years 1980 to 2099, bool (n,)."""
+    return (times >= _FIRST_DAY) & (times <= _LAST_DAY)
 
 
 def detect_unit(times: np.ndarray, source: str) -> str:
@@ -33,16 +45,13 @@ def detect_unit(times: np.ndarray, source: str) -> str:
     """
     if not len(times):
         return "s"
-    if times.min() >= _FIRST_DAY and times.max() <= _LAST_DAY:
+    if may_be_days(times).all():
         return "D"
-    # The absolute value of the smallest int64 is none.
-    sizes = np.abs(np.maximum(times, -(2**63 - 1)))
-    largest = int(sizes.argmax())
-    unit = _unit_of(int(sizes[largest]))
+    sizes = np.abs(times.astype(np.float64))
     # Zeros stand for unknown times in some logs.
-    smallest = int(np.where(sizes > 0, sizes, np.iinfo(np.int64).max).argmin())
-    if sizes[smallest] > 0 and _unit_of(int(sizes[smallest])) != unit:
-        other = _unit_of(int(sizes[smallest]))
+    largest, smallest = int(sizes.argmax()), int(np.where(sizes > 0, sizes, np.inf).argmin())
+    unit, other = (str(found) for found in units_of(times[[largest, smallest]]))
+    if sizes[smallest] > 0 and other != unit:
         raise ValueError(
             f"{source}: column 'timestamp': row {largest} ({times[largest]}) looks like {NAMES[unit]}, row {smallest} "
             f"({times[smallest]}) like {NAMES[other]}: bring them to seconds, or state time_unit"
@@ -56,9 +65,9 @@ def to_seconds(times: np.ndarray, unit: str) -> np.ndarray:
     Raises:
         ValueError: an unknown unit.
     """
-    if unit not in _SECONDS:
-        raise ValueError(f"time_unit must be one of {sorted(_SECONDS)}, got {unit!r}")
-    factor, divisor = _SECONDS[unit]
+    if unit not in SECONDS:
+        raise ValueError(f"time_unit must be one of {sorted(SECONDS)}, got {unit!r}")
+    factor, divisor = SECONDS[unit]
     return times * factor // divisor
 
 

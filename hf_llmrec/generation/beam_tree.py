@@ -131,9 +131,18 @@ def _some_tokens(model: PreTrainedModel) -> torch.Tensor:
     return (torch.arange(1, 6, device=device) * 7) % model.config.get_text_config().vocab_size
 
 
-@torch.no_grad()
 def uses_positions(model: PreTrainedModel) -> bool:
     """Whether other position ids give other logits: an argument may be taken and ignored, whatever it is called."""
+    if model not in _position_users:
+        _position_users[model] = _tells_positions_apart(model)
+    return _position_users[model]
+
+
+_position_users: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def _tells_positions_apart(model: PreTrainedModel) -> bool:
     tokens = _some_tokens(model).unsqueeze(0)
     positions = torch.arange(tokens.shape[1], device=tokens.device).unsqueeze(0)
     # With the mask: without one, positions that leave some out would be taken for several packed sequences.

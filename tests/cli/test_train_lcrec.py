@@ -20,7 +20,7 @@ from transformers import (
     MistralForCausalLM,
 )
 
-from hf_llmrec.cli import build_index, evaluate, train_lcrec
+from hf_llmrec.cli import build_index, compare, evaluate, train_lcrec
 from hf_llmrec.cli.backbones import check_backbone
 from hf_llmrec.data.item_index import ItemIndex
 from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
@@ -132,6 +132,13 @@ def test_ranking_without_the_tree_is_reported_at_the_end(folders, tmp_path, capl
         for file in ("training_report.json", "metrics.json"):
             told = json.loads((output / file).read_text())["decoding_fallback"]
             assert reason in told if is_slow else told is None
+    caplog.clear()
+    models = [str(tmp_path / "out" / name) for name in ("gpt2", "window")]
+    compare.main(["--models", *models, *data, "--bootstrap_samples", "100", "--output", str(tmp_path / "both")])
+    (line,) = [message for message in caplog.messages if "without the tree" in message]
+    assert line.startswith("window: ") and reason in line
+    found = json.loads((tmp_path / "both" / "comparison.json").read_text())["models"]
+    assert reason in found["window"]["decoding_fallback"] and "decoding_fallback" not in found["gpt2"]
 
 
 def test_rows_longer_than_the_positions_are_refused(folders, tmp_path):

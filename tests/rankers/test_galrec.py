@@ -91,6 +91,15 @@ def test_neighbours_change_scores_and_a_known_user_is_none_of_its_own(ranker, gr
     np.testing.assert_allclose(ranker.rank(histories[5:6], 5)[1], alone)
 
 
+def test_a_folder_without_a_tokenizer_says_so(model, tokenizer, save_recommender, tmp_path):
+    settings = {"prompt": GALRecPrompt().to_dict(), "graph": False}
+    folder = save_recommender(tmp_path / "model", "galrec", model, tokenizer, settings)
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(ValueError, match=r"model .*model: the folder holds no tokenizer \(tokenizer.json\), but"):
+        load_ranker(folder)
+
+
 def test_the_folder_with_and_without_its_graph(
     ranker, model, graph, tokenizer, dataset, save_recommender, histories, tmp_path
 ):

@@ -28,16 +28,17 @@ from hf_llmrec.cli.results import run_facts
 from hf_llmrec.data.files import write_json
 from hf_llmrec.data.graph import InteractionGraph
 from hf_llmrec.data.interactions import RecDataset
-from hf_llmrec.losses import ALIGNMENTS, MomentumQueue, info_nce, matches
-from hf_llmrec.models.galrec.modeling_galrec import GALRecForCausalLM
-from hf_llmrec.models.lcrec.backbones import build_backbone
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
-from hf_llmrec.prompts.galrec_examples import GALRecExamples
-from hf_llmrec.prompts.galrec_prompt import GALRecLayout
-from hf_llmrec.rankers.galrec import GALRecRanker
-from hf_llmrec.trainers.galrec_collator import GALRecCollator
-from hf_llmrec.trainers.galrec_config import GALRecTrainingConfig
-from hf_llmrec.trainers.galrec_trainer import GALRecTrainer
+from hf_llmrec.losses import MomentumQueue, info_nce, matches
+from hf_llmrec.methods.galrec.collator import GALRecCollator
+from hf_llmrec.methods.galrec.losses import ALIGNMENTS
+from hf_llmrec.methods.galrec.modeling_galrec import GALRecForCausalLM
+from hf_llmrec.methods.galrec.prompt import GALRecLayout
+from hf_llmrec.methods.galrec.recommender import GALRecRanker
+from hf_llmrec.methods.galrec.rows import GALRecExamples
+from hf_llmrec.methods.galrec.trainer import GALRecTrainer
+from hf_llmrec.methods.galrec.trainer_config import GALRecTrainingConfig
+from hf_llmrec.training.backbones import build_backbone
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 USERS, ITEMS, MEAN_LENGTH = 22_000, 12_000, 9
 QWEN3_0_6B = {

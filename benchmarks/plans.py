@@ -26,11 +26,11 @@ from hf_llmrec.data.files import write_json
 from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
-from hf_llmrec.prompts.training_text import corpus_texts
-from hf_llmrec.trainers.footprint import GIB
-from hf_llmrec.trainers.galrec_config import GALRecTrainingConfig
-from hf_llmrec.trainers.lcrec_config import LCRecTrainingConfig
+from hf_llmrec.methods.galrec.trainer_config import GALRecTrainingConfig
+from hf_llmrec.methods.lcrec.trainer_config import LCRecTrainingConfig
+from hf_llmrec.prompting.training_text import corpus_texts
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.training.footprint import GIB
 
 ROOT = Path(__file__).parents[1]
 # Of the peak: what training of language models of this size usually reaches, or somewhat less.

@@ -5,19 +5,19 @@ from __future__ import annotations
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .models.galrec.configuration_galrec import GALRecConfig
-from .models.galrec.modeling_galrec import GALRecForCausalLM, GALRecModel
-from .models.item_knn.configuration_item_knn import ItemKNNConfig
-from .models.item_knn.modeling_item_knn import ItemKNNModel
-from .models.lcrec.tokenization_lcrec import LCRecTokenizer
-from .models.lightgcn.configuration_lightgcn import LightGCNConfig
-from .models.lightgcn.modeling_lightgcn import LightGCNModel
-from .models.popularity.configuration_popularity import PopularityConfig
-from .models.popularity.modeling_popularity import PopularityModel
-from .models.rqvae.configuration_rqvae import RQVAEConfig
-from .models.rqvae.modeling_rqvae import RQVAEModel
-from .models.sasrec.configuration_sasrec import SASRecConfig
-from .models.sasrec.modeling_sasrec import SASRecModel
+from .indexing.rqvae.configuration_rqvae import RQVAEConfig
+from .indexing.rqvae.modeling_rqvae import RQVAEModel
+from .methods.galrec.configuration_galrec import GALRecConfig
+from .methods.galrec.modeling_galrec import GALRecForCausalLM, GALRecModel
+from .methods.item_knn.configuration_item_knn import ItemKNNConfig
+from .methods.item_knn.modeling_item_knn import ItemKNNModel
+from .methods.lcrec.tokenization_lcrec import LCRecTokenizer
+from .methods.lightgcn.configuration_lightgcn import LightGCNConfig
+from .methods.lightgcn.modeling_lightgcn import LightGCNModel
+from .methods.popularity.configuration_popularity import PopularityConfig
+from .methods.popularity.modeling_popularity import PopularityModel
+from .methods.sasrec.configuration_sasrec import SASRecConfig
+from .methods.sasrec.modeling_sasrec import SASRecModel
 from .pipelines.model_source import RecommenderModel
 from .pipelines.recommendation import RecommendationPipeline
 

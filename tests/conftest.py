@@ -15,17 +15,17 @@ from hypothesis import HealthCheck, settings
 from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
 from hf_llmrec.indexing.build import build_index
-from hf_llmrec.models.galrec.modeling_galrec import GALRecForCausalLM
-from hf_llmrec.models.lcrec.backbones import build_backbone
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
-from hf_llmrec.models.lcrec.index_embeddings import initialize_index_embeddings
-from hf_llmrec.models.lcrec.tokenization_lcrec import LCRecTokenizer
-from hf_llmrec.models.lightgcn.configuration_lightgcn import LightGCNConfig
-from hf_llmrec.models.lightgcn.modeling_lightgcn import LightGCNModel
-from hf_llmrec.models.sasrec.configuration_sasrec import SASRecConfig
-from hf_llmrec.models.sasrec.modeling_sasrec import SASRecModel
-from hf_llmrec.prompts.galrec_prompt import GALRecPrompt
-from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
+from hf_llmrec.methods.galrec.modeling_galrec import GALRecForCausalLM
+from hf_llmrec.methods.galrec.prompt import GALRecPrompt
+from hf_llmrec.methods.lcrec.index_embeddings import initialize_index_embeddings
+from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
+from hf_llmrec.methods.lcrec.tokenization_lcrec import LCRecTokenizer
+from hf_llmrec.methods.lightgcn.configuration_lightgcn import LightGCNConfig
+from hf_llmrec.methods.lightgcn.modeling_lightgcn import LightGCNModel
+from hf_llmrec.methods.sasrec.configuration_sasrec import SASRecConfig
+from hf_llmrec.methods.sasrec.modeling_sasrec import SASRecModel
+from hf_llmrec.training.backbones import build_backbone
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

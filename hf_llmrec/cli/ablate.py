@@ -15,15 +15,15 @@ import numpy as np
 from accelerate import PartialState
 from trl import ModelConfig
 
+from ..cli import train_galrec
 from ..data.demo import make_demo_shop
 from ..data.files import read_json, write_json
 from ..data.interactions import RecDataset
 from ..evaluation.evaluator import evaluate_ranker
 from ..evaluation.pair_auc import pair_auc
-from ..rankers.galrec import GALRecRanker
-from ..rankers.galrec_items import item_readouts
-from ..trainers.galrec_config import GALRecTrainingConfig
-from . import train_galrec
+from ..methods.galrec.item_vectors import item_readouts
+from ..methods.galrec.recommender import GALRecRanker
+from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from .ablation_report import ablation_table, save_ablation, summarize
 from .galrec_model import GALRecArguments
 from .list_options import json_object

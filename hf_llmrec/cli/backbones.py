@@ -15,10 +15,10 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import ModelConfig, get_quantization_config
 
 from ..data.model_folder import check_tokenizer_files
-from ..models.generation_defaults import mend_generation_config
-from ..models.lcrec.backbones import build_backbone
-from ..models.lcrec.corpus_tokenizer import train_corpus_tokenizer
-from ..trainers.language_model_config import LanguageModelTrainingConfig
+from ..training.backbones import build_backbone
+from ..training.corpus_tokenizer import train_corpus_tokenizer
+from ..training.generation_defaults import mend_generation_config
+from ..training.language_model_config import LanguageModelTrainingConfig
 from .list_options import json_object, naming
 from .options import SameDataArguments
 from .plan import PlanArguments

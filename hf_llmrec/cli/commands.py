@@ -36,11 +36,11 @@ _BACKBONE = (
 
 
 def _baseline(name: str, text: str, config: str) -> Command:
-    options = ("cli.train_baseline:BaselineArguments", f"trainers.{config}")
+    options = ("cli.train_baseline:BaselineArguments", config)
     return Command("train_baseline", text, options, ("--model", name), _SAVED)
 
 
-_ROWS = "row_config:RowTrainingConfig"
+_ROWS = "training.row_config:RowTrainingConfig"
 COMMANDS: dict[str, Command] = {
     "quickstart": Command(
         "quickstart",
@@ -56,23 +56,23 @@ COMMANDS: dict[str, Command] = {
     "train lcrec": Command(
         "train_lcrec",
         "alignment-tune a language model on item indices",
-        ("cli.train_lcrec:LCRecArguments", "trainers.lcrec_config:LCRecTrainingConfig"),
+        ("cli.train_lcrec:LCRecArguments", "methods.lcrec.trainer_config:LCRecTrainingConfig"),
         also=_SAVED + _BACKBONE,
     ),
     "train galrec": Command(
         "train_galrec",
         "train a language model on users, items and their neighbourhoods",
-        ("cli.galrec_model:GALRecArguments", "trainers.galrec_config:GALRecTrainingConfig"),
+        ("cli.galrec_model:GALRecArguments", "methods.galrec.trainer_config:GALRecTrainingConfig"),
         also=_SAVED + _BACKBONE,
     ),
     "train baseline": Command(
         "train_baseline",
         "train or fit one of the four that follow, as --model says",
-        ("cli.train_baseline:BaselineArguments", f"trainers.{_ROWS}"),
+        ("cli.train_baseline:BaselineArguments", _ROWS),
         also=_SAVED,
     ),
-    "train sasrec": _baseline("sasrec", "train SASRec", "sasrec_config:SASRecTrainingConfig"),
-    "train lightgcn": _baseline("lightgcn", "train LightGCN", "lightgcn_config:LightGCNTrainingConfig"),
+    "train sasrec": _baseline("sasrec", "train SASRec", "methods.sasrec.trainer_config:SASRecTrainingConfig"),
+    "train lightgcn": _baseline("lightgcn", "train LightGCN", "methods.lightgcn.trainer_config:LightGCNTrainingConfig"),
     "train knn": _baseline("knn", "fit nearest neighbours of items", _ROWS),
     "train popularity": _baseline("popularity", "count how often each item was chosen", _ROWS),
     "evaluate": Command("evaluate", "full-ranking metrics of a saved model", ("cli.evaluate:EvaluateArguments",)),

@@ -58,7 +58,7 @@ def _machine() -> list[str]:
     import psutil
     import torch
 
-    from ..trainers.machine_config import accelerator_memory, accelerator_name, accelerator_type
+    from ..training.machine_config import accelerator_memory, accelerator_name, accelerator_type
 
     memory = psutil.virtual_memory()
     lines = [
@@ -130,7 +130,7 @@ def _obstacles() -> dict[str, str | None]:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from ..generation.beam_tree import tree_obstacle
-    from ..models.lcrec.backbones import ARCHITECTURES
+    from ..training.backbones import ARCHITECTURES
 
     sizes = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
     sizes |= {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8}
@@ -148,7 +148,7 @@ def _decoding_warning(architecture: str, reason: str) -> str:
 
 
 def _warnings() -> list[str]:
-    from ..trainers.machine_config import accelerator_type
+    from ..training.machine_config import accelerator_type
 
     lines, has_gpu = [], accelerator_type() is not None
     if not has_gpu:

@@ -15,8 +15,8 @@ from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.ranker import Ranker
-from ..rankers.lcrec import LCRecRanker
-from ..rankers.lcrec_task_report import TaskReport
+from ..methods.lcrec.recommender import LCRecRanker
+from ..methods.lcrec.task_report import TaskReport
 from .main_process import run_on_main_process
 from .models import CaseArguments, open_ranker
 from .option_parser import OptionParser

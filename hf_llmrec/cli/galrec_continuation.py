@@ -14,10 +14,10 @@ from ..data.embedding_files import load_item_embeddings
 from ..data.interactions import RecDataset
 from ..data.recommender_folder import ItemCatalog, load_settings
 from ..data.splits import RecSplit
-from ..models.galrec.configuration_galrec import GALRecConfig
-from ..models.galrec.modeling_galrec import GALRecForCausalLM
-from ..prompts.galrec_prompt import GALRecPrompt
-from ..trainers.galrec_config import GALRecTrainingConfig
+from ..methods.galrec.configuration_galrec import GALRecConfig
+from ..methods.galrec.modeling_galrec import GALRecForCausalLM
+from ..methods.galrec.prompt import GALRecPrompt
+from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from .backbones import load_backbone
 from .galrec_model import EXTERNAL, GALRecArguments
 from .models import check_training_data

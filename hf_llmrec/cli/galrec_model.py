@@ -18,13 +18,13 @@ from ..data.embedding_files import load_item_embeddings
 from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
 from ..indexing.text_embeddings import embed_items, item_texts
-from ..models.galrec.configuration_galrec import GALRecConfig
-from ..models.galrec.modeling_galrec import GALRecForCausalLM
-from ..models.sasrec.configuration_sasrec import SASRecConfig
-from ..models.whole_weight import whole_weight
-from ..prompts.training_text import corpus_texts
-from ..trainers.galrec_config import GALRecTrainingConfig
-from ..trainers.start_defaults import GALREC_MODEL
+from ..methods.galrec.configuration_galrec import GALRecConfig
+from ..methods.galrec.modeling_galrec import GALRecForCausalLM
+from ..methods.galrec.start_defaults import GALREC_MODEL
+from ..methods.galrec.trainer_config import GALRecTrainingConfig
+from ..methods.sasrec.configuration_sasrec import SASRecConfig
+from ..prompting.training_text import corpus_texts
+from ..training.whole_weight import whole_weight
 from .backbones import BackboneArguments, load_backbone
 from .list_options import json_object, naming
 from .teacher import train_teacher

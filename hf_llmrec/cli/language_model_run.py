@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerBase
 from trl import ModelConfig
 
 from ..data.interactions import RecDataset
-from ..trainers.language_model_config import LanguageModelTrainingConfig
-from ..trainers.language_model_trainer import LanguageModelTrainer
+from ..training.language_model_config import LanguageModelTrainingConfig
+from ..training.language_model_trainer import LanguageModelTrainer
 from .backbones import BackboneArguments
 from .results import changed_options, describe_run
 from .saving import finish_run, save_recommender

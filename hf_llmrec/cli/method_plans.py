@@ -9,15 +9,15 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from ..generation.beam_search import decoding
 from ..generation.beam_tree import config_obstacle, tree_obstacle
-from ..models.galrec.configuration_galrec import GALRecConfig
-from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
-from ..prompts.chat import encode_prompt
-from ..prompts.galrec_prompt import GALRecLayout
-from ..prompts.lcrec_tasks import IGNORE
-from ..trainers.galrec_collator import GALRecCollator
-from ..trainers.galrec_config import GALRecTrainingConfig
-from ..trainers.index_loss import MOST_LOGITS
-from ..trainers.lcrec_config import LCRecTrainingConfig
+from ..methods.galrec.collator import GALRecCollator
+from ..methods.galrec.configuration_galrec import GALRecConfig
+from ..methods.galrec.prompt import GALRecLayout
+from ..methods.galrec.trainer_config import GALRecTrainingConfig
+from ..methods.lcrec.loss import MOST_LOGITS
+from ..methods.lcrec.rows import IGNORE
+from ..methods.lcrec.tokenization_lcrec import LCRecTokenizer
+from ..methods.lcrec.trainer_config import LCRecTrainingConfig
+from ..prompting.chat import encode_prompt
 
 
 def lcrec_sizes(batch: list[dict], tokenizer: LCRecTokenizer, index_loss: str) -> tuple[int, int]:

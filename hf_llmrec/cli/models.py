@@ -19,9 +19,9 @@ from ..data.same_data import check_same_data
 from ..data.splits import EvalCases, RecSplit
 from ..evaluation.evaluator import catalog_mapping
 from ..evaluation.ranker import Ranker
-from ..rankers.auto import load_ranker
-from ..rankers.classical import PopularityRanker
-from ..rankers.galrec import GALRecRanker
+from ..methods.auto import load_ranker
+from ..methods.galrec.recommender import GALRecRanker
+from ..methods.popularity.recommender import PopularityRanker
 from .options import SameDataArguments
 
 logger = logging.getLogger("hf_llmrec")

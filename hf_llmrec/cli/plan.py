@@ -18,13 +18,13 @@ from peft import PeftConfig
 from transformers import PreTrainedModel
 from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 
-from ..trainers.batch_sampler import LengthGroupedBatchSampler
-from ..trainers.budget import fill_budget
-from ..trainers.epoch_rows import Rows
-from ..trainers.footprint import GIB, RESERVE, Footprint, Setup, footprint
-from ..trainers.language_model_config import LanguageModelTrainingConfig
-from ..trainers.machine_config import accelerator_memory, accelerator_name
-from ..trainers.spread_weights import num_values
+from ..training.batch_sampler import LengthGroupedBatchSampler
+from ..training.budget import fill_budget
+from ..training.epoch_rows import Rows
+from ..training.footprint import GIB, RESERVE, Footprint, Setup, footprint
+from ..training.language_model_config import LanguageModelTrainingConfig
+from ..training.machine_config import accelerator_memory, accelerator_name
+from ..training.spread_weights import num_values
 from .cpu_features import bf16_feature
 from .list_options import json_object
 

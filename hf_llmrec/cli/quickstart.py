@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..cli import build_index, train_baseline, train_galrec, train_lcrec
 from ..data.demo import DemoShop, make_demo_shop
 from ..data.files import write_json
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.ranker import Ranker
 from ..evaluation.top_k import rank_dense_scores
-from ..rankers.auto import load_ranker
-from ..rankers.classical import PopularityRanker
-from . import build_index, train_baseline, train_galrec, train_lcrec
+from ..methods.auto import load_ranker
+from ..methods.popularity.recommender import PopularityRanker
 from .models import open_ranker
 from .option_parser import OptionParser
 from .options import metric_table, start_logging

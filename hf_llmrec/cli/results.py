@@ -16,9 +16,9 @@ from ..data.files import read_json
 from ..data.interactions import RecDataset
 from ..data.recommender_folder import TRAINING_REPORT
 from ..evaluation.metrics import METRIC_NAMES
-from ..trainers.machine_config import accelerator_name
-from ..trainers.spread_weights import num_values
-from ..trainers.tracked_config import TrackedConfig
+from ..training.machine_config import accelerator_name
+from ..training.spread_weights import num_values
+from ..training.tracked_config import TrackedConfig
 
 # Files that a run was made from, named without their folders.
 _FILES = {"external_embeddings", "text_embeddings"}

@@ -40,7 +40,7 @@ def save_recommender(
 
     Args:
         output_dir: the recommender folder.
-        method: names the ranker, see `hf_llmrec.rankers.auto`.
+        method: names the ranker, see `hf_llmrec.methods.auto`.
         settings: how it recommends, and ``data``: what it learned from.
         save_model: called with the hidden folder on all processes; what it writes is part of the result.
         is_writer: whether this process writes the rest.

@@ -16,9 +16,9 @@ from typing import Any
 
 from accelerate import PartialState
 
+from ..cli import main
 from ..data.embedding_files import load_item_embeddings
 from ..data.interactions import RecDataset
-from . import main
 from .main_process import run_on_main_process
 from .options import DatasetArguments, as_words
 

@@ -16,18 +16,19 @@ from transformers import PreTrainedModel, set_seed
 
 from ..data.embedding_files import save_embeddings
 from ..evaluation.evaluator import evaluate_ranker
-from ..models.item_knn.configuration_item_knn import ItemKNNConfig
-from ..models.lightgcn.configuration_lightgcn import LightGCNConfig
-from ..models.sasrec.configuration_sasrec import SASRecConfig
-from ..models.sasrec.modeling_sasrec import SASRecModel
-from ..prompts.item_sequences import CaseRows, ItemSequenceRows
-from ..rankers.dense import DenseRanker, pad_histories
-from ..trainers.counting import fit_item_knn, fit_popularity
-from ..trainers.lightgcn_config import LightGCNTrainingConfig
-from ..trainers.lightgcn_trainer import LightGCNNetwork, LightGCNTrainer
-from ..trainers.row_config import RowTrainingConfig
-from ..trainers.sasrec_config import SASRecTrainingConfig
-from ..trainers.sasrec_trainer import SASRecTrainer
+from ..methods.dense_recommender import DenseRanker, pad_histories
+from ..methods.item_knn.configuration_item_knn import ItemKNNConfig
+from ..methods.item_knn.fit import fit_item_knn
+from ..methods.lightgcn.configuration_lightgcn import LightGCNConfig
+from ..methods.lightgcn.trainer import LightGCNNetwork, LightGCNTrainer
+from ..methods.lightgcn.trainer_config import LightGCNTrainingConfig
+from ..methods.popularity.fit import fit_popularity
+from ..methods.sasrec.configuration_sasrec import SASRecConfig
+from ..methods.sasrec.modeling_sasrec import SASRecModel
+from ..methods.sasrec.trainer import SASRecTrainer
+from ..methods.sasrec.trainer_config import SASRecTrainingConfig
+from ..prompting.item_sequences import CaseRows, ItemSequenceRows
+from ..training.row_config import RowTrainingConfig
 from .list_options import json_object, naming
 from .option_parser import OptionParser
 from .options import DatasetArguments, end_processes, start_run

@@ -14,12 +14,12 @@ from trl import ModelConfig
 from ..data.graph import InteractionGraph
 from ..data.graph_files import save_graph
 from ..evaluation.evaluator import evaluate_ranker
-from ..models.liger import add_liger_kernels
-from ..prompts.galrec_examples import GALRecCaseRows, GALRecExamples
-from ..prompts.galrec_prompt import GALRecLayout
-from ..rankers.galrec import GALRecRanker
-from ..trainers.galrec_config import GALRecTrainingConfig
-from ..trainers.galrec_trainer import GALRecTrainer
+from ..methods.galrec.prompt import GALRecLayout
+from ..methods.galrec.recommender import GALRecRanker
+from ..methods.galrec.rows import GALRecCaseRows, GALRecExamples
+from ..methods.galrec.trainer import GALRecTrainer
+from ..methods.galrec.trainer_config import GALRecTrainingConfig
+from ..training.liger import add_liger_kernels
 from .galrec_continuation import continue_galrec
 from .galrec_model import GALRecArguments, build_model, external_item_vectors, peft_config
 from .language_model_run import train_and_save

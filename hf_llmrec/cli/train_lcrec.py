@@ -15,14 +15,14 @@ from trl import ModelConfig, get_peft_config
 from ..data.item_index import ItemIndex
 from ..data.same_data import check_index
 from ..evaluation.evaluator import evaluate_ranker
-from ..models.lcrec.index_embeddings import grow_embeddings, initialize_index_embeddings, learned_index_tokens
-from ..models.lcrec.tokenization_lcrec import LCRecTokenizer
-from ..models.liger import add_liger_kernels
-from ..prompts.lcrec_tasks import LCRecTaskRows, SequenceTargetRows
-from ..prompts.training_text import corpus_texts
-from ..rankers.lcrec import LCRecRanker
-from ..trainers.lcrec_config import LCRecTrainingConfig
-from ..trainers.lcrec_trainer import LCRecTrainer
+from ..methods.lcrec.index_embeddings import grow_embeddings, initialize_index_embeddings, learned_index_tokens
+from ..methods.lcrec.recommender import LCRecRanker
+from ..methods.lcrec.rows import LCRecTaskRows, SequenceTargetRows
+from ..methods.lcrec.tokenization_lcrec import LCRecTokenizer
+from ..methods.lcrec.trainer import LCRecTrainer
+from ..methods.lcrec.trainer_config import LCRecTrainingConfig
+from ..prompting.training_text import corpus_texts
+from ..training.liger import add_liger_kernels
 from .backbones import BackboneArguments, load_backbone
 from .language_model_run import train_and_save
 from .method_plans import lcrec_sizes, lcrec_warnings

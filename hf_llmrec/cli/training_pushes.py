@@ -24,7 +24,7 @@ from ..hub.export import fetch_folder, list_files, make_repo, push_folder
 from ..hub.publish import Publication, prepare
 from ..hub.published_files import all_files, checkpoint_files, copy_files
 from ..hub.requirements import push_requirement, write_requirements
-from ..trainers.checkpoints import last_complete_checkpoint
+from ..training.checkpoints import last_complete_checkpoint
 from .main_process import run_on_main_process
 
 logger = logging.getLogger("hf_llmrec")

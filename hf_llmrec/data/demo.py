@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import demo_texts as words
+from ..data import demo_texts as words
 from .interactions import RecDataset
 
 COMMUNITIES = 3

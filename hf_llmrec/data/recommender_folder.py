@@ -16,6 +16,8 @@ CATALOG_FILE = "item_catalog.json"
 RECOMMENDER_FILE = "recommender.json"
 # How a model was trained, for those that were.
 TRAINING_REPORT = "training_report.json"
+# In a checkpoint: what it can be resumed with.
+RUN_FILE = "training_run.json"
 # What says where in a Hub repository, and how, files are read: as in ``from_pretrained``.
 HUB_OPTIONS = ("revision", "token", "subfolder", "cache_dir", "force_download", "local_files_only")
 

@@ -25,7 +25,7 @@ logger = logging.getLogger("hf_llmrec")
 TRAINING_CONFIG_FILE = "training_config.yaml"
 _NAMES = {"result": "results.json", "comparison": "comparison.json"}
 # Files that travel to repositories as they are.
-_CODE = Path(__file__).parent
+_CODE = Path(__file__).parent / "templates"
 
 
 @dataclass
@@ -113,7 +113,7 @@ def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, o
     shutil.copyfile(_CODE / "handler.py", output / "handler.py")
     if settings["method"] == "lcrec":
         (output / "custom_generate").mkdir()
-        shutil.copyfile(_CODE / "custom_generate.py", output / "custom_generate" / "generate.py")
+        shutil.copyfile(_CODE / "generate.py", output / "custom_generate" / "generate.py")
     card.save(output / CARD_FILE)
 
 

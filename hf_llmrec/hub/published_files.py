@@ -20,9 +20,8 @@ from ..data.files import read_json
 from ..data.graph_files import GRAPH_FILE
 from ..data.item_index import INDEX_FILE, TENSORS_FILE
 from ..data.loading import TABLES
-from ..data.recommender_folder import CATALOG_FILE, RECOMMENDER_FILE, TRAINING_REPORT
+from ..data.recommender_folder import CATALOG_FILE, RECOMMENDER_FILE, RUN_FILE, TRAINING_REPORT
 from ..indexing.plots import PLOT_FILE
-from ..trainers.run_record import RUN_FILE
 
 CARD_FILE = "README.md"
 REQUIREMENTS_FILE = "requirements.txt"

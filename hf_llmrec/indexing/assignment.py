@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..models.rqvae.sinkhorn import sinkhorn
+from .rqvae.sinkhorn import sinkhorn
 
 
 @dataclass

@@ -18,7 +18,7 @@ from .assignment import assign_unique, squared_distances
 from .collaborative import check_collaborative
 from .kmeans import residual_kmeans
 from .quantization import Quantization
-from .rqvae_training import train_rqvae_quantization
+from .rqvae.training import train_rqvae_quantization
 
 logger = logging.getLogger(__name__)
 

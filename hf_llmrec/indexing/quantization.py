@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from ..models.rqvae.modeling_rqvae import RQVAEModel
+    from .rqvae.modeling_rqvae import RQVAEModel
 
 
 @dataclass

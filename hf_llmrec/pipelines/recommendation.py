@@ -10,7 +10,7 @@ import numpy as np
 from transformers import Pipeline
 
 from ..data.recommender_folder import ItemCatalog, load_settings
-from ..rankers.auto import ranker_class
+from ..methods.auto import ranker_class
 
 logger = logging.getLogger(__name__)
 

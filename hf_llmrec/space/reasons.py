@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.graph import InteractionGraph
 from ..data.item_index import ItemIndex
-from ..rankers.galrec import GALRecRanker
+from ..methods.galrec.recommender import GALRecRanker
 
 
 @dataclass

@@ -11,9 +11,9 @@ from transformers import pipeline
 from ..data.item_index import ItemIndex
 from ..data.recommender_folder import load_settings
 from ..hub.model_card import METHODS
+from ..methods.galrec.recommender import GALRecRanker
+from ..methods.lcrec.recommender import LCRecRanker
 from ..pipelines.recommendation import RecommendationPipeline
-from ..rankers.galrec import GALRecRanker
-from ..rankers.lcrec import LCRecRanker
 from .reasons import Neighbor, code_tree, neighbors_read
 from .title_search import TitleSearch
 

@@ -10,7 +10,7 @@ import pytest
 from hf_llmrec.cli import build_index, evaluate, main, train_lcrec
 from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
-from hf_llmrec.rankers.auto import load_ranker
+from hf_llmrec.methods.auto import load_ranker
 
 ROOT = Path(__file__).parents[2]
 TRAINING = [

@@ -10,7 +10,7 @@ from hf_llmrec.cli.cpu_features import bf16_feature
 from hf_llmrec.generation import beam_tree
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 # What the published checkpoints are like; there are no weights here.
 LARGE = {

@@ -19,7 +19,7 @@ from hf_llmrec.cli.failures import EXTRAS, MEMORY, PRECISION, remedy
 from hf_llmrec.cli.plan import REMEDIES
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 ROOT = Path(__file__).parents[2]
 TINY = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -186,7 +186,7 @@ def test_an_index_of_another_catalogue_is_one_line(folders):
 
 
 def test_bf16_on_a_gpu_that_lacks_it(folders, capsys, monkeypatch):
-    monkeypatch.setattr("hf_llmrec.trainers.machine_config.accelerator_type", lambda: "cuda")
+    monkeypatch.setattr("hf_llmrec.training.machine_config.accelerator_type", lambda: "cuda")
     monkeypatch.setattr("transformers.training_args.is_torch_bf16_gpu_available", lambda: False)
     with pytest.raises(ValueError, match="bf16"):
         main(["train", "lcrec", *lcrec(folders, "--bf16", "True")])

@@ -20,9 +20,9 @@ from hf_llmrec.cli.recommend import parser as recommend_options
 from hf_llmrec.cli.train_baseline import BaselineArguments
 from hf_llmrec.cli.train_galrec import GALRecArguments
 from hf_llmrec.cli.train_lcrec import LCRecArguments
-from hf_llmrec.trainers.galrec_config import GALRecTrainingConfig
-from hf_llmrec.trainers.lcrec_config import LCRecTrainingConfig
-from hf_llmrec.trainers.row_config import RowTrainingConfig
+from hf_llmrec.methods.galrec.trainer_config import GALRecTrainingConfig
+from hf_llmrec.methods.lcrec.trainer_config import LCRecTrainingConfig
+from hf_llmrec.training.row_config import RowTrainingConfig
 
 
 @pytest.mark.parametrize(

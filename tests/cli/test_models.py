@@ -7,8 +7,8 @@ import torch
 
 from hf_llmrec.cli.models import open_ranker
 from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
-from hf_llmrec.models.sasrec.configuration_sasrec import SASRecConfig
-from hf_llmrec.models.sasrec.modeling_sasrec import SASRecModel
+from hf_llmrec.methods.sasrec.configuration_sasrec import SASRecConfig
+from hf_llmrec.methods.sasrec.modeling_sasrec import SASRecModel
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])

@@ -9,8 +9,8 @@ from transformers import AutoModel
 from hf_llmrec.cli.saving import save_recommender
 from hf_llmrec.data.graph import InteractionGraph
 from hf_llmrec.data.graph_files import GRAPH_FILE, save_graph
-from hf_llmrec.models.sasrec.configuration_sasrec import SASRecConfig
-from hf_llmrec.models.sasrec.modeling_sasrec import SASRecModel
+from hf_llmrec.methods.sasrec.configuration_sasrec import SASRecConfig
+from hf_llmrec.methods.sasrec.modeling_sasrec import SASRecModel
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def wandb_records(content: bytes) -> tuple[str, dict[str, list], dict]:
 def test_trackers_in_a_file(tmp_path, asked, found):
     from trl import TrlParser
 
-    from hf_llmrec.trainers.lcrec_config import LCRecTrainingConfig
+    from hf_llmrec.methods.lcrec.trainer_config import LCRecTrainingConfig
 
     (tmp_path / "config.yaml").write_text(f"output_dir: {tmp_path}\nuse_cpu: true\n{asked}\n")
     parser = TrlParser((LCRecTrainingConfig,))
@@ -152,10 +152,10 @@ def test_trackers_in_a_file(tmp_path, asked, found):
 
 
 def test_nothing_is_tracked_unless_asked(tmp_path):
-    from hf_llmrec.trainers.galrec_config import GALRecTrainingConfig
-    from hf_llmrec.trainers.lcrec_config import LCRecTrainingConfig
-    from hf_llmrec.trainers.lightgcn_config import LightGCNTrainingConfig
-    from hf_llmrec.trainers.sasrec_config import SASRecTrainingConfig
+    from hf_llmrec.methods.galrec.trainer_config import GALRecTrainingConfig
+    from hf_llmrec.methods.lcrec.trainer_config import LCRecTrainingConfig
+    from hf_llmrec.methods.lightgcn.trainer_config import LightGCNTrainingConfig
+    from hf_llmrec.methods.sasrec.trainer_config import SASRecTrainingConfig
 
     for kind in (LCRecTrainingConfig, GALRecTrainingConfig, SASRecTrainingConfig, LightGCNTrainingConfig):
         assert kind(output_dir=str(tmp_path), use_cpu=True).report_to == []

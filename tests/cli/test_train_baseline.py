@@ -9,7 +9,7 @@ from transformers import AutoModel, pipeline
 
 from hf_llmrec.cli import evaluate, train_baseline
 from hf_llmrec.data.embedding_files import read_data_fingerprint
-from hf_llmrec.rankers.auto import load_ranker
+from hf_llmrec.methods.auto import load_ranker
 
 SHORT = ["--use_cpu", "True", "--disable_tqdm", "True", "--learning_rate", "0.01", "--tokens_per_batch", "100"]
 OPTIONS = {

@@ -12,8 +12,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, pipeline
 from hf_llmrec.cli import evaluate, train_galrec
 from hf_llmrec.data.embedding_files import save_embeddings
 from hf_llmrec.data.interactions import RecDataset
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
-from hf_llmrec.trainers.galrec_trainer import GALRecTrainer
+from hf_llmrec.methods.galrec.trainer import GALRecTrainer
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 QUICK = ["--max_steps", "6", "--learning_rate", "0.01", "--per_device_train_batch_size", "15", "--num_neighbors", "3"]
 QUICK += ["--eval_users", "10", "--report_to", "none", "--use_cpu", "True", "--disable_tqdm", "True"]

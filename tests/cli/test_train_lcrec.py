@@ -23,7 +23,7 @@ from transformers import (
 from hf_llmrec.cli import build_index, compare, evaluate, train_lcrec
 from hf_llmrec.cli.backbones import check_backbone
 from hf_llmrec.data.item_index import ItemIndex
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 QUICK = ["--max_steps", "6", "--learning_rate", "0.01", "--tokens_per_batch", "600", "--max_length", "96"]
 QUICK += ["--eval_users", "10", "--report_to", "none", "--use_cpu", "True", "--disable_tqdm", "True"]
@@ -204,7 +204,7 @@ def test_a_model_is_not_scored_on_what_it_was_trained_on(folders, trained, tmp_p
 def test_all_templates_are_averaged(folders, trained, tmp_path):
     from hf_llmrec.data.interactions import RecDataset
     from hf_llmrec.evaluation.evaluator import evaluate_ranker
-    from hf_llmrec.rankers.auto import load_ranker
+    from hf_llmrec.methods.auto import load_ranker
 
     found = metrics_of(folders, trained, tmp_path, "--templates", "all")
     dataset, ranker = RecDataset.load(folders / "data"), load_ranker(trained)

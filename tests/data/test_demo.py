@@ -4,7 +4,7 @@ import pytest
 from hf_llmrec.cli.quickstart import OracleRanker
 from hf_llmrec.data.demo import COMMUNITIES, LOYALTY, make_demo_shop
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
-from hf_llmrec.rankers.classical import PopularityRanker
+from hf_llmrec.methods.popularity.recommender import PopularityRanker
 
 
 @pytest.fixture(scope="module")

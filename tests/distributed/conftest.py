@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "recipes/accelerate_configs"

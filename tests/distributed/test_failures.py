@@ -15,7 +15,7 @@ from .conftest import ROOT, Recipe
 PROGRAM = """
 import os, sys
 from hf_llmrec.cli import main
-from hf_llmrec.trainers.lcrec_trainer import LCRecTrainer
+from hf_llmrec.methods.lcrec.trainer import LCRecTrainer
 if os.environ["RANK"] == "1":
     def training_step(*arguments, **options):
         raise MemoryError("this process has no more")
@@ -26,7 +26,7 @@ sys.exit(main(["train", "lcrec", *sys.argv[1:]]))
 DIVERGING = """
 import os, sys
 from hf_llmrec.cli import main
-from hf_llmrec.trainers.divergence import DivergenceGuard
+from hf_llmrec.training.divergence import DivergenceGuard
 if os.environ["RANK"] == "1":
     observe = DivergenceGuard.observe
     def observe_nan(self, loss, step, fp16=False):

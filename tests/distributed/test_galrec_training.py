@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hf_llmrec.losses import ALIGNMENTS
+from hf_llmrec.methods.galrec.losses import ALIGNMENTS
 
 from .conftest import Recipe
 from .test_lcrec_training import run_and_kill

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
-from hf_llmrec.rankers.auto import load_ranker
+from hf_llmrec.methods.auto import load_ranker
 
 from .conftest import MODES
 

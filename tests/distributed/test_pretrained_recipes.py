@@ -16,7 +16,7 @@ import yaml
 from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Qwen3Config
 
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 from .conftest import LAUNCHERS, ROOT, Recipe, launch, on_two_cpus
 

@@ -5,8 +5,8 @@ import torch
 
 from hf_llmrec.cli import evaluate
 from hf_llmrec.evaluation import processes
-from hf_llmrec.trainers.lcrec_config import LCRecTrainingConfig
-from hf_llmrec.trainers.row_config import RowTrainingConfig
+from hf_llmrec.methods.lcrec.trainer_config import LCRecTrainingConfig
+from hf_llmrec.training.row_config import RowTrainingConfig
 
 
 @pytest.fixture

@@ -63,4 +63,4 @@ def test_the_api_reference_has_the_docstrings(tmp_path, monkeypatch):
         assert f'id="{name}"' in page, f"{name} is not in the reference"
     assert "whole catalogue" in page
     pages = {str(path.relative_to(tmp_path / "hf_llmrec")) for path in (tmp_path / "hf_llmrec").rglob("*.html")}
-    assert {"rankers/lcrec.html", "losses.html", "data/graph.html"} <= pages
+    assert {"methods/lcrec/recommender.html", "losses.html", "data/graph.html"} <= pages

@@ -39,7 +39,7 @@ def test_the_import_adds_no_heavy_package(added):
 def test_the_import_adds_only_the_parts_that_it_registers(added):
     own = {name for name in added if name.startswith("hf_llmrec.")}
     assert {name.split(".")[1] for name in own} == LIGHT
-    assert {name for name in own if name.startswith("hf_llmrec.rankers.")} == {"hf_llmrec.rankers.auto"}
+    assert {name for name in own if name.startswith("hf_llmrec.rankers.")} == {"hf_llmrec.methods.auto"}
 
 
 def test_auto_model_knows_the_models(recommender_folders):

@@ -18,8 +18,8 @@ assert "site-packages" in hf_llmrec.__file__ and str(pathlib.Path(sys.prefix)) i
 from hf_llmrec import make_demo_shop, build_index
 from hf_llmrec.evaluation.rankings import load_metric
 from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
-from hf_llmrec.prompts.galrec_prompt import load_galrec_template
-from hf_llmrec.prompts.templates import load_templates
+from hf_llmrec.methods.galrec.prompt import load_galrec_template
+from hf_llmrec.methods.lcrec.templates import load_templates
 dataset = make_demo_shop().dataset
 index = build_index(embed_items(item_texts(dataset)), dataset.item_ids)
 index.save_pretrained("index")

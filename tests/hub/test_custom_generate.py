@@ -12,13 +12,13 @@ from transformers import GenerationConfig, pipeline
 from hf_llmrec.data.item_index import ItemIndex
 from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
 from hf_llmrec.generation.level_head import NORMALIZATIONS
-from hf_llmrec.hub.custom_generate import generate
 from hf_llmrec.hub.publish import Publication, prepare
-from hf_llmrec.models.lcrec.backbones import build_backbone
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
-from hf_llmrec.models.lcrec.tokenization_lcrec import LCRecTokenizer
-from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
-from hf_llmrec.rankers.auto import load_ranker
+from hf_llmrec.hub.templates.generate import generate
+from hf_llmrec.methods.auto import load_ranker
+from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
+from hf_llmrec.methods.lcrec.tokenization_lcrec import LCRecTokenizer
+from hf_llmrec.training.backbones import build_backbone
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 LEVELS, SIZE = 3, 5
 # What base models bring: each of these changes what comes out.

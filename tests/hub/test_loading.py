@@ -7,8 +7,8 @@ import torch
 from transformers import pipeline
 
 from hf_llmrec.hub.publish import Publication, prepare
-from hf_llmrec.models.rqvae.configuration_rqvae import RQVAEConfig
-from hf_llmrec.models.rqvae.modeling_rqvae import RQVAEModel
+from hf_llmrec.indexing.rqvae.configuration_rqvae import RQVAEConfig
+from hf_llmrec.indexing.rqvae.modeling_rqvae import RQVAEModel
 
 from .server import TOKEN, run
 

@@ -9,7 +9,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from hf_llmrec.hub.model_card import METHODS, CardFacts, facts_from_json, figure, make_card
-from hf_llmrec.rankers.auto import RANKERS
+from hf_llmrec.methods.auto import RANKERS
 
 ROOT = Path(__file__).parents[2]
 BEAUTY = ROOT / "results" / "amazon-beauty-2014"

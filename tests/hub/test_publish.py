@@ -14,7 +14,7 @@ from hf_llmrec.cli import evaluate, push, train_baseline
 from hf_llmrec.cli.compare import main as compare
 from hf_llmrec.hub.package_wheel import make_wheel
 from hf_llmrec.hub.publish import Publication, prepare
-from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
+from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
 
 WHEEL = make_wheel()[0]
 

@@ -11,7 +11,7 @@ from transformers import TrainerControl, TrainerState
 
 from hf_llmrec.cli import build_index, train_baseline
 from hf_llmrec.cli.training_pushes import TrainingPushes
-from hf_llmrec.trainers.row_config import RowTrainingConfig
+from hf_llmrec.training.row_config import RowTrainingConfig
 
 from .server import run
 

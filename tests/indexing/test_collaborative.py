@@ -12,9 +12,9 @@ from hf_llmrec.data.embedding_files import save_embeddings
 from hf_llmrec.data.item_index import ItemIndex
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.collaborative import whiten, whitened_concatenation
-from hf_llmrec.indexing.rqvae_training import train_rqvae
-from hf_llmrec.models.rqvae.configuration_rqvae import RQVAEConfig
-from hf_llmrec.models.rqvae.modeling_rqvae import RQVAEModel
+from hf_llmrec.indexing.rqvae.configuration_rqvae import RQVAEConfig
+from hf_llmrec.indexing.rqvae.modeling_rqvae import RQVAEModel
+from hf_llmrec.indexing.rqvae.training import train_rqvae
 
 RNG = np.random.default_rng(0)
 

@@ -8,7 +8,7 @@ import torch
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM
 
 from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 TEXTS = ["red cup", "a blue cup for very strong coffee in the morning", "tea", "red cup", "pot of tea " * 60]
 

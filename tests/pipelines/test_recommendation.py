@@ -13,10 +13,10 @@ from transformers import AutoTokenizer, pipeline
 from hf_llmrec.data import recommender_folder
 from hf_llmrec.data.recommender_folder import load_settings
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
-from hf_llmrec.models.lcrec.tokenization_lcrec import LCRecTokenizer
-from hf_llmrec.prompts.lcrec_prompt import LCRecPrompt
-from hf_llmrec.rankers.auto import load_ranker
-from hf_llmrec.rankers.lcrec import LCRecRanker
+from hf_llmrec.methods.auto import load_ranker
+from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
+from hf_llmrec.methods.lcrec.recommender import LCRecRanker
+from hf_llmrec.methods.lcrec.tokenization_lcrec import LCRecTokenizer
 
 
 @pytest.fixture

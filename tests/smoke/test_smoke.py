@@ -16,8 +16,8 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaCo
 from hf_llmrec.cli import build_index, evaluate, train_baseline, train_galrec, train_lcrec
 from hf_llmrec.evaluation.rankings import load_metric
 from hf_llmrec.generation import ItemTrie, recommend_items
-from hf_llmrec.models.lcrec.tokenization_lcrec import LCRecTokenizer
-from hf_llmrec.rankers.auto import load_ranker
+from hf_llmrec.methods.auto import load_ranker
+from hf_llmrec.methods.lcrec.tokenization_lcrec import LCRecTokenizer
 
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 SIZES |= {"num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 64}

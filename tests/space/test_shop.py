@@ -10,7 +10,7 @@ import pytest
 from transformers import pipeline
 
 from hf_llmrec.data.item_index import ItemIndex
-from hf_llmrec.prompts.galrec_examples import served_sequence
+from hf_llmrec.methods.galrec.rows import served_sequence
 from hf_llmrec.space.pages import Pages
 from hf_llmrec.space.reasons import code_tree
 from hf_llmrec.space.shop import MAX_HISTORY, MAX_ITEMS, MAX_WISH, Shop

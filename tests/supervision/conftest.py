@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from hf_llmrec import RecDataset
-from hf_llmrec.models.lcrec.backbones import build_backbone
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.training.backbones import build_backbone
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 CHAT = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"

@@ -10,7 +10,6 @@ from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
 from hf_llmrec import RecDataset
-from hf_llmrec.models.lcrec.corpus_tokenizer import train_corpus_tokenizer
 from hf_llmrec.supervision.answers import BadAnswerError, parse_answer
 from hf_llmrec.supervision.requests import (
     Request,
@@ -20,6 +19,7 @@ from hf_llmrec.supervision.requests import (
     readable_reviews,
     without,
 )
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 
 def shop(times=(1, 2, 3, 4, 5), reviews=None) -> RecDataset:

@@ -1,0 +1,52 @@
+"""Nearest neighbours of items by co-occurrence."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+
+from ...data.splits import RecSplit
+from .configuration_item_knn import ItemKNNConfig
+from .modeling_item_knn import ItemKNNModel
+
+# Rows of the item-item matrix that are worked on at once.
+ITEMS_AT_ONCE = 2048
+
+
+def fit_item_knn(
+    split: RecSplit, num_items: int, *, num_neighbors: int = 200, decay: float = 0.7, shrinkage: float = 0.0
+) -> ItemKNNModel:
+    """Nearest neighbours of every item by co-occurrence in the training sequences.
+
+    The similarity of i and j is ``n_ij / (sqrt(n_i n_j) + shrinkage)``, where n counts users. For the other arguments
+    see `ItemKNNConfig`.
+    """
+    users = np.repeat(np.arange(len(split.train_indptr) - 1), np.diff(split.train_indptr))
+    seen = csr_matrix(
+        (np.ones(len(users), dtype=np.float32), (users, split.train_indices)), shape=(users.max() + 1, num_items)
+    )
+    seen.sum_duplicates()
+    seen.data[:] = 1
+    by_item = seen.T.tocsr()
+    counts = np.asarray(seen.sum(axis=0)).ravel()
+    width = min(num_neighbors, max(num_items - 1, 1))
+    model = ItemKNNModel(ItemKNNConfig(num_items=num_items, num_neighbors=width, decay=decay, shrinkage=shrinkage))
+    neighbors = np.full((num_items + 1, width), num_items, dtype=np.int64)
+    similarities = np.zeros((num_items + 1, width), dtype=np.float32)
+    for start in range(0, num_items, ITEMS_AT_ONCE):
+        shared = (by_item[start : start + ITEMS_AT_ONCE] @ seen).tocsr()
+        for row in range(shared.shape[0]):
+            item = start + row
+            found = shared.indices[shared.indptr[row] : shared.indptr[row + 1]]
+            value = shared.data[shared.indptr[row] : shared.indptr[row + 1]]
+            value = value / (np.sqrt(counts[item] * counts[found]) + shrinkage)
+            others = found != item
+            found, value = found[others], value[others]
+            order = np.lexsort((found, -value))[:width]  # equal ones in item order: the same model on every machine
+            neighbors[item, : len(order)], similarities[item, : len(order)] = found[order], value[order]
+    model.neighbors.copy_(torch.from_numpy(neighbors))
+    model.similarities.data = torch.from_numpy(similarities)
+    popularity = np.bincount(split.train_indices, minlength=num_items)
+    model.popularity.data = torch.from_numpy(popularity / max(popularity.max(), 1) * 1e-6).float()
+    return model

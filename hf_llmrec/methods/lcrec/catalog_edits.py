@@ -1,0 +1,59 @@
+"""A saved LC-Rec recommender with other items: the model stays as it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ...data.files import staged
+from ...data.item_index import ItemIndex
+from ...data.recommender_folder import ItemCatalog, copy_recommender
+from .tokenization_lcrec import LCRecTokenizer
+
+
+def save_with_index(
+    folder: str | os.PathLike,
+    output_dir: str | os.PathLike,
+    index: ItemIndex,
+    titles: Mapping[str, str] | None = None,
+) -> None:
+    """Copy a recommender folder, with the items of another index: decoding gives these items and no others.
+
+    Args:
+        folder: a saved LC-Rec recommender. output_dir: another folder; checkpoints of training are not copied.
+        index: of `ItemIndex.add_items` and `ItemIndex.remove_items`.
+        titles: of new items, by id; the others keep theirs.
+
+    Raises:
+        ValueError: an index with other codebooks, an item whose codes are not those that the model has learned, or a
+            new item without a title.
+
+    Example:
+        ```python
+        index = ItemIndex.from_pretrained("outputs/lcrec")
+        index = index.add_items(["new"], encode(["A title"]), encode(all_titles)).remove_items(["sold out"])
+        save_with_index("outputs/lcrec", "outputs/lcrec-june", index, {"new": "A title"})
+        ```
+    """
+    if Path(output_dir).resolve() == Path(folder).resolve():
+        raise ValueError(f"{output_dir}: choose another folder than that of the recommender")
+    old = LCRecTokenizer.from_pretrained(folder)
+    known = {item: codes for item, codes in zip(old.item_index.item_ids, old.item_index.codes, strict=True)}
+    if index.codebook_sizes != old.item_index.codebook_sizes:
+        raise ValueError(f"{folder} has codebooks of {old.item_index.codebook_sizes}, the index {index.codebook_sizes}")
+    for item, codes in zip(index.item_ids, index.codes, strict=True):
+        if item in known and not np.array_equal(known[item], codes):
+            raise ValueError(f"item {item!r} has other codes than those that {folder} has learned")
+    catalog = ItemCatalog.load(folder)
+    named = {**dict(zip(catalog.item_ids, catalog.titles, strict=True)), **(titles or {})}
+    missing = next((item for item in index.item_ids if item not in named), None)
+    if missing is not None:
+        raise ValueError(f"item {missing!r} is new: give its title")
+    kept = [named[item] for item in index.item_ids]
+    with staged(output_dir) as staging:
+        copy_recommender(folder, staging)
+        LCRecTokenizer.from_base(old, index, kept).save_pretrained(staging)
+        ItemCatalog(list(index.item_ids), kept, catalog.dataset_fingerprint).save(staging)

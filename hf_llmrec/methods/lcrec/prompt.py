@@ -1,0 +1,116 @@
+"""What an LC-Rec model reads when it recommends: the prompt form it was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from ...prompting.chat import ChatFrame, chat_frame, encode_prompt, render_frame
+from ...prompting.fitting import fit_prompt
+from ...prompting.segments import Items, Text
+from .templates import load_templates
+from .tokenization_lcrec import LCRecTokenizer
+
+SEQ_FORMS = ("packed", "prefix")
+
+
+@dataclass(frozen=True)
+class LCRecPrompt:
+    """The form of the sequential-recommendation prompt, stored with the model.
+
+    Attributes:
+        form: ``packed`` (the history is a plain sequence and every position was a target) or ``prefix`` (the paper's:
+            an instruction around the history, one target per example; arXiv 2311.09049, section 3.3.1).
+        packed_prefix: text before the history in the packed form; empty for index-only models.
+        max_history: how many of the latest items are read.
+        max_length: tokens of a prompt and its answer together, those that the model was trained with (``None``: any).
+        chat: whether prompts are messages of the tokenizer's chat template, for instruct models; answers, and packed
+            sequences, are the assistant's.
+        chat_frame: what the chat template wrote before and after a message when the model was trained; ``None``: not
+            kept yet, the tokenizer's template is asked.
+    """
+
+    form: str = "packed"
+    packed_prefix: str = ""
+    max_history: int = 20
+    max_length: int | None = None
+    chat: bool = False
+    chat_frame: tuple[str, str] | None = None
+
+    def __post_init__(self):
+        if self.chat_frame is not None:
+            object.__setattr__(self, "chat_frame", tuple(self.chat_frame))
+        if self.form not in SEQ_FORMS:
+            raise ValueError(f"seq_form must be one of {SEQ_FORMS}, got {self.form!r}")
+        if self.max_history < 1:
+            raise ValueError(f"max_history must be at least 1, got {self.max_history}")
+
+    @property
+    def num_templates(self) -> int:
+        """How many wordings of the sequential prompt there are: one in the packed form."""
+        return 1 if self.form == "packed" else len(load_templates()["seq"])
+
+    def room(self, tokenizer: LCRecTokenizer) -> int | None:
+        """Tokens that a prompt may have, leaving space for an item."""
+        return None if self.max_length is None else self.max_length - tokenizer.item_index.levels
+
+    def keep_frame(self, tokenizer: LCRecTokenizer) -> LCRecPrompt:
+        """The same prompt with its `chat_frame`, as a trained model keeps it."""
+        is_needed = self.chat and self.chat_frame is None
+        return replace(self, chat_frame=render_frame(tokenizer)) if is_needed else self
+
+    def frame(self, tokenizer: LCRecTokenizer) -> ChatFrame | None:
+        """The chat around a prompt in token ids; ``None`` without a chat."""
+        return chat_frame(tokenizer, self.chat_frame) if self.chat else None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> LCRecPrompt:
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+
+    def encode_history(self, tokenizer: LCRecTokenizer, history: Sequence[int], template: int = 0) -> list[int]:
+        """Token ids after which the next item's index follows.
+
+        Args:
+            tokenizer: has the index vocabulary.
+            history: item rows, oldest first; only the latest ``max_history`` that fit are read. May be empty.
+            template: which of the ``seq`` templates, in the prefix form.
+        """
+        recent = np.asarray(history)[-self.max_history :]
+        room = self.room(tokenizer)
+        if self.form == "prefix":
+            pattern = load_templates()["seq"][template].prompt
+            return fit_prompt(tokenizer, pattern, {"history": recent}, room, self.frame(tokenizer))
+        prefix = self.encode_packed_prefix(tokenizer)
+        if room is not None:
+            recent = recent[max(len(recent) - (room - len(prefix)) // tokenizer.item_index.levels, 0) :]
+        return prefix + (tokenizer.encode_segments([Items(recent)]) if len(recent) else [])
+
+    def encode_packed_prefix(self, tokenizer: LCRecTokenizer) -> list[int]:
+        """Token ids before the items of the packed form.
+
+        Raises:
+            ValueError: they leave no room for an item within ``max_length``.
+        """
+        segments = [Text(self.packed_prefix)] if self.packed_prefix else []
+        prefix = encode_prompt(tokenizer, segments, self.frame(tokenizer))
+        levels = tokenizer.item_index.levels
+        if self.max_length is not None and len(prefix) + 2 * levels > self.max_length:
+            raise ValueError(
+                f"max_length {self.max_length} has no room for two items of {levels} tokens after packed_prefix "
+                f"({len(prefix)} tokens)"
+            )
+        return prefix
+
+    def encode_query(self, tokenizer: LCRecTokenizer, history: Sequence[int], query: str) -> list[int]:
+        """Token ids for a free-text wish, with or without a history (the ITE task's prompt)."""
+        recent = np.asarray(history)[-self.max_history :]
+        direction = "ite_history_intention_to_item" if len(recent) else "ite_intention_to_item"
+        values = {"history": recent, "intention": query}
+        pattern = load_templates()[direction][0].prompt
+        return fit_prompt(tokenizer, pattern, values, self.room(tokenizer), self.frame(tokenizer))

@@ -1,0 +1,111 @@
+"""LC-Rec behind the `Ranker` interface: prompts in, ranked items out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from ...data.recommender_folder import load_settings
+from ...evaluation.batches import evaluation_mode, rank_in_batches
+from ...generation.beam_search import fallback_reason, recommend_items
+from ...generation.item_trie import ItemTrie
+from ...recommender import FolderRanker
+from .prompt import LCRecPrompt
+from .tokenization_lcrec import LCRecTokenizer
+
+
+class LCRecRanker(FolderRanker):
+    """Ranks by generating item indices with a beam search over the trie of valid indices (full ranking).
+
+    Args:
+        model: causal LM with the index vocabulary, used in evaluation mode while it ranks.
+        tokenizer: with the item index.
+        prompt: the prompt form that the model was trained with.
+        num_beams: live hypotheses per level; at least k items are asked for, so a larger k widens the search.
+        normalize: over what each step's log-probabilities are normalised, ``vocab``, ``level`` or ``children``.
+        batch_size: prompts per forward pass.
+
+    Attributes:
+        template: which wording of the sequential prompt is used (prefix form); the first, unless it is changed.
+    """
+
+    auto_class = AutoModelForCausalLM
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: LCRecTokenizer,
+        prompt: LCRecPrompt,
+        *,
+        num_beams: int = 20,
+        normalize: str = "level",
+        batch_size: int = 256,
+    ):
+        self.model, self.tokenizer, self.prompt = model, tokenizer, prompt
+        self.num_beams, self.normalize, self.batch_size = num_beams, normalize, batch_size
+        self.template = 0
+        self.item_ids = list(tokenizer.item_index.item_ids)
+        self.max_history = prompt.max_history
+        self.trie = ItemTrie.from_codes(tokenizer.item_index.codes)
+        self._level_token_ids = [torch.as_tensor(ids) for ids in tokenizer.level_token_ids]
+
+    @classmethod
+    def from_model(cls, model, path_or_hub_id, where, *, tokenizer=None, **options) -> LCRecRanker:
+        settings = load_settings(path_or_hub_id, **where)
+        if not isinstance(tokenizer, LCRecTokenizer):
+            tokenizer = LCRecTokenizer.from_pretrained(path_or_hub_id, **where)
+        values = {"num_beams": settings["num_beams"], "normalize": settings["normalize"]}
+        values.update({name: value for name, value in options.items() if value is not None})
+        prompt = LCRecPrompt.from_dict({**settings["prompt"], **values.pop("prompt", {})})
+        return cls(model, tokenizer, prompt, **values)
+
+    @property
+    def fallback(self) -> str | None:
+        """Why rankings were made by `generate`, without the tree of beams."""
+        return fallback_reason(self.model)
+
+    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
+        prompts = [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]
+        return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed)
+
+    def rank_queries(self, histories, queries: Sequence[str], k: int, *, exclude=None, allowed=None):
+        """Rank for free-text wishes (the ITE task), with the same result as `rank`. Histories may be empty."""
+        pairs = zip(histories, queries, strict=True)
+        prompts = [self.prompt.encode_query(self.tokenizer, history, query) for history, query in pairs]
+        return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed)
+
+    def rank_prompts(
+        self, prompts: Sequence[Sequence[int]], k: int, *, exclude=None, allowed=None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rank after any prompts, given as lists of token ids; the result is that of `rank`."""
+
+        def rank_batch(batch, left_out):
+            input_ids, mask = self._left_pad([prompts[number] for number in batch])
+            found, values = recommend_items(
+                self.model,
+                input_ids,
+                mask,
+                self.trie,
+                self._level_token_ids,
+                num_beams=max(self.num_beams, k),
+                k=k,
+                normalize=self.normalize,
+                exclude=left_out,
+                allowed=allowed,
+            )
+            return found.cpu().numpy(), values.double().cpu().numpy()
+
+        with evaluation_mode(self.model):
+            return rank_in_batches(rank_batch, [len(prompt) for prompt in prompts], k, self.batch_size, exclude)
+
+    def _left_pad(self, prompts: list[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        longest = max(len(prompt) for prompt in prompts)
+        input_ids = torch.full((len(prompts), longest), self.tokenizer.pad_token_id)
+        mask = torch.zeros((len(prompts), longest), dtype=torch.long)
+        for row, prompt in enumerate(prompts):
+            input_ids[row, longest - len(prompt) :] = torch.tensor(prompt)
+            mask[row, longest - len(prompt) :] = 1
+        return input_ids.to(self.model.device), mask.to(self.model.device)

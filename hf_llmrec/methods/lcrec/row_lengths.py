@@ -1,0 +1,60 @@
+"""How long rows of LC-Rec's tasks will be, without building them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...data.interactions import RecDataset
+from ...data.splits import RecSplit
+from .tokenization_lcrec import LCRecTokenizer
+
+# Of a title in a history of titles; see `LCRecTaskRows`.
+TITLE_LIMIT = 200
+
+
+class RowLengths:
+    """Tokens of what rows are filled with; texts are encoded once, on first use.
+
+    Args:
+        max_history: items of a history that are read.
+        text_limit: characters of a text that are read.
+    """
+
+    def __init__(
+        self, dataset: RecDataset, split: RecSplit, tokenizer: LCRecTokenizer, max_history: int, text_limit: int
+    ):
+        self.dataset, self.split, self.tokenizer = dataset, split, tokenizer
+        self.max_history, self.text_limit, self.levels = max_history, text_limit, tokenizer.item_index.levels
+        self._counted: dict[str, np.ndarray] = {}
+
+    def of_texts(self, name: str, texts: Sequence[str], limit: int | None = None) -> np.ndarray:
+        """int64 (texts,), counted once by ``name``."""
+        if name not in self._counted:
+            cut = [text[: limit or self.text_limit] for text in texts]
+            self._counted[name] = np.array([len(ids) for ids in self.tokenizer.encode_texts(cut)], dtype=np.int64)
+        return self._counted[name]
+
+    def titles(self) -> np.ndarray:
+        """Of each item's title."""
+        return self.of_texts("title", self.dataset.titles)
+
+    def descriptions(self) -> np.ndarray:
+        """Of each item's description."""
+        return self.of_texts("description", self.dataset.descriptions)
+
+    def targets(self, users: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Item rows int64 (n,) at positions of users' training sequences."""
+        return self.split.train_indices[self.split.train_indptr[users] + positions]
+
+    def histories(self, positions: np.ndarray) -> np.ndarray:
+        """Of the items before positions, as index tokens."""
+        return np.minimum(positions, self.max_history) * self.levels
+
+    def title_histories(self, users: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Of the items before positions, as titles with something between them."""
+        each = self.of_texts("history title", self.dataset.titles, TITLE_LIMIT)[self.split.train_indices] + 1
+        before = np.concatenate([[0], np.cumsum(each)])
+        ends = self.split.train_indptr[users] + positions
+        return before[ends] - before[ends - np.minimum(positions, self.max_history)]

@@ -1,0 +1,281 @@
+"""Training rows of LC-Rec's five alignment tasks (arXiv 2311.09049, section 3.3).
+
+A row is built when it is asked for, from (slot, epoch): which user, item or review it speaks of, which template and
+which augmentation follow from a hash of (seed, epoch, slot). Data-loader workers, processes and resumed runs therefore
+agree, and epochs differ.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ...data.interactions import RecDataset
+from ...data.splits import RecSplit
+from ...prompting.fitting import bare_length, fit_prompt
+from ...prompting.segments import Items
+from ...prompting.templates import Template, fill, placeholders, stable_hash
+from ...prompting.training_text import intention_rows, preference_rows
+from .prompt import LCRecPrompt
+from .row_lengths import TITLE_LIMIT, RowLengths
+from .templates import load_templates
+from .tokenization_lcrec import LCRecTokenizer
+
+logger = logging.getLogger(__name__)
+
+TASKS = ("seq", "mut", "asy", "ite", "per")
+IGNORE = -100
+
+
+class LCRecTaskRows:
+    """Rows ``{"input_ids", "labels"}`` of the task mixture; loss on the answer only.
+
+    Args:
+        dataset, split: only training interactions, and what was written about them, are used.
+        tokenizer: base vocabulary plus index tokens; its item rows are the dataset's.
+        prompt: form of the sequential task.
+        task_weights: rows of a task per epoch, as a multiple of the rows that the task has. 0 turns a task off.
+        seed: fixes templates, order and augmentation.
+        max_length: rows are cut to so many tokens, dropping the oldest items of the history first.
+        item_dropout: probability with which an item of a packed sequence is left out in an epoch.
+
+    Raises:
+        ValueError: an unknown task, a negative weight, or a mixture without a single row.
+    """
+
+    def __init__(
+        self,
+        dataset: RecDataset,
+        split: RecSplit,
+        tokenizer: LCRecTokenizer,
+        prompt: LCRecPrompt,
+        task_weights: Mapping[str, float],
+        *,
+        seed: int = 0,
+        max_length: int = 1024,
+        item_dropout: float = 0.0,
+    ):
+        unknown = set(task_weights) - set(TASKS)
+        if unknown:
+            raise ValueError(f"task_weights: unknown tasks {sorted(unknown)}; known are {TASKS}")
+        negative = [task for task, weight in task_weights.items() if weight < 0]
+        if negative:
+            raise ValueError(f"task_weights: negative weight for {negative}")
+        if not 0 <= item_dropout < 1:
+            raise ValueError(f"item_dropout must lie in [0, 1), got {item_dropout}")
+        self.dataset, self.split, self.tokenizer, self.prompt = dataset, split, tokenizer, prompt
+        self._frame = prompt.frame(tokenizer)
+        self.seed, self.max_length, self.item_dropout = seed, max_length, item_dropout
+        self.packed_prefix = replace(prompt, max_length=max_length).encode_packed_prefix(tokenizer)
+        self._bare_lengths: dict[Template, int] = {}
+        self.levels = tokenizer.item_index.levels
+        self.templates = load_templates()
+        self.text_limit = max(16, max_length) * 2  # characters: long texts are cut, never blanked
+        self._lengths = RowLengths(dataset, split, tokenizer, prompt.max_history, self.text_limit)
+        self._directions: list[str] = []
+        self._candidates: list[np.ndarray] = []  # per direction int64 (n, 2): (user, position), (item, -) or (row, -)
+        counts: list[int] = []
+        for task in TASKS:
+            weight = float(task_weights.get(task, 0.0))
+            for direction, candidates in self._task_candidates(task) if weight > 0 else ():
+                order = np.argsort(stable_hash(seed, len(self._directions), np.arange(len(candidates))), kind="stable")
+                self._directions.append(direction)
+                self._candidates.append(candidates[order])
+                counts.append(round(weight * len(candidates)))
+        if sum(counts) == 0:
+            raise ValueError(f"task_weights {dict(task_weights)} give no training row on dataset {dataset.name!r}")
+        self.rows_per_direction = dict(zip(self._directions, counts, strict=True))
+        for direction in self._directions:
+            for template in self.templates.get(direction, ()):
+                if self._bare_length(template) + max(self.levels, 8) > max_length:
+                    raise ValueError(
+                        f"max_length {max_length} is too short: the {direction} prompt {template.prompt!r} alone has "
+                        f"{self._bare_length(template)} tokens"
+                    )
+        self._slot_direction = np.repeat(np.arange(len(counts)), counts)
+        self._slot_local = np.concatenate([np.arange(count) for count in counts])
+        self._counts = np.array(counts)
+
+    def __len__(self) -> int:
+        return len(self._slot_direction)
+
+    # -- candidates ---------------------------------------------------------------------------------------------------
+
+    def _prefixes(self) -> np.ndarray:
+        """(user, position) of every training interaction that has something before it; int64 (n, 2)."""
+        lengths = np.diff(self.split.train_indptr)
+        users = np.repeat(np.arange(len(lengths)), lengths)
+        positions = np.arange(len(users)) - np.repeat(self.split.train_indptr[:-1], lengths)
+        return np.stack([users, positions], axis=1)[positions > 0]
+
+    def _items_with(self, texts: list[str]) -> np.ndarray:
+        rows = np.array([row for row, text in enumerate(texts) if text], dtype=np.int64)
+        return np.stack([rows, np.zeros_like(rows)], axis=1)
+
+    def _task_candidates(self, task: str) -> list[tuple[str, np.ndarray]]:
+        described = self._items_with(self.dataset.descriptions)
+        if task == "seq":
+            if self.prompt.form == "prefix":
+                return [("seq", self._prefixes())]
+            users = np.flatnonzero(np.diff(self.split.train_indptr) > 0)
+            return [("seq_packed", np.stack([users, np.zeros_like(users)], axis=1))]
+        if task == "mut":
+            titled = self._items_with(self.dataset.titles)
+            found = [("mut_title_to_item", titled), ("mut_item_to_title", titled)]
+            if len(described):
+                found += [("mut_description_to_item", described), ("mut_item_to_description", described)]
+            return found
+        if task == "asy":
+            prefixes = self._prefixes()
+            found = [("asy_titles_to_item", prefixes), ("asy_history_to_title", prefixes)]
+            if len(described):
+                has_text = np.zeros(self.dataset.num_items, dtype=bool)
+                has_text[described[:, 0]] = True
+                targets = self.split.train_indices[self.split.train_indptr[prefixes[:, 0]] + prefixes[:, 1]]
+                found.append(("asy_history_to_description", prefixes[has_text[targets]]))
+            return found
+        self._texts: dict[str, list] = getattr(self, "_texts", {})
+        rows = intention_rows(self.dataset, self.split) if task == "ite" else preference_rows(self.dataset, self.split)
+        if not rows:
+            table = "intentions" if task == "ite" else "preferences"
+            logger.warning(
+                "dataset %r has no training rows in table %r: task %r is off", self.dataset.name, table, task
+            )
+            return []
+        self._texts[task] = rows
+        numbers = np.stack([np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64)], axis=1)
+        if task == "per":
+            return [("per", numbers)]
+        return [("ite_intention_to_item", numbers), ("ite_history_intention_to_item", numbers)]
+
+    # -- rows ---------------------------------------------------------------------------------------------------------
+
+    def _candidate(self, slot: int, epoch: int) -> tuple[str, int, int]:
+        direction = int(self._slot_direction[slot])
+        candidates = self._candidates[direction]
+        # Weights below 1 walk through the candidates epoch by epoch, so that all are seen in turn.
+        index = (int(self._slot_local[slot]) + epoch * int(self._counts[direction])) % len(candidates)
+        first, second = candidates[index]
+        return self._directions[direction], int(first), int(second)
+
+    def lengths(self, epoch: int) -> np.ndarray:
+        """int64 (len,): tokens of each slot's row, but for the wording of its template, of which the mean is taken."""
+        result = np.zeros(len(self), dtype=np.int64)
+        for number, direction in enumerate(self._directions):
+            slots = self._slot_direction == number
+            candidates = self._candidates[number]
+            index = (self._slot_local[slots] + epoch * self._counts[number]) % len(candidates)
+            result[slots] = np.minimum(self._tokens(direction, *candidates[index].T), self.max_length)
+        return result
+
+    def _tokens(self, direction: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Tokens of a direction's candidates int64 (n,) twice."""
+        if direction == "seq_packed":
+            window = np.minimum(np.diff(self.split.train_indptr), self.prompt.max_history + 1)
+            return window[first] * self.levels + len(self.packed_prefix)
+        counts, levels = self._lengths, self.levels
+        words = round(np.mean([self._bare_length(template) for template in self.templates[direction]]))
+        if direction.startswith("mut_"):
+            own = counts.titles() if "title" in direction else counts.descriptions()
+            return words + own[first] + levels * direction.endswith("_to_item")
+        if direction.startswith("ite_") or direction == "per":
+            rows = self._texts[direction[:3]]
+            texts = counts.of_texts(direction[:3], [row[-1] for row in rows])[first]
+            histories = np.array([len(row[0]) for row in rows])[first]
+            read = counts.histories(histories) * (direction != "ite_intention_to_item")
+            return words + texts + read + levels * direction.startswith("ite_")
+        if direction == "asy_titles_to_item":
+            return words + counts.title_histories(first, second) + levels
+        answer = np.full(len(first), levels)
+        if direction != "seq":
+            own = counts.titles() if direction.endswith("title") else counts.descriptions()
+            answer = own[counts.targets(first, second)]
+        return words + counts.histories(second) + answer
+
+    def build(self, slot: int, epoch: int) -> dict[str, list[int]]:
+        """The row of ``slot`` in ``epoch``: ``input_ids`` and ``labels`` of equal length, -100 outside the answer."""
+        direction, first, second = self._candidate(slot, epoch)
+        if direction == "seq_packed":
+            return self._packed(first, epoch)
+        choices = self.templates[direction]
+        template = choices[int(stable_hash(self.seed, epoch, slot) % np.uint64(len(choices)))]
+        return self._from_template(template, self._values(direction, first, second))
+
+    def _packed(self, user: int, epoch: int) -> dict[str, list[int]]:
+        items = self.split.train_sequence(user)
+        window = self.prompt.max_history + 1
+        if len(items) > window:
+            start = int(stable_hash(self.seed, epoch, user, 1) % np.uint64(len(items) - window + 1))
+            items = items[start : start + window]
+        if self.item_dropout > 0 and len(items) > 2:
+            draws = stable_hash(self.seed, epoch, user, np.arange(2, 2 + len(items)))
+            kept = items[(draws >> np.uint64(11)) * 2.0**-53 >= self.item_dropout]
+            items = kept if len(kept) >= 2 else items
+        prefix = self.packed_prefix
+        fitting = (self.max_length - len(prefix)) // self.levels
+        answer = self.tokenizer.encode_segments([Items(items[-fitting:])])
+        return {"input_ids": prefix + answer, "labels": [IGNORE] * len(prefix) + answer}
+
+    def _bare_length(self, template: Template) -> int:
+        """Tokens of a template's own words, and of the item that some ask about."""
+        if template not in self._bare_lengths:
+            items = self.levels * ("item" in placeholders(template.prompt))
+            self._bare_lengths[template] = bare_length(self.tokenizer, template.prompt, self._frame) + items
+        return self._bare_lengths[template]
+
+    def _values(self, direction: str, first: int, second: int) -> dict[str, object]:
+        titles, descriptions = self.dataset.titles, self.dataset.descriptions
+        if direction.startswith("mut_"):
+            description = descriptions[first][: self.text_limit]
+            return {"item": [first], "title": titles[first][: self.text_limit], "description": description}
+        if direction.startswith("ite_"):
+            history, item, text = self._texts["ite"][first]
+            return {
+                "history": history[-self.prompt.max_history :],
+                "item": [item],
+                "intention": text[: self.text_limit],
+            }
+        if direction == "per":
+            history, text = self._texts["per"][first]
+            return {"history": history[-self.prompt.max_history :], "preference": text[: self.text_limit]}
+        sequence = self.split.train_sequence(first)
+        history, target = sequence[max(0, second - self.prompt.max_history) : second], int(sequence[second])
+        return {
+            "history": history,
+            "titles": "; ".join(titles[item][:TITLE_LIMIT] for item in history),
+            "item": [target],
+            "title": titles[target][: self.text_limit],
+            "description": descriptions[target][: self.text_limit],
+        }
+
+    def _from_template(self, template: Template, values: dict[str, object]) -> dict[str, list[int]]:
+        encode = self.tokenizer.encode_segments
+        answer = encode(fill(template.answer, values), add_eos=not template.answer_is_item)
+        # Half the row for the answer, unless the template's own words need more.
+        room = max(self.max_length - len(answer), self.max_length // 2, self._bare_length(template))
+        prompt = fit_prompt(self.tokenizer, template.prompt, values, room, self._frame)
+        answer = answer[: self.max_length - room]
+        return {"input_ids": prompt + answer, "labels": [IGNORE] * len(prompt) + answer}
+
+
+class SequenceTargetRows:
+    """Rows for the validation loss: each case's history as prompt, its target's index as answer.
+
+    Args:
+        tokenizer, prompt: as in training; the first template is used.
+        cases: `EvalCases`.
+    """
+
+    def __init__(self, tokenizer: LCRecTokenizer, prompt: LCRecPrompt, cases):
+        self.tokenizer, self.prompt, self.cases = tokenizer, prompt, cases
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def build(self, slot: int, epoch: int = 0) -> dict[str, list[int]]:
+        prompt = self.prompt.encode_history(self.tokenizer, self.cases.histories[slot])
+        answer = self.tokenizer.encode_segments([Items([int(self.cases.targets[slot])])])
+        return {"input_ids": prompt + answer, "labels": [IGNORE] * len(prompt) + answer}

@@ -1,0 +1,14 @@
+"""The wordings of LC-Rec's tasks."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import resources
+
+from ...prompting.templates import Template, read_templates
+
+
+@lru_cache(maxsize=1)
+def load_templates() -> dict[str, tuple[Template, ...]]:
+    """Templates by direction of a task (paper section III-C), from ``templates.yaml`` beside this file."""
+    return read_templates(resources.files(__package__).joinpath("templates.yaml"))

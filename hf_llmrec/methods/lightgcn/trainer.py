@@ -1,0 +1,186 @@
+"""`LightGCNTrainer`: PyTorch Geometric's LightGCN under transformers' Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.sparse import coo_matrix
+from torch import nn
+from transformers import Trainer, TrainerCallback
+
+from ...data.splits import RecSplit
+from ...training.budget import fill_row_budget
+from ...training.row_trainer import RowTrainerMixin
+from .configuration_lightgcn import LightGCNConfig
+from .modeling_lightgcn import LightGCNModel
+from .trainer_config import LightGCNTrainingConfig
+
+
+class TrainingEdges:
+    """Batches of (user, bought item, random item) triples, from (seed, epoch, batch) alone.
+
+    Args:
+        users, items: int (n,), the pairs.
+        num_items: negatives are drawn uniformly from so many.
+        batch_size: pairs per batch, at most.
+        seed: with epoch and batch, fixes everything.
+        num_processes: the number of batches is a multiple of this.
+    """
+
+    def __init__(
+        self,
+        users: np.ndarray,
+        items: np.ndarray,
+        num_items: int,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        num_processes: int = 1,
+    ):
+        self.users, self.items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
+        self.num_items, self.seed = num_items, seed
+        self.num_batches = -(-len(self.users) // (batch_size * num_processes)) * num_processes
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def lengths(self, epoch: int) -> np.ndarray:
+        """Every batch counts as one row."""
+        return np.ones(len(self), dtype=np.int64)
+
+    def build(self, slot: int, epoch: int) -> dict[str, np.ndarray]:
+        """``users``, ``positives``, ``negatives``: int64 (pairs,) of batch ``slot``."""
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, np.random.default_rng((self.seed, epoch)).permutation(len(self.users)))
+        chosen = np.array_split(self._order[1], len(self))[slot]
+        negatives = np.random.default_rng((self.seed, epoch, slot)).integers(self.num_items, size=len(chosen))
+        return {"users": self.users[chosen], "positives": self.items[chosen], "negatives": negatives}
+
+
+def one_batch(rows: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
+    """The collator of batches that come ready."""
+    return {name: torch.as_tensor(np.concatenate([row[name] for row in rows])) for name in rows[0]}
+
+
+class LightGCNNetwork(nn.Module):
+    """PyTorch Geometric's LightGCN over the training graph, nodes being users, then items.
+
+    Args:
+        split: its training interactions are the edges.
+        config: sizes; ``num_users`` is the number of users of the split.
+
+    Raises:
+        ImportError: PyTorch Geometric is not installed.
+    """
+
+    def __init__(self, split: RecSplit, config: LightGCNConfig):
+        super().__init__()
+        try:
+            from torch_geometric.nn.models import LightGCN
+        except ImportError as error:
+            raise ImportError("LightGCN is trained by PyTorch Geometric: pip install 'hf_llmrec[lightgcn]'") from error
+        self.config = config
+        users = np.repeat(np.arange(len(split.train_indptr) - 1), np.diff(split.train_indptr))
+        nodes = config.num_users + config.num_items
+        items = split.train_indices + config.num_users
+        rows, columns = np.concatenate([users, items]), np.concatenate([items, users])
+        graph = coo_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(nodes, nodes)).tocsr()
+        graph.data[:] = 1.0  # a pair that occurs twice is one edge
+        self.degrees = np.diff(graph.indptr)
+        scale = 1 / np.sqrt(np.maximum(self.degrees, 1))
+        graph.data *= np.repeat(scale, self.degrees) * scale[graph.indices]
+        # Normalised once here; in CSR, so that a convolution is one sparse product. Not part of the saved state.
+        self.adjacency = torch.sparse_csr_tensor(
+            torch.from_numpy(graph.indptr.astype(np.int64)),
+            torch.from_numpy(graph.indices.astype(np.int64)),
+            torch.from_numpy(graph.data.astype(np.float32)),
+            size=graph.shape,
+        )
+        self.lightgcn = LightGCN(nodes, config.embedding_size, config.num_layers, normalize=False)
+        nn.init.normal_(self.lightgcn.embedding.weight, std=0.1)
+
+    def forward(
+        self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor, regularization: float = 0.0
+    ) -> dict[str, torch.Tensor]:
+        """Bayesian personalised ranking of int64 (pairs,) triples: ``{"loss": float ()}``."""
+        self.adjacency = self.adjacency.to(users.device)
+        vectors = self.lightgcn.get_embedding(self.adjacency)
+        bought, other = positives + self.config.num_users, negatives + self.config.num_users
+        own = vectors[users]
+        nodes = torch.cat([users, bought, other])
+        loss = self.lightgcn.recommendation_loss(
+            (own * vectors[bought]).sum(-1), (own * vectors[other]).sum(-1), node_id=nodes, lambda_reg=regularization
+        )
+        return {"loss": loss}
+
+    @torch.no_grad()
+    def export(self, *, with_users: bool = False) -> LightGCNModel:
+        """The vectors after the convolutions as a model that needs neither the graph nor PyTorch Geometric."""
+        users, layers = self.config.num_users, self.config.num_layers
+        vectors = self.lightgcn.embedding.weight.float()
+        self.adjacency = self.adjacency.to(vectors.device)
+        total, below = vectors.clone(), torch.zeros_like(vectors[users:])
+        for convolution in self.lightgcn.convs:
+            below += vectors[users:]  # what a user sums at the next layer
+            vectors = convolution(vectors, self.adjacency)
+            total += vectors
+        scale = 1 / (layers + 1)
+        degrees = torch.from_numpy(np.maximum(self.degrees[users:], 1)).to(vectors)
+        config = LightGCNConfig(**{**self.config.to_diff_dict(), "num_users": users if with_users else 0})
+        model = LightGCNModel(config).to(vectors.device)
+        model.item_embeddings.copy_(total[users:] * scale)
+        model.fold_in_embeddings[:-1].copy_(below * scale / degrees.sqrt().unsqueeze(1))
+        model.fold_in_embeddings[-1].zero_()
+        if with_users:
+            model.user_embeddings.copy_(total[:users] * scale)
+        return model.eval()
+
+
+class LightGCNTrainer(RowTrainerMixin, Trainer):
+    """Training of LightGCN (arXiv 2002.02126), with the best checkpoint by validation NDCG@10.
+
+    Args:
+        model: `LightGCNNetwork`.
+        args: `LightGCNTrainingConfig`.
+        split: its training interactions are learned; its validation cases give the validation loss.
+        ranking_metrics: called with the network at every evaluation, on all processes.
+        others: as in `transformers.Trainer`.
+    """
+
+    def __init__(
+        self,
+        model: LightGCNNetwork,
+        args: LightGCNTrainingConfig,
+        *,
+        split: RecSplit,
+        ranking_metrics: Callable[[LightGCNNetwork], dict[str, float]] | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        **kwargs,
+    ):
+        users = np.repeat(np.arange(len(split.train_indptr) - 1), np.diff(split.train_indptr))
+        fill_row_budget(args, len(users))
+        size, num_items = args.tokens_per_batch, model.config.num_items
+        rows = TrainingEdges(
+            users, split.train_indices, num_items, batch_size=size, seed=args.seed, num_processes=args.world_size
+        )
+        cases = split.validation
+        eval_rows = TrainingEdges(cases.user_rows, cases.targets, num_items, batch_size=size)
+        # Batches come ready, one per step.
+        args.tokens_per_batch, args.per_device_train_batch_size, args.per_device_eval_batch_size = None, 1, 1
+        super().__init__(
+            model=model,
+            args=args,
+            **self._use_rows(rows, eval_rows, one_batch, ranking_metrics, [*(callbacks or []), *args.stopping()]),
+            **kwargs,
+        )
+
+    def _tokens_of(self, inputs) -> int:
+        return len(inputs["users"])
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Bayesian personalised ranking with regularised embeddings."""
+        output = model(**inputs, regularization=self.args.regularization)
+        return (output["loss"], output) if return_outputs else output["loss"]

@@ -1,1 +1,0 @@
-"""Item-based nearest neighbours by co-occurrence."""

@@ -1,1 +1,0 @@
-"""LightGCN: graph convolution of user and item embeddings (arXiv 2002.02126)."""

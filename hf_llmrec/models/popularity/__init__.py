@@ -1,1 +1,0 @@
-"""The same list for everyone: the most frequent items."""

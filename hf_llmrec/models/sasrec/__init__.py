@@ -1,1 +1,0 @@
-"""SASRec: self-attentive sequential recommendation (arXiv 1808.09781)."""

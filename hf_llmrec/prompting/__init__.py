@@ -1,0 +1,1 @@
+"""Segments, templates and chats: what prompts are made of."""

@@ -1,0 +1,86 @@
+"""A small GAL-Rec trainer on the ring."""
+
+import pytest
+import torch
+
+from hf_llmrec.data.graph import InteractionGraph
+from hf_llmrec.evaluation.evaluator import evaluate_ranker
+from hf_llmrec.methods.galrec.modeling_galrec import GALRecForCausalLM
+from hf_llmrec.methods.galrec.prompt import GALRecLayout
+from hf_llmrec.methods.galrec.recommender import GALRecRanker
+from hf_llmrec.methods.galrec.rows import GALRecCaseRows, GALRecExamples
+from hf_llmrec.methods.galrec.trainer import GALRecTrainer
+from hf_llmrec.methods.galrec.trainer_config import GALRecTrainingConfig
+from hf_llmrec.training.backbones import build_backbone
+from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
+
+SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+@pytest.fixture
+def galrec(dataset, tmp_path):
+    """Makes a trainer: ``galrec(**options of GALRecTrainingConfig)``."""
+    split = dataset.split()
+    graph = InteractionGraph.from_split(split, dataset.num_items)
+    tokenizer = train_corpus_tokenizer(dataset.titles, vocab_size=300)
+
+    def make(peft_config=None, architecture="llama", tied=True, callbacks=None, **options):
+        values = dict(
+            output_dir=str(tmp_path / "out"),
+            max_steps=8,
+            learning_rate=1e-2,
+            per_device_train_batch_size=10,
+            num_neighbors=3,
+            queue_length=16,
+            momentum=0.9,
+            save_total_limit=5,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            use_cpu=True,
+            disable_tqdm=True,
+            eval_users=20,
+            seed=1,
+        )
+        args = GALRecTrainingConfig(**{**values, **options})
+        torch.manual_seed(0)
+        overrides = SIZES if tied else {**SIZES, "tie_word_embeddings": False}
+        backbone = build_backbone("tiny", tokenizer, architecture=architecture, overrides=SIZES)
+        if not tied:
+            backbone = type(backbone)(type(backbone.config)(**{**backbone.config.to_dict(), **overrides}))
+        model = GALRecForCausalLM.from_backbone(
+            backbone, num_items=dataset.num_items, external_sizes={"text": 8}, projection_size=8
+        )
+        model.model.set_item_vectors({"text": torch.randn(dataset.num_items, 8)})
+        layout = GALRecLayout(args.prompt(), model.config, tokenizer, dataset.titles)
+        ranker = GALRecRanker(model, layout, dataset.item_ids)
+        ranker.attach_graph(graph, dataset.user_ids)
+        cases = split.validation.sample(20)
+        rows = GALRecExamples(
+            split,
+            graph,
+            layout,
+            pairs=args.has_graph_losses or args.lm_loss_weight > 0,
+            audience_size=args.audience_size,
+            edges_per_user=args.edges_per_user,
+            history_targets=args.history_targets,
+            item_dropout=args.item_dropout,
+            seed=args.seed,
+        )
+
+        def ranking_metrics(current):
+            ranker.model = (current.get_base_model() if peft_config else current).base_model
+            return evaluate_ranker(ranker, cases, dataset.item_ids, user_ids=dataset.user_ids).metrics
+
+        return GALRecTrainer(
+            model,
+            args,
+            rows=rows,
+            eval_rows=GALRecCaseRows(cases, graph, layout),
+            processing_class=tokenizer,
+            ranking_metrics=ranking_metrics,
+            peft_config=peft_config,
+            callbacks=callbacks,
+        )
+
+    return make

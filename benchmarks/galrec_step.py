@@ -33,7 +33,7 @@ from hf_llmrec.methods.galrec.collator import GALRecCollator
 from hf_llmrec.methods.galrec.losses import ALIGNMENTS
 from hf_llmrec.methods.galrec.modeling_galrec import GALRecForCausalLM
 from hf_llmrec.methods.galrec.prompt import GALRecLayout
-from hf_llmrec.methods.galrec.recommender import GALRecRanker
+from hf_llmrec.methods.galrec.recommender import GALRecRecommender
 from hf_llmrec.methods.galrec.rows import GALRecExamples
 from hf_llmrec.methods.galrec.trainer import GALRecTrainer
 from hf_llmrec.methods.galrec.trainer_config import GALRecTrainingConfig
@@ -118,7 +118,7 @@ def trainer_for(dataset: RecDataset, weight: float, edges: int, folder: str, bat
     )
     model.model.set_item_vectors({kind: torch.randn(dataset.num_items, size) for kind, size in sizes.items()})
     layout = GALRecLayout(args.prompt(), model.config)
-    GALRecRanker(model, layout, dataset.item_ids).attach_graph(graph)
+    GALRecRecommender(model, layout, dataset.item_ids).attach_graph(graph)
     pairs = {"audience_size": args.audience_size, "edges_per_user": edges}
     rows = GALRecExamples(split, graph, layout, pairs=weight > 0, item_dropout=0.2, **pairs)
     return GALRecTrainer(model, args, rows=rows, processing_class=tokenizer)

@@ -1,39 +1,93 @@
-"""Rankers that are read from a recommender folder."""
+"""`Recommender`: a trained method with its catalogue, as an object that loads, answers, is evaluated and published."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from transformers import AutoModel, PreTrainedModel
 
-from .data.recommender_folder import HUB_OPTIONS
+from .data.interactions import RecDataset
+from .data.recommender_folder import HUB_OPTIONS, ItemCatalog, load_settings
+from .data.recommender_saving import save_recommender
+from .data.requests import RequestReader
+from .data.splits import EvalCases, RecSplit
+from .evaluation.evaluator import EvaluationResult, evaluate_ranker
 from .evaluation.ranker import Ranker
+from .evaluation.request_ranking import rank_requests
+from .evaluation.top_k import rank_dense_scores
+from .hub.publish import publish
 
 
-class FolderRanker(Ranker):
-    """A ranker around a model, with what lies beside the model in its folder.
+class Recommender(Ranker):
+    """A model with its catalogue and the settings that it recommends with: what a recommender folder holds.
+
+    Subclasses, one per method, add how the model is asked. Open a saved one of any method by
+    `hf_llmrec.AutoRecommender`.
+
+    Args:
+        model: of the method.
+        catalog: the items in the model's row order; or item ids alone, whose titles are empty then.
 
     Attributes:
-        auto_class: loads the model.
+        method: name of the method, as folders and commands know it.
+        auto_class: transformers' class that loads the model.
+        supports_query: whether a request may hold a wish in free text.
+        supports_similar_items: whether `similar_items` has something to go by.
+        dataset_name: of the dataset that the model was trained on; ``None``: not known.
+        training_data: what the model was trained on, which `evaluate` commands hold against their data: protocol,
+            fingerprint and others; empty: not known.
     """
 
+    method: ClassVar[str]
     auto_class: ClassVar[type] = AutoModel
+    supports_query: ClassVar[bool] = False
+    supports_similar_items: ClassVar[bool] = True
+
+    def __init__(self, model: PreTrainedModel, catalog: ItemCatalog | Sequence[str]):
+        self.model = model
+        self.catalog = catalog if isinstance(catalog, ItemCatalog) else ItemCatalog.of_ids(catalog)
+        self.item_ids = list(self.catalog.item_ids)
+        self.dataset_name: str | None = None
+        self.training_data: dict[str, Any] = {}
+        self._reader: RequestReader | None = None
+
+    # -- loading ------------------------------------------------------------------------------------------------------
 
     @classmethod
     def from_pretrained(
-        cls, path_or_hub_id: str | os.PathLike, *, dtype: torch.dtype | str = "auto", device=None, **options: Any
-    ) -> FolderRanker:
-        """Load a recommender folder; for ``options`` see `load_ranker`."""
+        cls,
+        path_or_hub_id: str | os.PathLike,
+        *,
+        dtype: torch.dtype | str = "auto",
+        device: torch.device | str | None = None,
+        **options: Any,
+    ) -> Recommender:
+        """Load a recommender folder or Hub repository.
+
+        Args:
+            path_or_hub_id: folder, or ``owner/name``.
+            dtype: of the weights; default: as they were saved.
+            device: where the model goes; default: the CPU.
+            options: ``revision``, ``token``, ``subfolder`` and others of transformers' ``from_pretrained``; and what
+                replaces stored settings of the method (LC-Rec: ``num_beams``, ``normalize``, ``batch_size``,
+                ``prompt``).
+
+        Raises:
+            FileNotFoundError: not a recommender folder.
+            ValueError: a recommender of another method.
+        """
         where = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
         model = cls.auto_class.from_pretrained(path_or_hub_id, dtype=dtype, **where)
         return cls.from_model(model if device is None else model.to(device), path_or_hub_id, where, **options)
 
     @classmethod
-    @abstractmethod
     def from_model(
         cls,
         model: PreTrainedModel,
@@ -42,11 +96,230 @@ class FolderRanker(Ranker):
         *,
         tokenizer=None,
         **options: Any,
-    ) -> FolderRanker:
+    ) -> Recommender:
         """A loaded model with the rest of its folder.
 
         Args:
+            model: of the folder.
+            path_or_hub_id: the folder, or ``owner/name``.
             where: the revision, token and the like (`HUB_OPTIONS`) that the model was read with.
             tokenizer: used instead of the folder's, by methods that have one.
             options: settings that replace stored ones where they are not ``None``.
         """
+        settings = load_settings(path_or_hub_id, **where)
+        made = cls._from_folder(model, settings, path_or_hub_id, where, tokenizer=tokenizer, **options)
+        made.dataset_name, made.training_data = settings.get("dataset"), settings.get("data", {})
+        return made
+
+    @classmethod
+    @abstractmethod
+    def _from_folder(cls, model, settings, path_or_hub_id, where, *, tokenizer=None, **options) -> Recommender:
+        """`from_model`, given the folder's settings."""
+
+    # -- asking -------------------------------------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        requests: Iterable[Mapping[str, Any]],
+        top_k: int = 10,
+        *,
+        exclude: Sequence[str] | None = None,
+        allowed: Sequence[str] | None = None,
+        strict: bool = False,
+    ) -> list[list[dict[str, Any]]]:
+        """Items with titles and scores for requests in item ids.
+
+        Args:
+            requests: each ``{"history": [item ids, oldest first]}``; where `supports_query`, also ``"query"``, a wish
+                in free text, with or without a history. Optionally ``"exclude"`` and ``"allowed"``, item ids.
+            top_k: how many items, at least 1.
+            exclude: item ids that nobody is recommended.
+            allowed: the only item ids that may be recommended; empty: none.
+            strict: an unknown item of a history is an error instead of a warning.
+
+        Returns:
+            per request a list of ``{"item_id", "title", "score"}``, best first; shorter where fewer items qualify.
+
+        Raises:
+            ValueError: a request that cannot be read, see `RequestReader.read`.
+        """
+        limits = self.requests.limits({"exclude": exclude, "allowed": allowed})
+        read = [self.requests.read(request, strict=strict) for request in requests]
+        return self.answers(*rank_requests(self, read, top_k, *limits))
+
+    @property
+    def requests(self) -> RequestReader:
+        """Reads requests in ids of the catalogue."""
+        if self._reader is None:
+            name = self.model.name_or_path or f"a {self.method} recommender"
+            self._reader = RequestReader(self.item_ids, supports_query=self.supports_query, name=name)
+        return self._reader
+
+    def rank_queries(
+        self,
+        histories: Sequence[np.ndarray],
+        queries: Sequence[str],
+        k: int,
+        *,
+        exclude: Sequence[np.ndarray] | None = None,
+        allowed: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rank for wishes in free text, where `supports_query`; the other arguments and the result are those of `rank`.
+
+        Args:
+            histories: n int arrays of item rows; may be empty arrays.
+            queries: n texts.
+            k: how many items, at least 1.
+            exclude: n int arrays of item rows that must not be returned.
+            allowed: int array of the only item rows that may be returned.
+        """
+        raise ValueError(f"{self.method} reads histories only: it has no use for a query")
+
+    def answers(self, rows: np.ndarray, scores: np.ndarray) -> list[list[dict[str, Any]]]:
+        """Rankings as ids, titles and scores.
+
+        Args:
+            rows: int64 (n, k), -1 for padding.
+            scores: float (n, k).
+        """
+        ids, titles = self.catalog.item_ids, self.catalog.titles
+        return [
+            [
+                {"item_id": ids[row], "title": titles[row], "score": float(score)}
+                for row, score in zip(*pair, strict=True)
+                if row >= 0
+            ]
+            for pair in zip(rows, scores, strict=True)
+        ]
+
+    @abstractmethod
+    def score(self, histories: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Scores of given items, those that `rank` gives them: for second stages and for combining methods.
+
+        Args:
+            histories: n int arrays of item rows, oldest first.
+            candidates: n int arrays of item rows, of any lengths.
+
+        Returns:
+            n float64 arrays, a score per candidate.
+
+        Raises:
+            ValueError: not as many candidates as histories, or a row that is not in the catalogue.
+        """
+
+    def check_candidates(self, histories: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The candidates as int64 arrays; raises the ValueErrors of `score`."""
+        if len(histories) != len(candidates):
+            raise ValueError(f"{len(candidates)} lists of candidates for {len(histories)} histories")
+        rows = [np.asarray(each, dtype=np.int64).reshape(-1) for each in candidates]
+        for number, each in enumerate(rows):
+            if len(each) and not (0 <= each.min() and each.max() < len(self.item_ids)):
+                raise ValueError(f"candidates {number}: item rows must lie in 0 to {len(self.item_ids) - 1}")
+        return rows
+
+    def similar_items(self, item_ids: Sequence[str], top_k: int = 10) -> list[list[dict[str, Any]]]:
+        """Items that the method holds to be most like given ones: what a product page shows.
+
+        Args:
+            item_ids: of the catalogue.
+            top_k: how many, at least 1. An item is not similar to itself.
+
+        Returns:
+            per item a list of ``{"item_id", "title", "score"}``, best first.
+
+        Raises:
+            ValueError: an unknown item, or a method that knows nothing of single items (`supports_similar_items`).
+        """
+        if not self.supports_similar_items:
+            raise ValueError(f"{self.method} knows nothing of single items that would make two of them similar")
+        rows = self.requests.rows(item_ids, "item_ids")
+        found = rank_dense_scores(self._similarities(rows), top_k, exclude=[rows[i : i + 1] for i in range(len(rows))])
+        return self.answers(*found)
+
+    def _similarities(self, rows: np.ndarray) -> np.ndarray:
+        """Float (n, num_items), of the items in ``rows`` to all; the cosine of `item_vectors`."""
+        vectors = self.item_vectors().astype(np.float32)
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors[rows] @ vectors.T
+
+    def item_vectors(self) -> np.ndarray:
+        """What the model knows of each item by itself, float32 (num_items, d).
+
+        Raises:
+            NotImplementedError: a method without item vectors.
+        """
+        raise NotImplementedError(f"{self.method} has no item vectors")
+
+    # -- evaluating, saving -------------------------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        cases: EvalCases,
+        *,
+        k: int = 10,
+        mask_seen: bool = False,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> EvaluationResult:
+        """Full-ranking metrics on a split's cases, see `evaluate_ranker`.
+
+        Args:
+            cases: such as ``dataset.split().test``.
+            k: length of the rankings. Metrics with a larger cut-off are left out.
+            mask_seen: never recommend an item of the user's history.
+            on_progress: called with (cases done, cases of this process).
+
+        Returns:
+            a mapping of metrics, with ``ranks`` of every case beside it.
+
+        Raises:
+            ValueError: there is no case, or the cases are of another catalogue.
+        """
+        return evaluate_ranker(self, cases, k=k, mask_seen=mask_seen, on_progress=on_progress)
+
+    def trained_on(self, dataset: RecDataset, split: RecSplit) -> None:
+        """Note what the model was trained on; `save_pretrained` writes it, and commands refuse other data."""
+        self.dataset_name = dataset.name
+        self.training_data = {
+            "protocol": split.strategy,
+            "num_interactions": dataset.num_interactions,
+            "fingerprint": dataset.data_fingerprint(split).to_dict(),
+        }
+        self.catalog = ItemCatalog(self.catalog.item_ids, self.catalog.titles, dataset.fingerprint)
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """How the method recommends, as JSON values for ``recommender.json``; ``from_pretrained`` reads them."""
+
+    def save_pretrained(self, folder: str | os.PathLike) -> None:
+        """Write a recommender folder: model, tokenizer, catalogue and settings.
+
+        All files are written under a hidden name first, so that a killed save leaves the old recommender as it was.
+
+        Args:
+            folder: made if it does not exist; of an earlier recommender in it nothing stays that is read.
+        """
+        about = {"dataset": self.dataset_name, "data": self.training_data}
+        save_recommender(folder, self.method, self.catalog, {**about, **self.settings()}, self._save_model)
+
+    def _save_model(self, folder: Path) -> None:
+        """Write weights, and what else the method needs beside the catalogue and the settings."""
+        self.model.save_pretrained(folder)
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool | None = None, token: str | None = None, revision: str | None = None
+    ) -> str:
+        """Save to the Hub, with a model card; see `hf_llmrec.hub.publish.publish`.
+
+        Args:
+            repo_id: ``name`` or ``owner/name``; made if there is none.
+            private: whether a repository that is made is private.
+            token: of a user who may write there; default: the one that is logged in.
+            revision: branch; default: ``main``.
+
+        Returns:
+            the commit's address.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            named = Path(folder) / repo_id.rpartition("/")[2]
+            self.save_pretrained(named)
+            return publish(named, repo_id, private=private, token=token, revision=revision)

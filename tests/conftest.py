@@ -17,11 +17,13 @@ from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.methods.galrec.modeling_galrec import GALRecForCausalLM
 from hf_llmrec.methods.galrec.prompt import GALRecPrompt
+from hf_llmrec.methods.item_knn.recommender import ItemKNNRecommender
 from hf_llmrec.methods.lcrec.index_embeddings import initialize_index_embeddings
 from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
 from hf_llmrec.methods.lcrec.tokenization_lcrec import LCRecTokenizer
 from hf_llmrec.methods.lightgcn.configuration_lightgcn import LightGCNConfig
 from hf_llmrec.methods.lightgcn.modeling_lightgcn import LightGCNModel
+from hf_llmrec.methods.popularity.recommender import PopularityRecommender
 from hf_llmrec.methods.sasrec.configuration_sasrec import SASRecConfig
 from hf_llmrec.methods.sasrec.modeling_sasrec import SASRecModel
 from hf_llmrec.training.backbones import build_backbone
@@ -141,12 +143,15 @@ def _lightgcn(dataset, _):
 
 @pytest.fixture(scope="session")
 def recommender_folders(dataset, tokenizer, save_recommender, tmp_path_factory):
-    """A saved recommender of each kind, untrained, by method."""
+    """A saved recommender of each method, untrained where there is something to train, by method."""
     root, found = tmp_path_factory.mktemp("recommenders"), {}
     for method, make in {"lcrec": _lcrec, "galrec": _galrec, "sasrec": _sasrec, "lightgcn": _lightgcn}.items():
         torch.manual_seed(0)
         model, words, settings = make(dataset, tokenizer)
         found[method] = save_recommender(root / method, method, model, words, settings)
+    for kind in (ItemKNNRecommender, PopularityRecommender):
+        found[kind.method] = root / kind.method
+        kind.fit(dataset, dataset.split()).save_pretrained(found[kind.method])
     return found
 
 

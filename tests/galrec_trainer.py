@@ -7,7 +7,7 @@ from hf_llmrec.data.graph import InteractionGraph
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
 from hf_llmrec.methods.galrec.modeling_galrec import GALRecForCausalLM
 from hf_llmrec.methods.galrec.prompt import GALRecLayout
-from hf_llmrec.methods.galrec.recommender import GALRecRanker
+from hf_llmrec.methods.galrec.recommender import GALRecRecommender
 from hf_llmrec.methods.galrec.rows import GALRecCaseRows, GALRecExamples
 from hf_llmrec.methods.galrec.trainer import GALRecTrainer
 from hf_llmrec.methods.galrec.trainer_config import GALRecTrainingConfig
@@ -53,7 +53,7 @@ def galrec(dataset, tmp_path):
         )
         model.model.set_item_vectors({"text": torch.randn(dataset.num_items, 8)})
         layout = GALRecLayout(args.prompt(), model.config, tokenizer, dataset.titles)
-        ranker = GALRecRanker(model, layout, dataset.item_ids)
+        ranker = GALRecRecommender(model, layout, dataset.item_ids)
         ranker.attach_graph(graph, dataset.user_ids)
         cases = split.validation.sample(20)
         rows = GALRecExamples(

@@ -21,8 +21,7 @@ from ..data.files import read_json, write_json
 from ..data.interactions import RecDataset
 from ..evaluation.evaluator import evaluate_ranker
 from ..evaluation.pair_auc import pair_auc
-from ..methods.galrec.item_vectors import item_readouts
-from ..methods.galrec.recommender import GALRecRanker
+from ..methods.galrec.recommender import GALRecRecommender
 from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from .ablation_report import ablation_table, save_ablation, summarize
 from .galrec_model import GALRecArguments
@@ -136,15 +135,15 @@ def measure(arguments: AblationArguments, folder: Path) -> dict[str, float]:
     """NDCG@10 on validation and test users; on the demo, the AUC of E_i^0 on look-alike pairs."""
     dataset, split = arguments.load()
     ranker = open_ranker(str(folder), dataset, split)
-    assert isinstance(ranker, GALRecRanker)
+    assert isinstance(ranker, GALRecRecommender)
     found = {}
     for name in ("validation", "test"):
         result = evaluate_ranker(ranker, getattr(split, name), dataset.item_ids, user_ids=dataset.user_ids)
         found[f"{name}_ndcg@10"] = result.metrics["ndcg@10"]
     if arguments.dataset == "demo":
         pairs = look_alike_pairs()
-        found[COMMUNITY_AUC] = pair_auc(item_readouts(ranker), *pairs)
-        found["text_auc"] = pair_auc(ranker.model.item_external.cpu().numpy(), *pairs)
+        found[COMMUNITY_AUC] = pair_auc(ranker.item_vectors(), *pairs)
+        found["text_auc"] = pair_auc(ranker.trunk.item_external.cpu().numpy(), *pairs)
     return found
 
 

@@ -15,7 +15,7 @@ from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.ranker import Ranker
-from ..methods.lcrec.recommender import LCRecRanker
+from ..methods.lcrec.recommender import LCRecRecommender
 from ..methods.lcrec.task_report import TaskReport
 from .main_process import run_on_main_process
 from .models import CaseArguments, open_ranker
@@ -90,7 +90,7 @@ def run(arguments: EvaluateArguments) -> dict:
     result = evaluate()
     metrics = result.metrics
     if arguments.templates == "all":
-        if not isinstance(ranker, LCRecRanker) or ranker.prompt.num_templates == 1:
+        if not isinstance(ranker, LCRecRecommender) or ranker.prompt.num_templates == 1:
             raise ValueError(f"--templates all: the prompt of {arguments.model} has one wording only")
         found = [metrics]
         for template in range(1, ranker.prompt.num_templates):
@@ -111,14 +111,14 @@ def run(arguments: EvaluateArguments) -> dict:
         **run_facts(),
     }
     if arguments.tasks:
-        if not isinstance(ranker, LCRecRanker):
+        if not isinstance(ranker, LCRecRecommender):
             raise ValueError(f"--tasks is about LC-Rec models; {arguments.model} is none")
         tasks = TaskReport(ranker, dataset, split, arguments.split)
         report["tasks"] = run_on_main_process(tasks.run, "reporting on the tasks")
         if PartialState().is_main_process:
             for name, value in report["tasks"].items():
                 print(f"{name:<34}{'no data' if value is None else f'{value:.4f}'}")
-    if isinstance(ranker, LCRecRanker):
+    if isinstance(ranker, LCRecRecommender):
         report["decoding_fallback"] = ranker.fallback
     if PartialState().is_main_process:
         print(metric_table({arguments.model: metrics}))

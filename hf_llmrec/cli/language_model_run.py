@@ -10,11 +10,13 @@ from transformers import PreTrainedTokenizerBase
 from trl import ModelConfig
 
 from ..data.interactions import RecDataset
+from ..data.recommender_folder import ItemCatalog
+from ..data.recommender_saving import save_recommender
 from ..training.language_model_config import LanguageModelTrainingConfig
 from ..training.language_model_trainer import LanguageModelTrainer
 from .backbones import BackboneArguments
 from .results import changed_options, describe_run
-from .saving import finish_run, save_recommender
+from .saving import finish_run
 from .training_pushes import TrainingPushes
 
 
@@ -44,7 +46,7 @@ def train_and_save(
         save_beside: writes what else belongs to the model, on the process that writes.
         report: what else ``training_report.json`` says.
     """
-    settings = {**settings, "data": arguments.data_facts(dataset)}
+    catalog, settings = ItemCatalog.of_dataset(dataset), {**settings, "data": arguments.data_facts(dataset)}
     dtype = arguments.saved_dtype(model_config, training)
 
     def save_model(folder: Path) -> None:
@@ -54,7 +56,8 @@ def train_and_save(
             save_beside(folder)
 
     def save(folder: Path) -> None:
-        save_recommender(str(folder), method, dataset, settings, save_model, is_writer=training.should_save)
+        about = {"dataset": dataset.name, **settings}
+        save_recommender(folder, method, catalog, about, save_model, is_writer=training.should_save)
 
     pushes = TrainingPushes(training, save)
     trainer = make_trainer(pushes)

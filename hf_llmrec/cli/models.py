@@ -19,9 +19,9 @@ from ..data.same_data import check_same_data
 from ..data.splits import EvalCases, RecSplit
 from ..evaluation.evaluator import catalog_mapping
 from ..evaluation.ranker import Ranker
-from ..methods.auto import load_ranker
-from ..methods.galrec.recommender import GALRecRanker
-from ..methods.popularity.recommender import PopularityRanker
+from ..methods.auto import AutoRecommender
+from ..methods.galrec.recommender import GALRecRecommender
+from ..methods.popularity.recommender import PopularityRecommender
 from .options import SameDataArguments
 
 logger = logging.getLogger("hf_llmrec")
@@ -131,7 +131,7 @@ def open_ranker(
         ValueError: an option that the model does not have.
     """
     if model == POPULARITY:
-        return PopularityRanker.fit(dataset, split)
+        return PopularityRecommender.fit(dataset, split)
     overrides: dict[str, Any] = {"batch_size": batch_size}
     if load_settings(model)["method"] == "lcrec":
         overrides |= {"num_beams": num_beams, "normalize": normalize}
@@ -142,15 +142,15 @@ def open_ranker(
         for name, value in {"num_beams": num_beams, "normalize": normalize}.items():
             if value is not None:
                 raise ValueError(f"--{name} is an option of LC-Rec; {model} generates nothing")
-    ranker = load_ranker(model, device=PartialState().device, **overrides)
-    if isinstance(ranker, GALRecRanker):
+    ranker = AutoRecommender.from_pretrained(model, device=PartialState().device, **overrides)
+    if isinstance(ranker, GALRecRecommender):
         ranker.detach_graph()
         if neighbors:
             attach_training_graph(ranker, dataset, split)
     return ranker
 
 
-def attach_training_graph(ranker: GALRecRanker, dataset: RecDataset, split: RecSplit) -> None:
+def attach_training_graph(ranker: GALRecRecommender, dataset: RecDataset, split: RecSplit) -> None:
     """Let the model read the neighbours that the split's training interactions give, in its own order of items."""
     graph = InteractionGraph.from_split(split, dataset.num_items)
     to_dataset = catalog_mapping(ranker.item_ids, dataset.item_ids)

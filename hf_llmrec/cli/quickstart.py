@@ -18,8 +18,8 @@ from ..data.files import write_json
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.ranker import Ranker
 from ..evaluation.top_k import rank_dense_scores
-from ..methods.auto import load_ranker
-from ..methods.popularity.recommender import PopularityRanker
+from ..methods.auto import AutoRecommender
+from ..methods.popularity.recommender import PopularityRecommender
 from .models import open_ranker
 from .option_parser import OptionParser
 from .options import metric_table, start_logging
@@ -99,10 +99,10 @@ def run(arguments: QuickstartArguments) -> dict[str, dict]:
         options = ["--model", model, "--dataset", "demo", "--output_dir", str(output / model)]
         train_baseline.main([*options, "--disable_tqdm", "True"])
     rankers: dict[str, Ranker] = {
-        "popularity": PopularityRanker.fit(dataset, split),
-        "knn": load_ranker(output / "knn"),
-        "sasrec": load_ranker(output / "sasrec"),
-        "lcrec": load_ranker(output / "lcrec"),
+        "popularity": PopularityRecommender.fit(dataset, split),
+        "knn": AutoRecommender.from_pretrained(output / "knn"),
+        "sasrec": AutoRecommender.from_pretrained(output / "sasrec"),
+        "lcrec": AutoRecommender.from_pretrained(output / "lcrec"),
         "galrec": open_ranker(str(output / "galrec"), dataset, split),
         "oracle": OracleRanker(shop),
     }

@@ -15,8 +15,10 @@ import torch
 from transformers import PreTrainedModel, set_seed
 
 from ..data.embedding_files import save_embeddings
+from ..data.recommender_folder import ItemCatalog
+from ..data.recommender_saving import save_recommender
 from ..evaluation.evaluator import evaluate_ranker
-from ..methods.dense_recommender import DenseRanker, pad_histories
+from ..methods.dense_recommender import DenseRecommender, pad_histories
 from ..methods.item_knn.configuration_item_knn import ItemKNNConfig
 from ..methods.item_knn.fit import fit_item_knn
 from ..methods.lightgcn.configuration_lightgcn import LightGCNConfig
@@ -33,7 +35,7 @@ from .list_options import json_object, naming
 from .option_parser import OptionParser
 from .options import DatasetArguments, end_processes, start_run
 from .results import changed_options, describe_run
-from .saving import finish_run, save_recommender
+from .saving import finish_run
 from .training_pushes import TrainingPushes
 
 logger = logging.getLogger("hf_llmrec")
@@ -115,7 +117,7 @@ class Run:
 
     def validate(self, model: PreTrainedModel) -> dict[str, float]:
         """Ranking metrics on the validation users."""
-        ranker = DenseRanker(model, self.dataset.item_ids, max_history=self.max_history)
+        ranker = DenseRecommender(model, self.dataset.item_ids, max_history=self.max_history)
         return evaluate_ranker(ranker, self.cases, self.dataset.item_ids).metrics
 
     def train(self, trainer) -> dict[str, float]:
@@ -133,7 +135,7 @@ class Run:
     def save(self, model: PreTrainedModel, folder: Path) -> None:
         """Write a model as a recommender folder."""
         is_writer = self.training.should_save
-        settings = {"max_history": self.max_history, "data": self.data_facts}
+        settings = {"dataset": self.dataset.name, "max_history": self.max_history, "data": self.data_facts}
         if self.arguments.include_users:
             settings["user_ids"] = self.dataset.user_ids
 
@@ -141,7 +143,8 @@ class Run:
             if is_writer:
                 model.save_pretrained(staging)
 
-        save_recommender(str(folder), self.arguments.model, self.dataset, settings, save_model, is_writer=is_writer)
+        catalog = ItemCatalog.of_dataset(self.dataset)
+        save_recommender(folder, self.arguments.model, catalog, settings, save_model, is_writer=is_writer)
 
     def training_histories(self, model: PreTrainedModel, states: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
         """float32 (num_users, d): ``states`` of every user's right-padded training items, in batches."""

@@ -15,7 +15,7 @@ from ..data.graph import InteractionGraph
 from ..data.graph_files import save_graph
 from ..evaluation.evaluator import evaluate_ranker
 from ..methods.galrec.prompt import GALRecLayout
-from ..methods.galrec.recommender import GALRecRanker
+from ..methods.galrec.recommender import GALRecRecommender
 from ..methods.galrec.rows import GALRecCaseRows, GALRecExamples
 from ..methods.galrec.trainer import GALRecTrainer
 from ..methods.galrec.trainer_config import GALRecTrainingConfig
@@ -50,7 +50,7 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
     graph = InteractionGraph.from_split(split, dataset.num_items)
     layout = GALRecLayout(prompt, model.config, tokenizer, dataset.titles)
     # Sets the vectors of the graph's users, too, which training needs.
-    ranker = GALRecRanker(model, layout, dataset.item_ids)
+    ranker = GALRecRecommender(model, layout, dataset.item_ids)
     if not arguments.dry_run:
         ranker.attach_graph(graph, dataset.user_ids)
     rows = GALRecExamples(

@@ -16,7 +16,7 @@ from ..data.item_index import ItemIndex
 from ..data.same_data import check_index
 from ..evaluation.evaluator import evaluate_ranker
 from ..methods.lcrec.index_embeddings import grow_embeddings, initialize_index_embeddings, learned_index_tokens
-from ..methods.lcrec.recommender import LCRecRanker
+from ..methods.lcrec.recommender import LCRecRecommender
 from ..methods.lcrec.rows import LCRecTaskRows, SequenceTargetRows
 from ..methods.lcrec.tokenization_lcrec import LCRecTokenizer
 from ..methods.lcrec.trainer import LCRecTrainer
@@ -160,7 +160,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
     report: dict[str, Any] = {"task_rows": rows.rows_per_direction}
 
     def ranking_metrics(current_model) -> dict[str, float]:
-        ranker = LCRecRanker(
+        ranker = LCRecRecommender(
             current_model, tokenizer, prompt, num_beams=training.num_beams, normalize=training.normalize
         )
         metrics = evaluate_ranker(ranker, cases, dataset.item_ids).metrics

@@ -203,9 +203,10 @@ class RecDataset:
     def split(self, strategy: str = "leave_one_out", **shares: float) -> RecSplit:
         """Hold interactions out: ``leave_one_out`` (per user, by time) or ``temporal`` (at points of global time)."""
         if strategy == "leave_one_out":
-            return leave_one_out(self.indptr, self.indices)
+            return leave_one_out(self.indptr, self.indices).named(self.item_ids, self.user_ids)
         if strategy == "temporal":
-            return temporal(self.indptr, self.indices, self.timestamps, **shares)
+            found = temporal(self.indptr, self.indices, self.timestamps, **shares)
+            return found.named(self.item_ids, self.user_ids)
         raise ValueError(f"unknown split {strategy!r}: leave_one_out or temporal")
 
     def k_core(self, k: int) -> RecDataset:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers.utils import cached_file
 
 from .files import read_json, write_json
+
+if TYPE_CHECKING:  # reading a folder needs no tables
+    from .interactions import RecDataset
 
 CATALOG_FILE = "item_catalog.json"
 RECOMMENDER_FILE = "recommender.json"
@@ -34,6 +38,16 @@ class ItemCatalog:
     item_ids: list[str]
     titles: list[str]
     dataset_fingerprint: str
+
+    @classmethod
+    def of_ids(cls, item_ids: Sequence[str]) -> ItemCatalog:
+        """Items without titles, of an unknown dataset."""
+        return cls(list(item_ids), [""] * len(item_ids), "")
+
+    @classmethod
+    def of_dataset(cls, dataset: RecDataset) -> ItemCatalog:
+        """The items of a dataset."""
+        return cls(dataset.item_ids, dataset.titles, dataset.fingerprint)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write ``item_catalog.json``."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,11 +37,15 @@ class EvalCases:
         user_rows: int32 (n,).
         targets: int32 (n,), the item row that was held out.
         histories: n int32 arrays, everything that the user did before it, oldest first.
+        item_ids: of the dataset, by row; ``None``: not known.
+        user_ids: of all users of the dataset, by row; ``None``: not known.
     """
 
     user_rows: np.ndarray
     targets: np.ndarray
     histories: Histories
+    item_ids: Sequence[str] | None = None
+    user_ids: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.user_rows)
@@ -50,7 +55,8 @@ class EvalCases:
         if count >= len(self):
             return self
         chosen = np.sort(np.random.default_rng(seed).choice(len(self), count, replace=False))
-        return EvalCases(self.user_rows[chosen], self.targets[chosen], self.histories.take(chosen))
+        kept = {"user_rows": self.user_rows[chosen], "targets": self.targets[chosen]}
+        return replace(self, **kept, histories=self.histories.take(chosen))
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,11 @@ class RecSplit:
     train_only_users: int
     strategy: str
     cuts: tuple[int, ...] = ()
+
+    def named(self, item_ids: Sequence[str], user_ids: Sequence[str]) -> RecSplit:
+        """The split with cases that know the ids of the dataset's items and users."""
+        ids = {"item_ids": item_ids, "user_ids": user_ids}
+        return replace(self, validation=replace(self.validation, **ids), test=replace(self.test, **ids))
 
     def train_sequence(self, user_row: int) -> np.ndarray:
         """int32 training items of a user, oldest first."""

@@ -1,4 +1,4 @@
-"""Ranking in batches, with the model in evaluation mode."""
+"""Ranking and scoring in batches, with the model in evaluation mode."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+import torch
 from torch import nn
 
 
@@ -39,9 +40,39 @@ def rank_in_batches(
     """
     rows = np.full((len(lengths), k), -1, dtype=np.int64)
     scores = np.full((len(lengths), k), -np.inf, dtype=np.float64)
-    order = np.argsort(np.array(lengths, dtype=np.int64), kind="stable")
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
+    for batch in by_length(lengths, batch_size):
         left_out = None if exclude is None else [exclude[number] for number in batch]
         rows[batch], scores[batch] = rank_batch(batch, left_out)
     return rows, scores
+
+
+def score_in_batches(
+    score_batch: Callable[[np.ndarray], torch.Tensor],
+    lengths: Sequence[int],
+    candidates: Sequence[np.ndarray],
+    batch_size: int,
+) -> list[np.ndarray]:
+    """Scores of candidates from models that score the whole catalogue.
+
+    Args:
+        score_batch: called with the numbers of some cases, int64 (m,); gives float (m, num_items).
+        lengths: of each case's sequence.
+        candidates: per case, int64 item rows.
+        batch_size: cases scored at once.
+
+    Returns:
+        per case float64, a score per candidate.
+    """
+    scores = [np.zeros(0)] * len(lengths)
+    for batch in by_length(lengths, batch_size):
+        dense = score_batch(batch)
+        for place, number in enumerate(batch):
+            chosen = torch.from_numpy(candidates[number]).to(dense.device)
+            scores[number] = dense[place, chosen].double().cpu().numpy()
+    return scores
+
+
+def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[np.ndarray]:
+    """Numbers of cases, int64 (at most batch_size,), with cases of similar length together."""
+    order = np.argsort(np.array(lengths, dtype=np.int64), kind="stable")
+    return (order[start : start + batch_size] for start in range(0, len(order), batch_size))

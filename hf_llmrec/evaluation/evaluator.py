@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,9 @@ from .processes import join_processes
 from .ranker import Ranker
 
 
-@dataclass
-class EvaluationResult:
-    """What one evaluation found.
+@dataclass(eq=False, repr=False)
+class EvaluationResult(Mapping):
+    """A mapping of metrics, and the rankings that they were computed from.
 
     Attributes:
         metrics: see `ranking_metrics`; those with a cut-off above k are left out.
@@ -30,6 +30,18 @@ class EvaluationResult:
     ranks: np.ndarray
     item_rows: np.ndarray
     seconds: float
+
+    def __getitem__(self, name: str) -> float | int:
+        return self.metrics[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.metrics)
+
+    def __len__(self) -> int:
+        return len(self.metrics)
+
+    def __repr__(self) -> str:
+        return repr(self.metrics)
 
     def catalogue_coverage(self, num_items: int) -> float:
         """Share of the catalogue that was recommended to somebody."""
@@ -58,7 +70,7 @@ def catalog_mapping(ranker_ids: Sequence[str], dataset_ids: Sequence[str]) -> np
 def evaluate_ranker(
     ranker: Ranker,
     cases: EvalCases,
-    dataset_item_ids: Sequence[str],
+    dataset_item_ids: Sequence[str] | None = None,
     *,
     user_ids: Sequence[str] | None = None,
     k: int = 10,
@@ -74,8 +86,8 @@ def evaluate_ranker(
     Args:
         ranker: the model.
         cases: who is evaluated, with which history and target (item rows of the dataset).
-        dataset_item_ids: the dataset's item ids in row order.
-        user_ids: ids of all users of the dataset, for rankers that know users.
+        dataset_item_ids: the dataset's item ids in row order; default: those of the cases, or else the ranker's.
+        user_ids: ids of all users of the dataset, for rankers that know users; default: those of the cases.
         k: length of the rankings, at least 1. Metrics with a larger cut-off are left out.
         mask_seen: never recommend an item of the user's history.
         chunk_size: cases per call of `Ranker.rank`.
@@ -89,6 +101,9 @@ def evaluate_ranker(
         raise ValueError("nobody can be evaluated: there is no case (the split has held out no interaction)")
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
+    if dataset_item_ids is None:
+        dataset_item_ids = ranker.item_ids if cases.item_ids is None else cases.item_ids
+    user_ids = cases.user_ids if user_ids is None else user_ids
     state = join_processes()
     to_dataset = catalog_mapping(ranker.item_ids, dataset_item_ids)
     to_ranker = None if to_dataset is None else np.argsort(to_dataset)

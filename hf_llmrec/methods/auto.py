@@ -1,50 +1,74 @@
-"""Loads the ranker of whatever method a recommender folder holds."""
+"""`AutoRecommender`: opens the recommender of whatever method a folder holds."""
 
 from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..data.recommender_folder import HUB_OPTIONS, load_settings
-from ..evaluation.ranker import Ranker
 
-# Per method the module and class of its ranker. Imported when one is needed: `import hf_llmrec` knows of all methods,
+if TYPE_CHECKING:  # `import hf_llmrec` imports this file, and needs no recommender yet
+    from ..recommender import Recommender
+
+# Per method ``module:class`` of its recommender. Imported when one is needed: `import hf_llmrec` knows of all methods,
 # and a process needs one or none.
-RANKERS: dict[str, tuple[str, str]] = {
-    "lcrec": ("lcrec.recommender", "LCRecRanker"),
-    "galrec": ("galrec.recommender", "GALRecRanker"),
-    "sasrec": ("dense_recommender", "DenseRanker"),
-    "lightgcn": ("dense_recommender", "DenseRanker"),
-    "knn": ("dense_recommender", "DenseRanker"),
-    "popularity": ("dense_recommender", "DenseRanker"),
+RECOMMENDERS: dict[str, str] = {
+    "lcrec": "hf_llmrec.methods.lcrec.recommender:LCRecRecommender",
+    "galrec": "hf_llmrec.methods.galrec.recommender:GALRecRecommender",
+    "sasrec": "hf_llmrec.methods.sasrec.recommender:SASRecRecommender",
+    "lightgcn": "hf_llmrec.methods.lightgcn.recommender:LightGCNRecommender",
+    "knn": "hf_llmrec.methods.item_knn.recommender:ItemKNNRecommender",
+    "popularity": "hf_llmrec.methods.popularity.recommender:PopularityRecommender",
 }
 
 
-def ranker_class(method: str, source: str | os.PathLike) -> type:
-    """The ranker class of a method that ``source`` names.
+class AutoRecommender:
+    """Opens saved recommenders. It is never made itself."""
 
-    Raises:
-        ValueError: a method that this version does not know.
-    """
-    if method not in RANKERS:
-        raise ValueError(f"{source}: unknown method {method!r}; this version knows {sorted(RANKERS)}")
-    module, name = RANKERS[method]
-    return getattr(import_module(f".{module}", __package__), name)
+    @staticmethod
+    def from_pretrained(path_or_hub_id: str | os.PathLike, **options: Any) -> Recommender:
+        """The recommender of a folder or Hub repository, of whatever method.
+
+        Args:
+            path_or_hub_id: folder, or ``owner/name``.
+            options: see `Recommender.from_pretrained`.
+
+        Raises:
+            FileNotFoundError: not a recommender folder.
+            ValueError: a method that is not registered.
+
+        Example:
+            ```python
+            recommender = AutoRecommender.from_pretrained("me/lcrec-shop")
+            recommender.recommend([{"history": ["B004756YJA"]}], top_k=10)
+            ```
+        """
+        where = {name: value for name, value in options.items() if name in HUB_OPTIONS}
+        method = load_settings(path_or_hub_id, **where)["method"]
+        return recommender_class(method, path_or_hub_id).from_pretrained(path_or_hub_id, **options)
+
+    @staticmethod
+    def register(recommender: type[Recommender]) -> None:
+        """Make a method known, by its ``method``; one of that name is replaced.
+
+        Args:
+            recommender: importable under its module and name.
+        """
+        RECOMMENDERS[recommender.method] = f"{recommender.__module__}:{recommender.__qualname__}"
 
 
-def load_ranker(path_or_hub_id: str | os.PathLike, **options: Any) -> Ranker:
-    """The ranker of a saved model.
+def recommender_class(method: str, source: str | os.PathLike) -> type[Recommender]:
+    """The class of a method.
 
     Args:
-        path_or_hub_id: a recommender folder or Hub repository.
-        options: ``dtype``, ``device``; ``revision``, ``token`` and others of ``from_pretrained``; and whatever replaces
-            stored settings of the method (LC-Rec: ``num_beams``, ``normalize``, ``batch_size``, ``prompt``).
+        method: as folders name it.
+        source: what asks for it, for errors.
 
     Raises:
-        FileNotFoundError: not a recommender folder.
-        ValueError: a method that this version does not know.
+        ValueError: a method that is not registered.
     """
-    where = {name: value for name, value in options.items() if name in HUB_OPTIONS}
-    method = load_settings(path_or_hub_id, **where)["method"]
-    return ranker_class(method, path_or_hub_id).from_pretrained(path_or_hub_id, **options)
+    if method not in RECOMMENDERS:
+        raise ValueError(f"{source}: unknown method {method!r}; this version knows {sorted(RECOMMENDERS)}")
+    module, _, name = RECOMMENDERS[method].partition(":")
+    return getattr(import_module(module), name)

@@ -1,4 +1,4 @@
-"""Rankers that score the whole catalogue at once: SASRec, LightGCN, kNN, popularity."""
+"""Recommenders that score the whole catalogue at once: SASRec, LightGCN, nearest neighbours, popularity."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from ..data.recommender_folder import ItemCatalog, load_settings
-from ..evaluation.batches import evaluation_mode, rank_in_batches
+from ..data.recommender_folder import ItemCatalog
+from ..evaluation.batches import evaluation_mode, rank_in_batches, score_in_batches
 from ..evaluation.top_k import rank_dense_scores
-from ..recommender import FolderRanker
+from ..recommender import Recommender
 
 
 def pad_histories(histories: Sequence[np.ndarray], padding: int) -> torch.Tensor:
@@ -22,12 +22,18 @@ def pad_histories(histories: Sequence[np.ndarray], padding: int) -> torch.Tensor
     return torch.from_numpy(input_ids)
 
 
-class DenseRanker(FolderRanker):
+def check_catalog_size(model: PreTrainedModel, item_ids: Sequence[str]) -> None:
+    """Refuse a catalogue of another size than the model's."""
+    if model.config.num_items != len(item_ids):
+        raise ValueError(f"the model scores {model.config.num_items} items, the catalogue has {len(item_ids)}")
+
+
+class DenseRecommender(Recommender):
     """Ranks by ``model.score_histories(input_ids, user_rows)``, which gives float (n, num_items).
 
     Args:
         model: in evaluation mode while it ranks. ``model.config.num_items`` pads histories on the right.
-        item_ids: the catalogue, in the model's row order.
+        catalog: see `Recommender`.
         max_history: how many of the latest items are read (``None``: all).
         batch_size: histories scored at once.
         user_rows: the model's row of each user id it knows, for models that know users.
@@ -36,20 +42,18 @@ class DenseRanker(FolderRanker):
     def __init__(
         self,
         model: PreTrainedModel,
-        item_ids: list[str],
+        catalog: ItemCatalog | Sequence[str],
         *,
         max_history: int | None = None,
         batch_size: int = 512,
         user_rows: dict[str, int] | None = None,
     ):
-        if model.config.num_items != len(item_ids):
-            raise ValueError(f"the model scores {model.config.num_items} items, the catalogue has {len(item_ids)}")
-        self.model, self.item_ids, self.batch_size = model, list(item_ids), batch_size
-        self.max_history, self.user_rows = max_history, user_rows
+        super().__init__(model, catalog)
+        check_catalog_size(model, self.item_ids)
+        self.batch_size, self.max_history, self.user_rows = batch_size, max_history, user_rows
 
     @classmethod
-    def from_model(cls, model, path_or_hub_id, where, *, tokenizer=None, **options) -> DenseRanker:
-        settings = load_settings(path_or_hub_id, **where)
+    def _from_folder(cls, model, settings, path_or_hub_id, where, *, tokenizer=None, **options):
         catalog = ItemCatalog.load(path_or_hub_id, **where)
         users = settings.get("user_ids")
         values = {
@@ -57,11 +61,27 @@ class DenseRanker(FolderRanker):
             "user_rows": None if users is None else {user: row for row, user in enumerate(users)},
         }
         values.update({name: value for name, value in options.items() if value is not None})
-        return cls(model, catalog.item_ids, **values)
+        return cls(model, catalog, **values)
+
+    def settings(self):
+        users = {} if self.user_rows is None else {"user_ids": list(self.user_rows)}
+        return {"max_history": self.max_history, **users}
+
+    def _latest(self, histories: Sequence[np.ndarray]) -> list[np.ndarray]:
+        last = self.max_history
+        return [np.asarray(history) if last is None else np.asarray(history)[-last:] for history in histories]
+
+    def score(self, histories, candidates):
+        rows, histories = self.check_candidates(histories, candidates), self._latest(histories)
+
+        def score_batch(batch):
+            return self._scores([histories[number] for number in batch], None)
+
+        with evaluation_mode(self.model):
+            return score_in_batches(score_batch, [len(history) for history in histories], rows, self.batch_size)
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
-        if self.max_history is not None:
-            histories = [np.asarray(history)[-self.max_history :] for history in histories]
+        histories = self._latest(histories)
 
         def rank_batch(batch, left_out):
             users = None if user_ids is None else [user_ids[number] for number in batch]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.graph import InteractionGraph
 from ..data.item_index import ItemIndex
-from ..methods.galrec.recommender import GALRecRanker
+from ..methods.galrec.recommender import GALRecRecommender
 
 
 @dataclass
@@ -60,8 +60,8 @@ class Neighbor:
     others: list[int]
 
 
-def neighbors_read(ranker: GALRecRanker, history: Sequence[int]) -> list[Neighbor]:
-    """The neighbours of a history as `GALRecRanker` reads them; none without a graph."""
+def neighbors_read(ranker: GALRecRecommender, history: Sequence[int]) -> list[Neighbor]:
+    """The neighbours of a history as `GALRecRecommender` reads them; none without a graph."""
     if ranker.graph is None:
         return []
     return [_neighbor(ranker.graph, user, history) for user in ranker.neighbors(np.asarray(history, dtype=np.int64))]

@@ -11,8 +11,8 @@ from transformers import pipeline
 from ..data.item_index import ItemIndex
 from ..data.recommender_folder import load_settings
 from ..hub.model_card import METHODS
-from ..methods.galrec.recommender import GALRecRanker
-from ..methods.lcrec.recommender import LCRecRanker
+from ..methods.galrec.recommender import GALRecRecommender
+from ..methods.lcrec.recommender import LCRecRecommender
 from ..pipelines.recommendation import RecommendationPipeline
 from .reasons import Neighbor, code_tree, neighbors_read
 from .title_search import TitleSearch
@@ -57,9 +57,9 @@ class Shop:
             raise ValueError("there is no recommender to show")
         self.recommenders = recommenders
         (first, *others) = recommenders.items()
-        catalog = first[1].catalog
+        catalog = first[1].recommender.catalog
         for name, other in others:
-            if other.catalog.item_ids != catalog.item_ids:
+            if other.recommender.catalog.item_ids != catalog.item_ids:
                 raise ValueError(f"{name} and {first[0]} recommend from different catalogues")
         self.item_ids, self.titles = catalog.item_ids, catalog.titles
         self.row = {item: row for row, item in enumerate(self.item_ids)}
@@ -78,13 +78,13 @@ class Shop:
     @property
     def index(self) -> ItemIndex | None:
         """The item index of the first recommender that has one."""
-        found = (each.ranker for each in self.recommenders.values() if isinstance(each.ranker, LCRecRanker))
-        return next((ranker.tokenizer.item_index for ranker in found), None)
+        found = (each.recommender for each in self.recommenders.values())
+        return next((each.tokenizer.item_index for each in found if isinstance(each, LCRecRecommender)), None)
 
     @property
     def reads_wishes(self) -> bool:
         """Whether any recommender has a use for a wish."""
-        return any(hasattr(each.ranker, "rank_queries") for each in self.recommenders.values())
+        return any(each.recommender.supports_query for each in self.recommenders.values())
 
     def known(self, item_ids: Sequence[str]) -> list[str]:
         """Those item ids that are in the catalogue, the latest `MAX_HISTORY` of them."""
@@ -103,17 +103,17 @@ class Shop:
         return [self._ask(name, each, history, wish, count) for name, each in self.recommenders.items()]
 
     def _ask(self, name: str, recommender: RecommendationPipeline, history: list[str], wish: str, count: int) -> Answer:
-        ranker = recommender.ranker
-        reads_wishes = hasattr(ranker, "rank_queries")
+        ranker = recommender.recommender
+        reads_wishes = ranker.supports_query
         request = {"history": history, "exclude": history, **({"query": wish} if wish and reads_wishes else {})}
         found = recommender(request, top_k=count)
         rows, bought = [self.row[each["item_id"]] for each in found], [self.row[item] for item in history]
         codes = trees = neighbors = None
-        if isinstance(ranker, LCRecRanker):
+        if isinstance(ranker, LCRecRecommender):
             index = ranker.tokenizer.item_index
             codes = ["".join(index.item_tokens(row)) for row in rows]
             trees = [code_tree(index, row, bought) for row in rows]
-        if isinstance(ranker, GALRecRanker):
+        if isinstance(ranker, GALRecRecommender):
             neighbors = neighbors_read(ranker, bought)
         has_graph = getattr(ranker, "graph", None) is not None
         return Answer(name, rows, [each["score"] for each in found], codes, trees, neighbors, has_graph, reads_wishes)

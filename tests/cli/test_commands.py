@@ -10,7 +10,7 @@ import pytest
 from hf_llmrec.cli import build_index, evaluate, main, train_lcrec
 from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
-from hf_llmrec.methods.auto import load_ranker
+from hf_llmrec.methods.auto import AutoRecommender
 
 ROOT = Path(__file__).parents[2]
 TRAINING = [
@@ -98,7 +98,7 @@ def test_qwen3_in_the_papers_prefix_form_with_lora(folders, tmp_path):
     train_lcrec.main([*options, "--use_peft", "True", "--lora_target_modules", "q_proj", "v_proj"])
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "qwen3"
     assert json.loads((tmp_path / "recommender.json").read_text())["prompt"]["form"] == "prefix"
-    ranker = load_ranker(tmp_path)
+    ranker = AutoRecommender.from_pretrained(tmp_path)
     assert not (tmp_path / "adapter_config.json").exists() and ranker.prompt.form == "prefix"
     report = json.loads((tmp_path / "training_report.json").read_text())
     assert report["task_rows"]["seq"] == 60 * 5  # one row per prefix of six training items

@@ -9,7 +9,7 @@ from transformers import AutoModel, pipeline
 
 from hf_llmrec.cli import evaluate, train_baseline
 from hf_llmrec.data.embedding_files import read_data_fingerprint
-from hf_llmrec.methods.auto import load_ranker
+from hf_llmrec.methods.auto import AutoRecommender
 
 SHORT = ["--use_cpu", "True", "--disable_tqdm", "True", "--learning_rate", "0.01", "--tokens_per_batch", "100"]
 OPTIONS = {
@@ -45,7 +45,7 @@ def test_folder_evaluation_and_pipeline(folder, model, dataset):
     assert not any(path.name.startswith(".") for path in (folder / model).iterdir())
     rec = pipeline("recommendation", model=str(folder / model))
     answer = rec({"history": ["i3", "i4", "i5"]}, top_k=3)
-    rows, _ = load_ranker(folder / model).rank([np.array([3, 4, 5])], 3)
+    rows, _ = AutoRecommender.from_pretrained(folder / model).rank([np.array([3, 4, 5])], 3)
     assert [x["item_id"] for x in answer] == [dataset.item_ids[row] for row in rows[0]]
     with pytest.raises(ValueError, match="no use for a query"):
         rec({"history": ["i3"], "query": "something red"})
@@ -77,7 +77,7 @@ def test_exported_embeddings_score_as_the_model_does(folder, model, dataset):
     if model == "sasrec":  # users are their training histories: nothing held out is in them
         split = dataset.split()
         histories = [split.train_sequence(user) for user in range(dataset.num_users)]
-        rows, _ = load_ranker(folder / model).rank(histories, 1, exclude=histories)
+        rows, _ = AutoRecommender.from_pretrained(folder / model).rank(histories, 1, exclude=histories)
         scores = vectors["user_embeddings"] @ vectors["item_embeddings"].T
         for user, history in enumerate(histories):
             scores[user, history] = -np.inf  # their scores have a bias beside the dot product
@@ -86,10 +86,12 @@ def test_exported_embeddings_score_as_the_model_does(folder, model, dataset):
 
 def test_lightgcn_keeps_users_only_if_asked(folder, tmp_path, dataset):
     settings = json.loads((folder / "lightgcn" / "recommender.json").read_text())
-    assert "user_ids" not in settings and load_ranker(folder / "lightgcn").model.config.num_users == 0
+    assert (
+        "user_ids" not in settings and AutoRecommender.from_pretrained(folder / "lightgcn").model.config.num_users == 0
+    )
     common = ["--model", "lightgcn", "--dataset", str(folder / "data"), "--output_dir", str(tmp_path / "users")]
     train_baseline.main([*common, *OPTIONS["lightgcn"], "--include_users", "True"])
-    ranker = load_ranker(tmp_path / "users")
+    ranker = AutoRecommender.from_pretrained(tmp_path / "users")
     assert list(ranker.user_rows) == dataset.user_ids and ranker.model.config.num_users == dataset.num_users
 
 

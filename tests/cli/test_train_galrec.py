@@ -89,7 +89,7 @@ def test_a_model_is_evaluated_and_served(folders, tmp_path, dataset):
         found[neighbors] = json.loads(file.read_text())
     assert found["True"]["num_users"] == found["False"]["num_users"] == 60
     rec = pipeline("recommendation", model=str(tmp_path))
-    assert type(rec.model).__name__ == "GALRecForCausalLM" and rec.ranker.graph is not None
+    assert type(rec.model).__name__ == "GALRecForCausalLM" and rec.recommender.graph is not None
     answer = rec({"history": ["i3", "i4", "i5"]}, top_k=4, exclude=["i6"])
     assert len(answer) == 4 and "i6" not in {item["item_id"] for item in answer}
     assert answer[0]["title"] == dataset.titles[dataset.item_row[answer[0]["item_id"]]]

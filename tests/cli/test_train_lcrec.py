@@ -204,10 +204,10 @@ def test_a_model_is_not_scored_on_what_it_was_trained_on(folders, trained, tmp_p
 def test_all_templates_are_averaged(folders, trained, tmp_path):
     from hf_llmrec.data.interactions import RecDataset
     from hf_llmrec.evaluation.evaluator import evaluate_ranker
-    from hf_llmrec.methods.auto import load_ranker
+    from hf_llmrec.methods.auto import AutoRecommender
 
     found = metrics_of(folders, trained, tmp_path, "--templates", "all")
-    dataset, ranker = RecDataset.load(folders / "data"), load_ranker(trained)
+    dataset, ranker = RecDataset.load(folders / "data"), AutoRecommender.from_pretrained(trained)
     each = []
     for template in range(ranker.prompt.num_templates):
         ranker.template = template

@@ -4,7 +4,7 @@ import pytest
 from hf_llmrec.cli.quickstart import OracleRanker
 from hf_llmrec.data.demo import COMMUNITIES, LOYALTY, make_demo_shop
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
-from hf_llmrec.methods.popularity.recommender import PopularityRanker
+from hf_llmrec.methods.popularity.recommender import PopularityRecommender
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_size(shop):
 def test_oracle_and_popularity_lie_where_they_should(shop):
     dataset, split = shop.dataset, shop.dataset.split()
     oracle = evaluate_ranker(OracleRanker(shop), split.test, dataset.item_ids, user_ids=dataset.user_ids).metrics
-    popular = evaluate_ranker(PopularityRanker.fit(dataset, split), split.test, dataset.item_ids).metrics
+    popular = evaluate_ranker(PopularityRecommender.fit(dataset, split), split.test, dataset.item_ids).metrics
     assert 0.25 <= oracle["ndcg@10"] <= 0.60
     assert popular["ndcg@10"] <= oracle["ndcg@10"] / 5
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
-from hf_llmrec.methods.auto import load_ranker
+from hf_llmrec.methods.auto import AutoRecommender
 
 from .conftest import MODES
 
@@ -47,7 +47,7 @@ def test_two_processes_give_the_losses_of_one(recipe, one_process, dataset, tmp_
     # What was saved is what was trained: merged, gathered, and ranked here in one process.
     report = json.loads((tmp_path / "two" / "training_report.json").read_text())
     cases = dataset.split().validation.sample(10, seed=0)
-    saved = evaluate_ranker(load_ranker(tmp_path / "two"), cases, dataset.item_ids).metrics
+    saved = evaluate_ranker(AutoRecommender.from_pretrained(tmp_path / "two"), cases, dataset.item_ids).metrics
     assert saved == pytest.approx(report["validation"])
     assert not (tmp_path / "two" / "training_args.bin").exists()
 

@@ -14,7 +14,7 @@ from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
 from hf_llmrec.generation.level_head import NORMALIZATIONS
 from hf_llmrec.hub.publish import Publication, prepare
 from hf_llmrec.hub.templates.generate import generate
-from hf_llmrec.methods.auto import load_ranker
+from hf_llmrec.methods.auto import AutoRecommender
 from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
 from hf_llmrec.methods.lcrec.tokenization_lcrec import LCRecTokenizer
 from hf_llmrec.training.backbones import build_backbone
@@ -62,7 +62,7 @@ def make_recommender(tmp_path_factory):
 @pytest.fixture(scope="module")
 def rankers(make_recommender):
     """A ranker of 40 items per normalisation."""
-    return {normalize: load_ranker(make_recommender(40, normalize)) for normalize in NORMALIZATIONS}
+    return {normalize: AutoRecommender.from_pretrained(make_recommender(40, normalize)) for normalize in NORMALIZATIONS}
 
 
 def inputs_of(ranker, histories):
@@ -113,7 +113,7 @@ def test_the_normalisations_differ_here(rankers):
 @pytest.mark.parametrize("items", [1, 2, 3, 5, 12])
 @pytest.mark.parametrize("num_beams", [1, 2, 4, 20])
 def test_a_small_catalogue_gives_every_item_once(make_recommender, items, num_beams):
-    ranker = load_ranker(make_recommender(items, "children"))
+    ranker = AutoRecommender.from_pretrained(make_recommender(items, "children"))
     histories = [[0], [0] * 4]
     prompts, inputs = inputs_of(ranker, histories)
     found = generate(**inputs, model=ranker.model, num_beams=num_beams, num_return_sequences=num_beams)
@@ -171,7 +171,7 @@ def test_prompts_that_are_padded_on_the_right_are_refused(rankers):
 
 
 def test_logits_that_are_not_numbers_are_refused(make_recommender):
-    ranker = load_ranker(make_recommender(5))
+    ranker = AutoRecommender.from_pretrained(make_recommender(5))
     with torch.no_grad():
         ranker.model.get_output_embeddings().weight[3] = torch.nan
     with pytest.raises(ValueError, match="not numbers"):

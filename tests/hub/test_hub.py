@@ -5,6 +5,7 @@ import json
 import pytest
 
 from hf_llmrec.hub.publish_index import prepare_index
+from hf_llmrec.methods.item_knn.recommender import ItemKNNRecommender
 
 from .server import run
 
@@ -37,6 +38,24 @@ options = {"revision": sys.argv[1]} if sys.argv[1] else {}
 rec = pipeline("recommendation", model="me/knn-ring", **options)
 print(json.dumps(rec({"history": ["i3", "i4"]}, top_k=3)))
 """
+
+
+PUSH_OBJECT = """
+import json, sys
+from hf_llmrec import AutoRecommender, ItemKNNRecommender, RecDataset
+dataset = RecDataset.load(sys.argv[1])
+ItemKNNRecommender.fit(dataset, dataset.split()).push_to_hub("me/knn-object")
+print(json.dumps(AutoRecommender.from_pretrained("me/knn-object").recommend([{"history": ["i3", "i4"]}], top_k=3)))
+"""
+
+
+def test_a_recommender_object_is_pushed(hub, home, data, dataset):
+    answers = json.loads(run(hub, home, PUSH_OBJECT, str(data)))
+    assert answers == ItemKNNRecommender.fit(dataset, dataset.split()).recommend([{"history": ["i3", "i4"]}], 3)
+    repo = hub.repos["models", "me/knn-object"]
+    files = repo.commits[repo.branches["main"]]
+    assert {"README.md", "handler.py", "requirements.txt", "recommender.json", "model.safetensors"} <= set(files)
+    assert json.loads(files["recommender.json"])["dataset"] == data.name
 
 
 def test_a_recommender_is_pushed_and_served_from_there(hub, home, data, tmp_path):

@@ -9,7 +9,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from hf_llmrec.hub.model_card import METHODS, CardFacts, facts_from_json, figure, make_card
-from hf_llmrec.methods.auto import RANKERS
+from hf_llmrec.methods.auto import RECOMMENDERS
 
 ROOT = Path(__file__).parents[2]
 BEAUTY = ROOT / "results" / "amazon-beauty-2014"
@@ -69,7 +69,7 @@ def test_a_card_without_results_claims_nothing(method):
 
 
 def test_every_method_has_a_card():
-    assert set(METHODS) == set(RANKERS)
+    assert set(METHODS) == set(RECOMMENDERS)
 
 
 def test_what_a_card_shows():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hf_llmrec.methods.auto import load_ranker
-from hf_llmrec.methods.dense_recommender import DenseRanker
+from hf_llmrec.methods.auto import AutoRecommender
+from hf_llmrec.methods.dense_recommender import DenseRecommender
 from hf_llmrec.methods.lightgcn.configuration_lightgcn import LightGCNConfig
 from hf_llmrec.methods.lightgcn.modeling_lightgcn import LightGCNModel
 from hf_llmrec.methods.sasrec.configuration_sasrec import SASRecConfig
@@ -26,7 +26,7 @@ def histories(dataset):
 
 
 def test_every_history_is_ranked_by_its_own_scores(model, dataset, histories):
-    ranker = DenseRanker(model.train(), dataset.item_ids, batch_size=3)
+    ranker = DenseRecommender(model.train(), dataset.item_ids, batch_size=3)
     rows, scores = ranker.rank(histories, 5)
     assert model.training
     model.eval()
@@ -39,7 +39,7 @@ def test_every_history_is_ranked_by_its_own_scores(model, dataset, histories):
 
 
 def test_limits_and_history_length(model, dataset, histories):
-    ranker = DenseRanker(model, dataset.item_ids)
+    ranker = DenseRecommender(model, dataset.item_ids)
     rows, _ = ranker.rank(histories, 30, exclude=histories)
     assert all(not set(row) & set(history.tolist()) for row, history in zip(rows, histories, strict=True))
     assert all(
@@ -47,7 +47,7 @@ def test_limits_and_history_length(model, dataset, histories):
     )
     rows, _ = ranker.rank(histories, 3, allowed=np.array([4, 2]))
     assert all(sorted(row[:2]) == [2, 4] and row[2] == -1 for row in rows)
-    short = DenseRanker(model, dataset.item_ids, max_history=2)
+    short = DenseRecommender(model, dataset.item_ids, max_history=2)
     cut = [history[-2:] for history in histories]
     np.testing.assert_array_equal(short.rank(histories, 4)[0], ranker.rank(cut, 4)[0])
 
@@ -55,7 +55,9 @@ def test_limits_and_history_length(model, dataset, histories):
 def test_users_with_vectors_of_their_own(dataset, save_recommender, tmp_path, histories):
     torch.manual_seed(0)
     model = LightGCNModel(LightGCNConfig(num_items=dataset.num_items, num_users=2, embedding_size=4))
-    ranker = load_ranker(save_recommender(tmp_path, "lightgcn", model, None, {"user_ids": ["u1", "u0"]}))
+    ranker = AutoRecommender.from_pretrained(
+        save_recommender(tmp_path, "lightgcn", model, None, {"user_ids": ["u1", "u0"]})
+    )
     users = ["u0", "nobody", "u1"]
     rows, _ = ranker.rank(histories[5:8], 4, user_ids=users)
     unknown, _ = ranker.rank(histories[5:8], 4)
@@ -66,4 +68,4 @@ def test_users_with_vectors_of_their_own(dataset, save_recommender, tmp_path, hi
 
 def test_a_catalogue_of_another_size_is_refused(model, dataset):
     with pytest.raises(ValueError, match="scores 24 items, the catalogue has 23"):
-        DenseRanker(model, dataset.item_ids[1:])
+        DenseRecommender(model, dataset.item_ids[1:])

@@ -13,9 +13,9 @@ from transformers import AutoTokenizer, pipeline
 from hf_llmrec.data import recommender_folder
 from hf_llmrec.data.recommender_folder import load_settings
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
-from hf_llmrec.methods.auto import load_ranker
+from hf_llmrec.methods.auto import AutoRecommender
 from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
-from hf_llmrec.methods.lcrec.recommender import LCRecRanker
+from hf_llmrec.methods.lcrec.recommender import LCRecRecommender
 from hf_llmrec.methods.lcrec.tokenization_lcrec import LCRecTokenizer
 
 
@@ -49,25 +49,28 @@ def test_auto_tokenizer_gives_the_index_back_once_the_package_is_imported(folder
 
 def test_ranker_round_trip(folder, model, tokenizer, dataset):
     split = dataset.split()
-    fresh = LCRecRanker(model, tokenizer, LCRecPrompt("packed", "Chosen: ", 6), num_beams=12)
-    loaded = load_ranker(folder)
+    fresh = LCRecRecommender(model, tokenizer, LCRecPrompt("packed", "Chosen: ", 6), num_beams=12)
+    loaded = AutoRecommender.from_pretrained(folder)
     histories = [split.test.histories[i] for i in range(10)]
     rows, scores = fresh.rank(histories, 5)
     again, values = loaded.rank(histories, 5)
     assert np.array_equal(rows, again) and np.allclose(scores, values, atol=1e-6)
-    assert load_ranker(folder, num_beams=3).num_beams == 3
+    assert AutoRecommender.from_pretrained(folder, num_beams=3).num_beams == 3
 
 
 def test_rankings_do_not_depend_on_the_batch(folder, dataset):
     split = dataset.split()
     histories = [split.test.histories[i][: 1 + i % 7] for i in range(20)] + [np.array([], dtype=np.int32)]
-    one, many = load_ranker(folder, batch_size=1), load_ranker(folder, batch_size=64)
+    one, many = (
+        AutoRecommender.from_pretrained(folder, batch_size=1),
+        AutoRecommender.from_pretrained(folder, batch_size=64),
+    )
     assert np.array_equal(one.rank(histories, 6)[0], many.rank(histories, 6)[0])
 
 
 def test_metrics_map_a_catalogue_in_another_order(folder, dataset):
     split = dataset.split()
-    ranker = load_ranker(folder)
+    ranker = AutoRecommender.from_pretrained(folder)
     plain = evaluate_ranker(ranker, split.test, dataset.item_ids)
     order = np.random.default_rng(0).permutation(dataset.num_items)
     moved = np.argsort(order)
@@ -84,7 +87,7 @@ def test_metrics_map_a_catalogue_in_another_order(folder, dataset):
 
 def test_masked_items_are_not_recommended(folder, dataset):
     split = dataset.split()
-    result = evaluate_ranker(load_ranker(folder), split.test, dataset.item_ids, mask_seen=True)
+    result = evaluate_ranker(AutoRecommender.from_pretrained(folder), split.test, dataset.item_ids, mask_seen=True)
     assert not any(set(row) & set(split.test.histories[i]) for i, row in enumerate(result.item_rows))
 
 
@@ -95,7 +98,7 @@ def test_pipeline_answers(folder, dataset, caplog):
     assert [x["score"] for x in answer] == sorted((x["score"] for x in answer), reverse=True)
     titles = dict(zip(dataset.item_ids, dataset.titles, strict=True))
     assert all(x["title"] == titles[x["item_id"]] for x in answer)
-    row = load_ranker(folder).rank([np.array([1, 2, 3])], 4)[0][0]
+    row = AutoRecommender.from_pretrained(folder).rank([np.array([1, 2, 3])], 4)[0][0]
     assert [x["item_id"] for x in answer] == [dataset.item_ids[i] for i in row]
     both = rec([{"history": ["i1", "i2", "i3"]}, {"history": ["i5"], "query": "a red piece"}], top_k=4)
     assert both[0] == answer and len(both[1]) == 4
@@ -158,8 +161,8 @@ def test_where_a_model_is_read_from_holds_for_everything_beside_it(folder, monke
     pipeline("recommendation", model=str(folder), **where)
     assert asked == {name: {("v2", "secret")} for name in ("recommender.json", "item_catalog.json")}
     asked.clear()
-    load_ranker(folder, **where)
-    assert asked == {"recommender.json": {("v2", "secret")}}
+    AutoRecommender.from_pretrained(folder, **where)
+    assert asked == {name: {("v2", "secret")} for name in ("recommender.json", "item_catalog.json")}
 
 
 def test_a_model_in_a_subfolder(folder):
@@ -169,8 +172,8 @@ def test_a_model_in_a_subfolder(folder):
     for file in names:
         shutil.move(file, inner / file.name)
     with pytest.raises(FileNotFoundError, match="recommender.json"):
-        load_ranker(folder)
-    assert load_ranker(folder, subfolder="inner").item_ids
+        AutoRecommender.from_pretrained(folder)
+    assert AutoRecommender.from_pretrained(folder, subfolder="inner").item_ids
 
 
 def test_a_folder_that_is_no_recommender(model, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken
 
-from hf_llmrec.methods.auto import load_ranker
+from hf_llmrec.methods.auto import AutoRecommender
 from hf_llmrec.methods.galrec.configuration_galrec import GALRecConfig
 from hf_llmrec.methods.galrec.prompt import GALRecLayout, GALRecPrompt
 from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
@@ -110,7 +110,7 @@ def test_a_trained_model_keeps_its_frame(dated, model, save_recommender, tmp_pat
     asked = prompt.encode_history(dated, [3, 5]), prompt.encode_query(dated, [3], "something red")
     settings = {"prompt": prompt.to_dict(), "num_beams": 4, "normalize": "level"}
     dated.chat_template = dated.chat_template.replace("strftime_now", "'New: ' + strftime_now")
-    loaded = load_ranker(save_recommender(tmp_path, "lcrec", model, dated, settings))
+    loaded = AutoRecommender.from_pretrained(save_recommender(tmp_path, "lcrec", model, dated, settings))
     again, tokenizer = loaded.prompt, loaded.tokenizer
     assert (again.encode_history(tokenizer, [3, 5]), again.encode_query(tokenizer, [3], "something red")) == asked
     # One of 0.1 has none: it is asked as its tokenizer's template says now.

@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaCo
 from hf_llmrec.cli import build_index, evaluate, train_baseline, train_galrec, train_lcrec
 from hf_llmrec.evaluation.rankings import load_metric
 from hf_llmrec.generation import ItemTrie, recommend_items
-from hf_llmrec.methods.auto import load_ranker
+from hf_llmrec.methods.auto import AutoRecommender
 from hf_llmrec.methods.lcrec.tokenization_lcrec import LCRecTokenizer
 
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -117,7 +117,9 @@ def test_one_step_of_training_to_the_pipeline(method, shop, dataset, tmp_path, c
     assert math.isfinite(loss) and loss > 0
     assert json.loads((tmp_path / "metrics.json").read_text())["num_users"] == 60
     # The five best, best first, as the ranker of the folder has them.
-    rows, scores = load_ranker(folder).rank([[dataset.item_ids.index(item) for item in ("i3", "i4")]], 5)
+    rows, scores = AutoRecommender.from_pretrained(folder).rank(
+        [[dataset.item_ids.index(item) for item in ("i3", "i4")]], 5
+    )
     assert [answer["item_id"] for answer in answers] == [dataset.item_ids[row] for row in rows[0]]
     assert len({answer["item_id"] for answer in answers}) == 5
     assert [answer["score"] for answer in answers] == pytest.approx(sorted(scores[0].tolist(), reverse=True), abs=1e-5)

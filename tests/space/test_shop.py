@@ -50,7 +50,7 @@ def test_inputs_are_bounded(shop):
 def test_neighbours_are_those_that_the_model_read(shop, dataset):
     history = [dataset.item_ids.index(item) for item in ("i1", "i2")]
     answer = shop.recommend(["i1", "i2"])[1]
-    ranker = shop.recommenders["GAL-Rec"].ranker
+    ranker = shop.recommenders["GAL-Rec"].recommender
     assert answer.has_graph and len(answer.neighbors) == len(ranker.neighbors(np.array(history))) > 0
     for neighbor in answer.neighbors:
         assert neighbor.shared and set(neighbor.shared) <= set(history)
@@ -128,7 +128,7 @@ def test_two_models_of_one_method_go_by_their_sources(sources, tmp_path):
 
 def test_an_answer_shows_the_codes_of_its_own_index(shop):
     answer = shop.recommend(["i1"], count=3)[0]
-    index = shop.recommenders["LC-Rec"].ranker.tokenizer.item_index
+    index = shop.recommenders["LC-Rec"].recommender.tokenizer.item_index
     assert answer.codes == ["".join(index.item_tokens(row)) for row in answer.rows]
     assert [shop.recommend(["i1"])[place].codes for place in (1, 2)] == [None, None]
 

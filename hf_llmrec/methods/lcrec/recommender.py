@@ -1,4 +1,4 @@
-"""LC-Rec behind the `Ranker` interface: prompts in, ranked items out."""
+"""LC-Rec as a recommender: prompts in, items out, whose indices the model has generated."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from ...data.recommender_folder import load_settings
-from ...evaluation.batches import evaluation_mode, rank_in_batches
-from ...generation.beam_search import fallback_reason, recommend_items
+from ...data.recommender_folder import ItemCatalog
+from ...evaluation.batches import by_length, evaluation_mode, rank_in_batches
+from ...generation.beam_search import fallback_reason, recommend_items, score_items
 from ...generation.item_trie import ItemTrie
-from ...recommender import FolderRanker
+from ...recommender import Recommender
 from .prompt import LCRecPrompt
 from .tokenization_lcrec import LCRecTokenizer
 
 
-class LCRecRanker(FolderRanker):
+class LCRecRecommender(Recommender):
     """Ranks by generating item indices with a beam search over the trie of valid indices (full ranking).
 
     Args:
@@ -27,12 +27,15 @@ class LCRecRanker(FolderRanker):
         num_beams: live hypotheses per level; at least k items are asked for, so a larger k widens the search.
         normalize: over what each step's log-probabilities are normalised, ``vocab``, ``level`` or ``children``.
         batch_size: prompts per forward pass.
+        catalog: items with titles; default: those of the tokenizer.
 
     Attributes:
         template: which wording of the sequential prompt is used (prefix form); the first, unless it is changed.
     """
 
+    method = "lcrec"
     auto_class = AutoModelForCausalLM
+    supports_query = True
 
     def __init__(
         self,
@@ -43,24 +46,36 @@ class LCRecRanker(FolderRanker):
         num_beams: int = 20,
         normalize: str = "level",
         batch_size: int = 256,
+        catalog: ItemCatalog | None = None,
     ):
-        self.model, self.tokenizer, self.prompt = model, tokenizer, prompt
+        index = tokenizer.item_index
+        if catalog is None:
+            catalog = ItemCatalog(list(index.item_ids), tokenizer.item_titles or [""] * index.num_items, "")
+        super().__init__(model, catalog)
+        if self.item_ids != list(index.item_ids):
+            raise ValueError("the catalogue has other items, or another order of them, than the tokenizer's index")
+        self.tokenizer, self.prompt = tokenizer, prompt
         self.num_beams, self.normalize, self.batch_size = num_beams, normalize, batch_size
         self.template = 0
-        self.item_ids = list(tokenizer.item_index.item_ids)
         self.max_history = prompt.max_history
-        self.trie = ItemTrie.from_codes(tokenizer.item_index.codes)
+        self.trie = ItemTrie.from_codes(index.codes)
         self._level_token_ids = [torch.as_tensor(ids) for ids in tokenizer.level_token_ids]
 
     @classmethod
-    def from_model(cls, model, path_or_hub_id, where, *, tokenizer=None, **options) -> LCRecRanker:
-        settings = load_settings(path_or_hub_id, **where)
+    def _from_folder(cls, model, settings, path_or_hub_id, where, *, tokenizer=None, **options):
         if not isinstance(tokenizer, LCRecTokenizer):
             tokenizer = LCRecTokenizer.from_pretrained(path_or_hub_id, **where)
         values = {"num_beams": settings["num_beams"], "normalize": settings["normalize"]}
         values.update({name: value for name, value in options.items() if value is not None})
         prompt = LCRecPrompt.from_dict({**settings["prompt"], **values.pop("prompt", {})})
-        return cls(model, tokenizer, prompt, **values)
+        return cls(model, tokenizer, prompt, catalog=ItemCatalog.load(path_or_hub_id, **where), **values)
+
+    def settings(self):
+        return {"prompt": self.prompt.to_dict(), "num_beams": self.num_beams, "normalize": self.normalize}
+
+    def _save_model(self, folder):
+        super()._save_model(folder)
+        self.tokenizer.save_pretrained(folder)
 
     @property
     def fallback(self) -> str | None:
@@ -71,8 +86,42 @@ class LCRecRanker(FolderRanker):
         prompts = [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]
         return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed)
 
+    def score(self, histories, candidates):
+        rows = self.check_candidates(histories, candidates)
+        prompts = [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]
+        scores = [np.zeros(0)] * len(prompts)
+
+        def score_batch(batch):
+            input_ids, mask = self._left_pad([prompts[number] for number in batch])
+            width = max(len(rows[number]) for number in batch)
+            padded = np.full((len(batch), width), -1, dtype=np.int64)
+            for place, number in enumerate(batch):
+                padded[place, : len(rows[number])] = rows[number]
+            values = score_items(
+                self.model,
+                input_ids,
+                mask,
+                self.trie,
+                self._level_token_ids,
+                torch.from_numpy(padded),
+                normalize=self.normalize,
+            )
+            for number, row in zip(batch, values.double().cpu().numpy(), strict=True):
+                scores[number] = row[: len(rows[number])]
+
+        with evaluation_mode(self.model):
+            for batch in by_length([len(prompt) for prompt in prompts], self.batch_size):
+                score_batch(batch)
+        return scores
+
+    def item_vectors(self):
+        """Sums of the embeddings of each item's index tokens, float32 (num_items, hidden_size)."""
+        weight = self.model.get_input_embeddings().weight.detach().float().cpu().numpy()
+        codes = self.tokenizer.item_index.codes
+        return sum(weight[np.asarray(ids)[codes[:, level]]] for level, ids in enumerate(self.tokenizer.level_token_ids))
+
     def rank_queries(self, histories, queries: Sequence[str], k: int, *, exclude=None, allowed=None):
-        """Rank for free-text wishes (the ITE task), with the same result as `rank`. Histories may be empty."""
+        """Rank for wishes in free text (the ITE task)."""
         pairs = zip(histories, queries, strict=True)
         prompts = [self.prompt.encode_query(self.tokenizer, history, query) for history, query in pairs]
         return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed)

@@ -18,7 +18,7 @@ from ...generation.beam_search import score_items
 from ...prompting.fitting import bare_length, fit_prompt
 from ...prompting.templates import fill
 from ...prompting.training_text import held_out_intentions, preference_rows
-from .recommender import LCRecRanker
+from .recommender import LCRecRecommender
 from .templates import load_templates
 
 
@@ -64,7 +64,7 @@ class TaskReport:
     """
 
     def __init__(
-        self, ranker: LCRecRanker, dataset: RecDataset, split: RecSplit, which: str = "test", limit: int = 2000
+        self, ranker: LCRecRecommender, dataset: RecDataset, split: RecSplit, which: str = "test", limit: int = 2000
     ):
         self.ranker, self.dataset, self.split, self.which, self.limit = ranker, dataset, split, which, limit
         cases: EvalCases = getattr(split, which)

@@ -7,11 +7,10 @@ import torch
 from hf_llmrec.data.graph import InteractionGraph
 from hf_llmrec.data.graph_files import GRAPH_FILE, load_graph, save_graph
 from hf_llmrec.evaluation.pair_auc import pair_auc
-from hf_llmrec.methods.auto import load_ranker
-from hf_llmrec.methods.galrec.item_vectors import item_readouts
+from hf_llmrec.methods.auto import AutoRecommender
 from hf_llmrec.methods.galrec.modeling_galrec import GALRecForCausalLM
 from hf_llmrec.methods.galrec.prompt import GALRecLayout, GALRecPrompt
-from hf_llmrec.methods.galrec.recommender import GALRecRanker
+from hf_llmrec.methods.galrec.recommender import GALRecRecommender
 from hf_llmrec.methods.galrec.rows import served_sequence
 from hf_llmrec.training.backbones import build_backbone
 from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
@@ -44,7 +43,7 @@ def graph(dataset):
 @pytest.fixture
 def ranker(model, dataset, tokenizer):
     layout = GALRecLayout(GALRecPrompt(num_neighbors=3), model.config, tokenizer, dataset.titles)
-    return GALRecRanker(model, layout, dataset.item_ids, batch_size=3)
+    return GALRecRecommender(model, layout, dataset.item_ids, batch_size=3)
 
 
 @pytest.fixture
@@ -97,7 +96,7 @@ def test_a_folder_without_a_tokenizer_says_so(model, tokenizer, save_recommender
     for file in folder.glob("tokenizer*"):
         file.unlink()
     with pytest.raises(ValueError, match=r"model .*model: the folder holds no tokenizer \(tokenizer.json\), but"):
-        load_ranker(folder)
+        AutoRecommender.from_pretrained(folder)
 
 
 def test_the_folder_with_and_without_its_graph(
@@ -109,9 +108,9 @@ def test_the_folder_with_and_without_its_graph(
         if published:
             save_graph(folder, graph)
             ranker.attach_graph(graph)
-        loaded = load_ranker(folder)
-        assert type(loaded) is GALRecRanker and (loaded.graph is not None) == published
-        assert loaded.max_history == 50 and load_ranker(folder, max_history=2).max_history == 2
+        loaded = AutoRecommender.from_pretrained(folder)
+        assert type(loaded) is GALRecRecommender and (loaded.graph is not None) == published
+        assert loaded.max_history == 50 and AutoRecommender.from_pretrained(folder, max_history=2).max_history == 2
         for found, expected in zip(loaded.rank(histories, 5), ranker.rank(histories, 5), strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     text = (tmp_path / "whole" / GRAPH_FILE).read_bytes()
@@ -124,14 +123,14 @@ def test_the_folder_with_and_without_its_graph(
 
 def test_clear_errors(ranker, model, graph, dataset):
     with pytest.raises(ValueError, match="the catalogue has 2"):
-        GALRecRanker(model, ranker.layout, ["a", "b"])
+        GALRecRecommender(model, ranker.layout, ["a", "b"])
     wrong = InteractionGraph.from_arrays(np.array([0]), np.array([0]), 1, 5)
     with pytest.raises(ValueError, match="the graph has 5 items"):
         ranker.attach_graph(wrong)
 
 
 def test_item_readouts(ranker, model):
-    found = item_readouts(ranker, batch_size=7)
+    found = ranker.item_vectors(batch_size=7)
     model.eval()
     ids = torch.from_numpy(ranker.layout.item_segment(11)[0])[None]
     hidden = model.model(ids).last_hidden_state

@@ -5,7 +5,7 @@ import pytest
 from transformers import pipeline
 
 from hf_llmrec.data.item_index import ItemIndex
-from hf_llmrec.methods.auto import load_ranker
+from hf_llmrec.methods.auto import AutoRecommender
 from hf_llmrec.methods.lcrec.catalog_edits import save_with_index
 from hf_llmrec.methods.lcrec.tokenization_lcrec import LCRecTokenizer
 
@@ -26,7 +26,7 @@ def test_a_new_item_is_recommended_and_a_removed_one_never(folder, index, vector
     (folder / "checkpoint-3").mkdir()
     save_with_index(folder, tmp_path / "edited", edited, {"new": "A new piece"})
     assert not (tmp_path / "edited" / "checkpoint-3").exists()
-    old, new = load_ranker(folder), load_ranker(tmp_path / "edited")
+    old, new = AutoRecommender.from_pretrained(folder), AutoRecommender.from_pretrained(tmp_path / "edited")
     assert new.item_ids == [item for item in dataset.item_ids if item not in ("i5", "i9")] + ["new"]
     histories = [np.array([row, row + 1]) for row in range(4)]
     rows, scores = new.rank(histories, len(new.item_ids))

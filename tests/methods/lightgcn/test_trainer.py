@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
-from hf_llmrec.methods.dense_recommender import DenseRanker
+from hf_llmrec.methods.dense_recommender import DenseRecommender
 from hf_llmrec.methods.lightgcn.configuration_lightgcn import LightGCNConfig
 from hf_llmrec.methods.lightgcn.trainer import LightGCNNetwork, LightGCNTrainer, TrainingEdges
 from hf_llmrec.methods.lightgcn.trainer_config import LightGCNTrainingConfig
-from hf_llmrec.methods.popularity.recommender import PopularityRanker
+from hf_llmrec.methods.popularity.recommender import PopularityRecommender
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +92,13 @@ def test_it_learns(network, dataset, split, tmp_path):
     )
 
     def validate(module) -> dict[str, float]:
-        ranker = DenseRanker(module.export(), dataset.item_ids)
+        ranker = DenseRecommender(module.export(), dataset.item_ids)
         return evaluate_ranker(ranker, split.validation, dataset.item_ids, mask_seen=True).metrics
 
     trainer = LightGCNTrainer(network, args, split=split, ranking_metrics=validate)
     trainer.train()
     assert all(not torch.equal(before[name], value) for name, value in network.named_parameters())
     popular = evaluate_ranker(
-        PopularityRanker.fit(dataset, split), split.validation, dataset.item_ids, mask_seen=True
+        PopularityRecommender.fit(dataset, split), split.validation, dataset.item_ids, mask_seen=True
     ).metrics
     assert trainer.rank()["ndcg@10"] > 2 * popular["ndcg@10"]

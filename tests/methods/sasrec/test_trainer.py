@@ -6,7 +6,7 @@ import torch
 from transformers import TrainerCallback
 
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
-from hf_llmrec.methods.dense_recommender import DenseRanker
+from hf_llmrec.methods.dense_recommender import DenseRecommender
 from hf_llmrec.methods.sasrec.configuration_sasrec import SASRecConfig
 from hf_llmrec.methods.sasrec.modeling_sasrec import SASRecModel
 from hf_llmrec.methods.sasrec.trainer import SASRecTrainer
@@ -37,7 +37,7 @@ def trainer_for(dataset, split, folder, model_options=None, callbacks=None, rank
 
 
 def ranked(model, dataset, cases):
-    return evaluate_ranker(DenseRanker(model, dataset.item_ids, max_history=50), cases, dataset.item_ids).metrics
+    return evaluate_ranker(DenseRecommender(model, dataset.item_ids, max_history=50), cases, dataset.item_ids).metrics
 
 
 def losses(trainer):

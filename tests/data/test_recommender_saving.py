@@ -6,9 +6,10 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from hf_llmrec.cli.saving import save_recommender
 from hf_llmrec.data.graph import InteractionGraph
 from hf_llmrec.data.graph_files import GRAPH_FILE, save_graph
+from hf_llmrec.data.recommender_folder import ItemCatalog
+from hf_llmrec.data.recommender_saving import save_recommender
 from hf_llmrec.methods.sasrec.configuration_sasrec import SASRecConfig
 from hf_llmrec.methods.sasrec.modeling_sasrec import SASRecModel
 
@@ -27,7 +28,7 @@ def save(dataset, tmp_path):
             model.save_pretrained(folder, max_shard_size=size)
             then(folder)
 
-        save_recommender(str(tmp_path / "out"), "sasrec", dataset, {}, save_model)
+        save_recommender(tmp_path / "out", "sasrec", ItemCatalog.of_dataset(dataset), {}, save_model)
         return tmp_path / "out"
 
     return write

@@ -25,7 +25,7 @@ from hf_llmrec.cli.train_lcrec import LCRecArguments
 from hf_llmrec.data.files import write_json
 from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.indexing.build import build_index
-from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
+from hf_llmrec.indexing.text_embeddings import embed_items
 from hf_llmrec.methods.galrec.trainer_config import GALRecTrainingConfig
 from hf_llmrec.methods.lcrec.trainer_config import LCRecTrainingConfig
 from hf_llmrec.prompting.training_text import corpus_texts
@@ -113,7 +113,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         tokenizer = train_corpus_tokenizer(corpus_texts(dataset, dataset.split()), vocab_size=32_000)
-        build_index(embed_items(item_texts(dataset)), dataset.item_ids).save_pretrained(folder / "index")
+        build_index(embed_items(dataset), dataset.item_ids).save_pretrained(folder / "index")
         for name, shape in CHECKPOINTS.items():
             shape.save_pretrained(folder / name)
             tokenizer.save_pretrained(folder / name)

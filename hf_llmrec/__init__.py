@@ -13,6 +13,7 @@ _EXPORTS = {
     "InteractionGraph": "data.graph",
     "make_demo_shop": "data.demo",
     "build_index": "indexing.build",
+    "embed_items": "indexing.text_embeddings",
     "GALRecConfig": "methods.galrec.configuration_galrec",
     "GALRecModel": "methods.galrec.modeling_galrec",
     "GALRecForCausalLM": "methods.galrec.modeling_galrec",

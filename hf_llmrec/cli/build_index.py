@@ -16,7 +16,7 @@ from ..hub.publish_index import publish_index
 from ..indexing.build import build_index
 from ..indexing.plots import save_plots
 from ..indexing.report import format_report
-from ..indexing.text_embeddings import embed_items, item_texts
+from ..indexing.text_embeddings import embed_items
 from .list_options import json_object
 from .main_process import run_on_main_process
 from .option_parser import OptionParser
@@ -85,7 +85,7 @@ def run(arguments: IndexArguments) -> None:
     if arguments.text_embeddings:
         embeddings = load_item_embeddings(arguments.text_embeddings, dataset, split, other_data=arguments.other_data)
     else:
-        embeddings = embed_items(item_texts(dataset), source=arguments.text_encoder or "tfidf", seed=arguments.seed)
+        embeddings = embed_items(dataset, source=arguments.text_encoder or "tfidf", seed=arguments.seed)
     collaborative = None
     if arguments.collaborative:
         collaborative = load_item_embeddings(arguments.collaborative, dataset, split, other_data=arguments.other_data)

@@ -17,7 +17,7 @@ from trl import ModelConfig, get_peft_config
 from ..data.embedding_files import load_item_embeddings
 from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
-from ..indexing.text_embeddings import embed_items, item_texts
+from ..indexing.text_embeddings import embed_items
 from ..methods.galrec.configuration_galrec import GALRecConfig
 from ..methods.galrec.modeling_galrec import GALRecForCausalLM
 from ..methods.galrec.start_defaults import GALREC_MODEL
@@ -106,7 +106,7 @@ def external_item_vectors(arguments: GALRecArguments, dataset: RecDataset, outpu
                 arguments.text_embeddings, dataset, split, other_data=arguments.other_data
             )
         else:
-            vectors["text"] = embed_items(item_texts(dataset), arguments.text_encoder)
+            vectors["text"] = embed_items(dataset, arguments.text_encoder)
     if "collaborative" in EXTERNAL[arguments.external]:
         if arguments.dry_run and not arguments.external_embeddings:  # of the teacher's size, which is not trained
             vectors["collaborative"] = torch.zeros(dataset.num_items, SASRecConfig().hidden_size)

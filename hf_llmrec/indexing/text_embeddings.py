@@ -23,7 +23,7 @@ def item_texts(dataset: RecDataset) -> list[str]:
 
 
 def embed_items(
-    texts: Sequence[str],
+    items: RecDataset | Sequence[str],
     source: str = "tfidf",
     *,
     dimensions: int = 256,
@@ -31,10 +31,11 @@ def embed_items(
     batch_size: int = 32,
     seed: int = 0,
 ) -> np.ndarray:
-    """Embed texts, float32 (n, d), rows of unit length.
+    """Embed items by their texts, float32 (n, d), rows of unit length.
 
     Args:
-        texts: one per item. Long ones are truncated, never blanked.
+        items: a dataset, whose `item_texts` are embedded; or one text per item. Long texts are truncated, never
+            blanked.
         source: ``tfidf`` (TF-IDF and truncated SVD; needs no download), or the folder or Hub id of a
             sentence-transformers model or of any causal LM or encoder (masked mean pooling of its last layer).
         dimensions: of TF-IDF + SVD, at most.
@@ -46,6 +47,7 @@ def embed_items(
         ImportError: the source is a sentence-transformers model and the extra ``text`` is not installed.
         OSError: the source is neither ``tfidf`` nor a folder, and cannot be read from the Hub.
     """
+    texts = item_texts(items) if isinstance(items, RecDataset) else items
     if source == "tfidf":
         return _tfidf(texts, dimensions, seed)
     if is_sentence_model(source):

@@ -110,11 +110,11 @@ def test_means_spreads_and_differences():
 def test_look_alike_pairs_cannot_be_told_from_their_texts():
     from hf_llmrec.data.demo import make_demo_shop
     from hf_llmrec.evaluation.pair_auc import pair_auc
-    from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
+    from hf_llmrec.indexing.text_embeddings import embed_items
 
     first, second, together = ablate.look_alike_pairs()
     assert len(first) == 3600 and together.mean() == pytest.approx(1 / 3)
-    vectors = embed_items(item_texts(make_demo_shop().dataset))
+    vectors = embed_items(make_demo_shop().dataset)
     assert pair_auc(vectors, first, second, together) == pytest.approx(0.5, abs=0.02)
     alike = (vectors[first] * vectors[second]).sum(1).mean()
     assert alike > (vectors @ vectors.T).mean() + 0.1

@@ -9,7 +9,7 @@ from hf_llmrec.cli import main
 from hf_llmrec.cli.cpu_features import bf16_feature
 from hf_llmrec.generation import beam_tree
 from hf_llmrec.indexing.build import build_index
-from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
+from hf_llmrec.indexing.text_embeddings import embed_items
 from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 # What the published checkpoints are like; there are no weights here.
@@ -34,7 +34,7 @@ LARGE = {
 def places(dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("doctor")
     dataset.save(folder / "data")
-    index = build_index(embed_items(item_texts(dataset)), dataset.item_ids, levels=3, codebook_size=8)
+    index = build_index(embed_items(dataset), dataset.item_ids, levels=3, codebook_size=8)
     index.save_pretrained(folder / "index")
     base = train_corpus_tokenizer([*dataset.titles, *dataset.descriptions], vocab_size=400)
     for name, config in LARGE.items():

@@ -18,7 +18,7 @@ from hf_llmrec.cli import COMMANDS, main
 from hf_llmrec.cli.failures import EXTRAS, MEMORY, PRECISION, remedy
 from hf_llmrec.cli.plan import REMEDIES
 from hf_llmrec.indexing.build import build_index
-from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
+from hf_llmrec.indexing.text_embeddings import embed_items
 from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def folders(dataset, tmp_path_factory):
     """A dataset, its index, and a language model with its tokenizer."""
     root = tmp_path_factory.mktemp("failures")
     dataset.save(root / "data")
-    index = build_index(embed_items(item_texts(dataset)), dataset.item_ids, levels=3, codebook_size=8)
+    index = build_index(embed_items(dataset), dataset.item_ids, levels=3, codebook_size=8)
     index.save_pretrained(root / "index")
     tokenizer = train_corpus_tokenizer(dataset.titles, vocab_size=400)
     tokenizer.save_pretrained(root / "base")

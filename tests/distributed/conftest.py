@@ -13,7 +13,7 @@ import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from hf_llmrec.indexing.build import build_index
-from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
+from hf_llmrec.indexing.text_embeddings import embed_items
 from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +71,7 @@ class Recipe:
 def recipe(dataset, tmp_path_factory) -> Recipe:
     folder = tmp_path_factory.mktemp("distributed")
     dataset.save(folder / "data")
-    index = build_index(embed_items(item_texts(dataset)), dataset.item_ids, levels=3, codebook_size=8)
+    index = build_index(embed_items(dataset), dataset.item_ids, levels=3, codebook_size=8)
     index.save_pretrained(folder / "index")
     # A checkpoint to start from: under ZeRO-3 random weights are drawn shard by shard, so that runs from a
     # configuration start elsewhere than in one process.

@@ -17,11 +17,11 @@ import hf_llmrec, pathlib, sys
 assert "site-packages" in hf_llmrec.__file__ and str(pathlib.Path(sys.prefix)) in hf_llmrec.__file__, hf_llmrec.__file__
 from hf_llmrec import make_demo_shop, build_index
 from hf_llmrec.evaluation.rankings import load_metric
-from hf_llmrec.indexing.text_embeddings import embed_items, item_texts
+from hf_llmrec.indexing.text_embeddings import embed_items
 from hf_llmrec.methods.galrec.prompt import load_galrec_template
 from hf_llmrec.methods.lcrec.templates import load_templates
 dataset = make_demo_shop().dataset
-index = build_index(embed_items(item_texts(dataset)), dataset.item_ids)
+index = build_index(embed_items(dataset), dataset.item_ids)
 index.save_pretrained("index")
 assert load_galrec_template("words")["own"]
 assert hf_llmrec.ItemIndex.from_pretrained("index").is_unique and len(load_templates()) > 5

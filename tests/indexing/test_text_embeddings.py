@@ -38,6 +38,10 @@ def test_tfidf_embeds_any_script_and_a_single_text():
     assert embed_items(["one"]).shape[0] == 1
 
 
+def test_a_dataset_is_embedded_by_its_texts(dataset):
+    assert np.array_equal(embed_items(dataset), embed_items(item_texts(dataset)))
+
+
 def test_a_causal_lm_gives_the_mean_of_its_real_tokens(causal_lm):
     from transformers import AutoTokenizer
 

@@ -19,7 +19,8 @@ def rendered_cards() -> dict[str, str]:
     spec = yaml.safe_load((HERE / "cards.yaml").read_text(encoding="utf-8"))
     cards = {}
     for name, card in spec["cards"].items():
-        paths = {"comparison": spec["comparison"], "result": card["result"], "index": card.get("index")}
+        comparison = card.get("comparison", spec["comparison"])
+        paths = {"comparison": comparison, "result": card["result"], "index": card.get("index")}
         files = facts_from_json(**{field: path and HERE.parent / path for field, path in paths.items()})
         facts = CardFacts(
             f"org/{name}",

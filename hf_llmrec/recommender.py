@@ -6,6 +6,7 @@ import os
 import tempfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from .data.interactions import RecDataset
 from .data.recommender_folder import HUB_OPTIONS, ItemCatalog, load_settings
 from .data.recommender_saving import save_recommender
 from .data.requests import RequestReader
+from .data.same_data import data_facts
 from .data.splits import EvalCases, RecSplit
 from .evaluation.evaluator import EvaluationResult, evaluate_ranker
 from .evaluation.ranker import Ranker
@@ -36,7 +38,7 @@ class Recommender(Ranker):
         catalog: the items in the model's row order; or item ids alone, whose titles are empty then.
 
     Attributes:
-        method: name of the method, as folders and commands know it.
+        method: name of the method, as folders and commands know it; empty in classes that several methods start from.
         auto_class: transformers' class that loads the model.
         supports_query: whether a request may hold a wish in free text.
         supports_similar_items: whether `similar_items` has something to go by.
@@ -45,7 +47,7 @@ class Recommender(Ranker):
             fingerprint and others; empty: not known.
     """
 
-    method: ClassVar[str]
+    method: ClassVar[str] = ""
     auto_class: ClassVar[type] = AutoModel
     supports_query: ClassVar[bool] = False
     supports_similar_items: ClassVar[bool] = True
@@ -56,7 +58,6 @@ class Recommender(Ranker):
         self.item_ids = list(self.catalog.item_ids)
         self.dataset_name: str | None = None
         self.training_data: dict[str, Any] = {}
-        self._reader: RequestReader | None = None
 
     # -- loading ------------------------------------------------------------------------------------------------------
 
@@ -105,16 +106,22 @@ class Recommender(Ranker):
             where: the revision, token and the like (`HUB_OPTIONS`) that the model was read with.
             tokenizer: used instead of the folder's, by methods that have one.
             options: settings that replace stored ones where they are not ``None``.
+
+        Raises:
+            ValueError: a recommender of another method.
         """
-        settings = load_settings(path_or_hub_id, **where)
-        made = cls._from_folder(model, settings, path_or_hub_id, where, tokenizer=tokenizer, **options)
+        settings, catalog = load_settings(path_or_hub_id, **where), ItemCatalog.load(path_or_hub_id, **where)
+        if cls.method and settings["method"] != cls.method:
+            raise ValueError(f"{path_or_hub_id}: a recommender of {settings['method']!r}, not of {cls.method!r}")
+        given = {name: value for name, value in options.items() if value is not None}
+        made = cls._from_folder(model, settings, catalog, path_or_hub_id, where, tokenizer=tokenizer, **given)
         made.dataset_name, made.training_data = settings.get("dataset"), settings.get("data", {})
         return made
 
     @classmethod
     @abstractmethod
-    def _from_folder(cls, model, settings, path_or_hub_id, where, *, tokenizer=None, **options) -> Recommender:
-        """`from_model`, given the folder's settings."""
+    def _from_folder(cls, model, settings, catalog, path_or_hub_id, where, *, tokenizer=None, **options) -> Recommender:
+        """`from_model`, given the folder's settings and catalogue, and only options that are not ``None``."""
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -147,13 +154,11 @@ class Recommender(Ranker):
         read = [self.requests.read(request, strict=strict) for request in requests]
         return self.answers(*rank_requests(self, read, top_k, *limits))
 
-    @property
+    @cached_property
     def requests(self) -> RequestReader:
         """Reads requests in ids of the catalogue."""
-        if self._reader is None:
-            name = self.model.name_or_path or f"a {self.method} recommender"
-            self._reader = RequestReader(self.item_ids, supports_query=self.supports_query, name=name)
-        return self._reader
+        name = self.model.name_or_path or f"a {self.method} recommender"
+        return RequestReader(self.item_ids, supports_query=self.supports_query, name=name)
 
     def rank_queries(
         self,
@@ -233,8 +238,8 @@ class Recommender(Ranker):
         if not self.supports_similar_items:
             raise ValueError(f"{self.method} knows nothing of single items that would make two of them similar")
         rows = self.requests.rows(item_ids, "item_ids")
-        found = rank_dense_scores(self._similarities(rows), top_k, exclude=[rows[i : i + 1] for i in range(len(rows))])
-        return self.answers(*found)
+        ranking = rank_dense_scores(self._similarities(rows), top_k, exclude=rows[:, None])
+        return self.answers(*ranking)
 
     def _similarities(self, rows: np.ndarray) -> np.ndarray:
         """Float (n, num_items), of the items in ``rows`` to all; the cosine of `item_vectors`."""
@@ -279,11 +284,7 @@ class Recommender(Ranker):
     def trained_on(self, dataset: RecDataset, split: RecSplit) -> None:
         """Note what the model was trained on; `save_pretrained` writes it, and commands refuse other data."""
         self.dataset_name = dataset.name
-        self.training_data = {
-            "protocol": split.strategy,
-            "num_interactions": dataset.num_interactions,
-            "fingerprint": dataset.data_fingerprint(split).to_dict(),
-        }
+        self.training_data = data_facts(dataset, split)
         self.catalog = ItemCatalog(self.catalog.item_ids, self.catalog.titles, dataset.fingerprint)
 
     @abstractmethod

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from transformers import pipeline
 
+from hf_llmrec.data.graph import InteractionGraph
 from hf_llmrec.data.recommender_folder import load_settings
 from hf_llmrec.methods.auto import RECOMMENDERS, AutoRecommender
+from hf_llmrec.methods.popularity.recommender import PopularityRecommender
 from hf_llmrec.recommender import Recommender
 
 METHODS = sorted(RECOMMENDERS)
@@ -134,6 +136,23 @@ def test_cases_of_another_catalogue_are_refused(recommender_folders, dataset):
     recommender.item_ids[0] = "other"
     with pytest.raises(ValueError, match="does not match the dataset's"):
         recommender.evaluate(dataset.split().test)
+
+
+def test_a_folder_of_another_method_is_refused(recommender_folders):
+    with pytest.raises(ValueError, match="a recommender of 'knn', not of 'popularity'"):
+        PopularityRecommender.from_pretrained(recommender_folders["knn"])
+
+
+def test_a_graph_that_was_detached_is_not_looked_for_again(recommender_folders, dataset, tmp_path):
+    recommender = AutoRecommender.from_pretrained(recommender_folders["galrec"])
+    recommender.include_graph = True
+    recommender.attach_graph(InteractionGraph.from_split(dataset.split(), dataset.num_items))
+    recommender.save_pretrained(tmp_path)
+    recommender = AutoRecommender.from_pretrained(tmp_path)
+    assert recommender.graph is not None
+    recommender.detach_graph()
+    recommender.save_pretrained(tmp_path)
+    assert AutoRecommender.from_pretrained(tmp_path).graph is None
 
 
 def test_a_method_from_elsewhere(recommender_folders, tmp_path, monkeypatch):

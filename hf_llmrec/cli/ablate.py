@@ -138,7 +138,7 @@ def measure(arguments: AblationArguments, folder: Path) -> dict[str, float]:
     assert isinstance(ranker, GALRecRecommender)
     found = {}
     for name in ("validation", "test"):
-        result = evaluate_ranker(ranker, getattr(split, name), dataset.item_ids, user_ids=dataset.user_ids)
+        result = evaluate_ranker(ranker, getattr(split, name))
         found[f"{name}_ndcg@10"] = result.metrics["ndcg@10"]
     if arguments.dataset == "demo":
         pairs = look_alike_pairs()

@@ -62,9 +62,7 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
     baselines = set()
     for name, model in zip(arguments.names, arguments.models, strict=True):
         ranker = open_ranker(model, dataset, split, neighbors=arguments.neighbors)
-        found = evaluate_ranker(
-            ranker, cases, dataset.item_ids, user_ids=dataset.user_ids, mask_seen=arguments.mask_seen
-        )
+        found = evaluate_ranker(ranker, cases, mask_seen=arguments.mask_seen)
         method = POPULARITY if model == POPULARITY else load_settings(model)["method"]
         if method in BASELINES:
             baselines.add(name)

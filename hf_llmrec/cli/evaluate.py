@@ -78,14 +78,7 @@ def run(arguments: EvaluateArguments) -> dict:
             print(f"\r{done}/{total} users, {rate:.0f} users/s", end="\n" if done == total else "", file=sys.stderr)
 
     def evaluate() -> EvaluationResult:
-        return evaluate_ranker(
-            ranker,
-            cases,
-            dataset.item_ids,
-            user_ids=dataset.user_ids,
-            mask_seen=arguments.mask_seen,
-            on_progress=progress,
-        )
+        return evaluate_ranker(ranker, cases, mask_seen=arguments.mask_seen, on_progress=progress)
 
     result = evaluate()
     metrics = result.metrics

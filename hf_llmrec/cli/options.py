@@ -14,6 +14,7 @@ import torch
 from accelerate import PartialState
 
 from ..data.interactions import RecDataset
+from ..data.same_data import data_facts
 from ..data.splits import RecSplit
 from ..evaluation.metrics import METRIC_NAMES
 from ..evaluation.processes import join_processes
@@ -56,12 +57,7 @@ class DatasetArguments:
 
     def data_facts(self, dataset: RecDataset) -> dict[str, Any]:
         """What a model must be evaluated on: the same data, split in the same way."""
-        return {
-            "protocol": self.protocol,
-            "k_core": self.k_core,
-            "num_interactions": dataset.num_interactions,
-            "fingerprint": dataset.data_fingerprint(dataset.split(self.protocol)).to_dict(),
-        }
+        return {**data_facts(dataset, dataset.split(self.protocol)), "k_core": self.k_core}
 
 
 @dataclass

@@ -106,10 +106,7 @@ def run(arguments: QuickstartArguments) -> dict[str, dict]:
         "galrec": open_ranker(str(output / "galrec"), dataset, split),
         "oracle": OracleRanker(shop),
     }
-    results = {
-        name: evaluate_ranker(ranker, split.test, dataset.item_ids, user_ids=dataset.user_ids)
-        for name, ranker in rankers.items()
-    }
+    results = {name: evaluate_ranker(ranker, split.test) for name, ranker in rankers.items()}
     metrics = {name: result.metrics for name, result in results.items()}
     write_json(output / "metrics.json", metrics)
     print(show_users(shop, split.test, results["lcrec"], arguments.users))

@@ -118,7 +118,7 @@ class Run:
     def validate(self, model: PreTrainedModel) -> dict[str, float]:
         """Ranking metrics on the validation users."""
         ranker = DenseRecommender(model, self.dataset.item_ids, max_history=self.max_history)
-        return evaluate_ranker(ranker, self.cases, self.dataset.item_ids).metrics
+        return evaluate_ranker(ranker, self.cases).metrics
 
     def train(self, trainer) -> dict[str, float]:
         """Train, or go on training; returns the validation metrics of the best checkpoint."""

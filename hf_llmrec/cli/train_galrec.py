@@ -88,7 +88,7 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
     def ranking_metrics(current_model) -> dict[str, float]:
         whole = current_model.get_base_model() if isinstance(current_model, PeftModel) else current_model
         ranker.model = whole.base_model
-        return evaluate_ranker(ranker, cases, dataset.item_ids, user_ids=dataset.user_ids).metrics
+        return evaluate_ranker(ranker, cases).metrics
 
     def make_trainer(pushes: TrainingPushes) -> GALRecTrainer:
         return GALRecTrainer(

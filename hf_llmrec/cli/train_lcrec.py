@@ -163,7 +163,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         ranker = LCRecRecommender(
             current_model, tokenizer, prompt, num_beams=training.num_beams, normalize=training.normalize
         )
-        metrics = evaluate_ranker(ranker, cases, dataset.item_ids).metrics
+        metrics = evaluate_ranker(ranker, cases).metrics
         report["decoding_fallback"] = ranker.fallback
         return metrics
 

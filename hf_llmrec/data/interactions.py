@@ -205,8 +205,8 @@ class RecDataset:
         if strategy == "leave_one_out":
             return leave_one_out(self.indptr, self.indices).named(self.item_ids, self.user_ids)
         if strategy == "temporal":
-            found = temporal(self.indptr, self.indices, self.timestamps, **shares)
-            return found.named(self.item_ids, self.user_ids)
+            split = temporal(self.indptr, self.indices, self.timestamps, **shares)
+            return split.named(self.item_ids, self.user_ids)
         raise ValueError(f"unknown split {strategy!r}: leave_one_out or temporal")
 
     def k_core(self, k: int) -> RecDataset:

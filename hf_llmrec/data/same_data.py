@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from .fingerprints import DataFingerprint
 from .interactions import RecDataset
@@ -10,6 +11,20 @@ from .item_index import ItemIndex
 from .splits import RecSplit
 
 logger = logging.getLogger(__name__)
+
+
+def data_facts(dataset: RecDataset, split: RecSplit) -> dict[str, Any]:
+    """What a model that was trained on a split is held against later, as JSON values.
+
+    Args:
+        dataset: the split's.
+        split: whose training interactions the model has seen.
+    """
+    return {
+        "protocol": split.strategy,
+        "num_interactions": dataset.num_interactions,
+        "fingerprint": dataset.data_fingerprint(split).to_dict(),
+    }
 
 
 def check_same_data(

@@ -53,15 +53,13 @@ class DenseRecommender(Recommender):
         self.batch_size, self.max_history, self.user_rows = batch_size, max_history, user_rows
 
     @classmethod
-    def _from_folder(cls, model, settings, path_or_hub_id, where, *, tokenizer=None, **options):
-        catalog = ItemCatalog.load(path_or_hub_id, **where)
+    def _from_folder(cls, model, settings, catalog, path_or_hub_id, where, *, tokenizer=None, **options):
         users = settings.get("user_ids")
         values = {
             "max_history": settings.get("max_history"),
             "user_rows": None if users is None else {user: row for row, user in enumerate(users)},
         }
-        values.update({name: value for name, value in options.items() if value is not None})
-        return cls(model, catalog, **values)
+        return cls(model, catalog, **{**values, **options})
 
     def settings(self):
         users = {} if self.user_rows is None else {"user_ids": list(self.user_rows)}

@@ -59,18 +59,15 @@ class GALRecRecommender(Recommender):
             self.attach_graph(graph)
 
     @classmethod
-    def _from_folder(cls, model, settings, path_or_hub_id, where, *, tokenizer=None, **options):
-        catalog = ItemCatalog.load(path_or_hub_id, **where)
-        changed = {name: options.pop(name) for name in ("max_history",) if options.get(name) is not None}
+    def _from_folder(cls, model, settings, catalog, path_or_hub_id, where, *, tokenizer=None, **options):
+        changed = {name: options.pop(name) for name in ("max_history",) if name in options}
         prompt = GALRecPrompt(**{**settings["prompt"], **changed})
         if tokenizer is None:
             check_tokenizer_files(Path(path_or_hub_id) / where.get("subfolder", ""), "model")
             tokenizer = AutoTokenizer.from_pretrained(path_or_hub_id, **where)
         layout = GALRecLayout(prompt, model.config, tokenizer, catalog.titles)
         graph = load_graph(path_or_hub_id, **where) if settings.get("graph") else None
-        values = {name: value for name, value in options.items() if value is not None}
-        values |= {"tokenizer": tokenizer, "include_graph": graph is not None}
-        return cls(model, layout, catalog, graph=graph, **values)
+        return cls(model, layout, catalog, graph=graph, tokenizer=tokenizer, include_graph=graph is not None, **options)
 
     @property
     def trunk(self) -> PreTrainedModel:
@@ -78,14 +75,18 @@ class GALRecRecommender(Recommender):
         return self.model.base_model
 
     def settings(self):
-        return {"prompt": self.layout.prompt.to_dict(), "graph": self.include_graph}
+        return {"prompt": self.layout.prompt.to_dict(), "graph": self._saved_graph is not None}
 
     def _save_model(self, folder):
         super()._save_model(folder)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
-        if self.include_graph and self.graph is not None:
-            save_graph(folder, self.graph)
+        if self._saved_graph is not None:
+            save_graph(folder, self._saved_graph)
+
+    @property
+    def _saved_graph(self) -> InteractionGraph | None:
+        return self.graph if self.include_graph else None
 
     def attach_graph(self, graph: InteractionGraph, user_ids: Sequence[str] = ()) -> None:
         """Read neighbours from ``graph``, whose users are known by their items.

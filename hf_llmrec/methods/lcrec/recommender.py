@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ...data.recommender_folder import ItemCatalog
@@ -62,13 +63,12 @@ class LCRecRecommender(Recommender):
         self._level_token_ids = [torch.as_tensor(ids) for ids in tokenizer.level_token_ids]
 
     @classmethod
-    def _from_folder(cls, model, settings, path_or_hub_id, where, *, tokenizer=None, **options):
+    def _from_folder(cls, model, settings, catalog, path_or_hub_id, where, *, tokenizer=None, **options):
         if not isinstance(tokenizer, LCRecTokenizer):
             tokenizer = LCRecTokenizer.from_pretrained(path_or_hub_id, **where)
-        values = {"num_beams": settings["num_beams"], "normalize": settings["normalize"]}
-        values.update({name: value for name, value in options.items() if value is not None})
-        prompt = LCRecPrompt.from_dict({**settings["prompt"], **values.pop("prompt", {})})
-        return cls(model, tokenizer, prompt, catalog=ItemCatalog.load(path_or_hub_id, **where), **values)
+        prompt = LCRecPrompt.from_dict({**settings["prompt"], **options.pop("prompt", {})})
+        values = {"num_beams": settings["num_beams"], "normalize": settings["normalize"], **options}
+        return cls(model, tokenizer, prompt, catalog=catalog, **values)
 
     def settings(self):
         return {"prompt": self.prompt.to_dict(), "num_beams": self.num_beams, "normalize": self.normalize}
@@ -90,35 +90,25 @@ class LCRecRecommender(Recommender):
         rows = self.check_candidates(histories, candidates)
         prompts = [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]
         scores = [np.zeros(0)] * len(prompts)
-
-        def score_batch(batch):
-            input_ids, mask = self._left_pad([prompts[number] for number in batch])
-            width = max(len(rows[number]) for number in batch)
-            padded = np.full((len(batch), width), -1, dtype=np.int64)
-            for place, number in enumerate(batch):
-                padded[place, : len(rows[number])] = rows[number]
-            values = score_items(
-                self.model,
-                input_ids,
-                mask,
-                self.trie,
-                self._level_token_ids,
-                torch.from_numpy(padded),
-                normalize=self.normalize,
-            )
-            for number, row in zip(batch, values.double().cpu().numpy(), strict=True):
-                scores[number] = row[: len(rows[number])]
-
         with evaluation_mode(self.model):
             for batch in by_length([len(prompt) for prompt in prompts], self.batch_size):
-                score_batch(batch)
+                input_ids, mask = self._left_pad([prompts[number] for number in batch])
+                padded = pad_sequence(
+                    [torch.from_numpy(rows[number]) for number in batch], batch_first=True, padding_value=-1
+                )
+                values = score_items(
+                    self.model, input_ids, mask, self.trie, self._level_token_ids, padded, normalize=self.normalize
+                )
+                for number, row in zip(batch, values.double().cpu().numpy(), strict=True):
+                    scores[number] = row[: len(rows[number])]
         return scores
 
+    @torch.no_grad()
     def item_vectors(self):
         """Sums of the embeddings of each item's index tokens, float32 (num_items, hidden_size)."""
-        weight = self.model.get_input_embeddings().weight.detach().float().cpu().numpy()
-        codes = self.tokenizer.item_index.codes
-        return sum(weight[np.asarray(ids)[codes[:, level]]] for level, ids in enumerate(self.tokenizer.level_token_ids))
+        embeddings, codes = self.model.get_input_embeddings(), self.tokenizer.item_index.codes
+        levels = (ids[codes[:, level]].to(self.model.device) for level, ids in enumerate(self._level_token_ids))
+        return sum(embeddings(ids).float() for ids in levels).cpu().numpy()
 
     def rank_queries(self, histories, queries: Sequence[str], k: int, *, exclude=None, allowed=None):
         """Rank for wishes in free text (the ITE task)."""

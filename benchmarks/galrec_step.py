@@ -19,22 +19,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft import get_peft_model
+from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
-from trl import ModelConfig
 
-from hf_llmrec.cli.galrec_model import peft_config
 from hf_llmrec.cli.results import run_facts
 from hf_llmrec.data.files import write_json
 from hf_llmrec.data.graph import InteractionGraph
 from hf_llmrec.data.interactions import RecDataset
+from hf_llmrec.data.recommender_folder import ItemCatalog
 from hf_llmrec.losses import MomentumQueue, info_nce, matches
+from hf_llmrec.methods.galrec.adapters import with_own_layers
 from hf_llmrec.methods.galrec.collator import GALRecCollator
 from hf_llmrec.methods.galrec.losses import ALIGNMENTS
 from hf_llmrec.methods.galrec.modeling_galrec import GALRecForCausalLM
-from hf_llmrec.methods.galrec.prompt import GALRecLayout
+from hf_llmrec.methods.galrec.prompt import GALRecLayout, GALRecPrompt
 from hf_llmrec.methods.galrec.recommender import GALRecRecommender
-from hf_llmrec.methods.galrec.rows import GALRecExamples
+from hf_llmrec.methods.galrec.rows import GALRecDataset
 from hf_llmrec.methods.galrec.trainer import GALRecTrainer
 from hf_llmrec.methods.galrec.trainer_config import GALRecTrainingConfig
 from hf_llmrec.training.backbones import build_backbone
@@ -97,9 +97,6 @@ def trainer_for(dataset: RecDataset, weight: float, edges: int, folder: str, bat
         output_dir=folder,
         per_device_train_batch_size=batch_size,
         loss_weights=dict.fromkeys(ALIGNMENTS, weight),
-        template="bare",
-        title_hops=[],
-        num_neighbors=6,
         max_length=96,
         learning_rate=1e-3,
         num_train_epochs=1,
@@ -117,16 +114,18 @@ def trainer_for(dataset: RecDataset, weight: float, edges: int, folder: str, bat
         backbone, num_items=dataset.num_items, external_sizes=sizes, rec_loss="sampled_softmax", embedding_dropout=0.3
     )
     model.model.set_item_vectors({kind: torch.randn(dataset.num_items, size) for kind, size in sizes.items()})
-    layout = GALRecLayout(args.prompt(), model.config)
-    GALRecRecommender(model, layout, dataset.item_ids).attach_graph(graph)
+    prompt = GALRecPrompt(template="bare", title_hops=(), num_neighbors=6, max_length=96)
+    recommender = GALRecRecommender(
+        model, GALRecLayout(prompt, model.config), ItemCatalog.of_dataset(dataset), tokenizer=tokenizer
+    )
     pairs = {"audience_size": args.audience_size, "edges_per_user": edges}
-    rows = GALRecExamples(split, graph, layout, pairs=weight > 0, item_dropout=0.2, **pairs)
-    return GALRecTrainer(model, args, rows=rows, processing_class=tokenizer)
+    rows = GALRecDataset(split, graph, recommender.layout, pairs=weight > 0, item_dropout=0.2, **pairs)
+    return GALRecTrainer(recommender, args, train_dataset=rows)
 
 
 def batches_of(trainer: GALRecTrainer, count: int, parts: Parts) -> list:
     """Batches as training would see them, with the time of building them."""
-    rows, size = trainer._train_rows, trainer.args.per_device_train_batch_size
+    rows, size = trainer.train_dataset, trainer.args.per_device_train_batch_size
     order = np.argsort(rows.lengths(0), kind="stable")
     starts = np.linspace(0, len(order) - size, count).astype(int)
     began = time.perf_counter()
@@ -187,7 +186,7 @@ def count_lora(num_items: int = 12_101) -> dict[str, float]:
         backbone = AutoModelForCausalLM.from_config(AutoConfig.for_model("qwen3", **QWEN3_0_6B))
         sizes = {"text": 384, "collaborative": 128}
         model = GALRecForCausalLM.from_backbone(backbone, num_items=num_items, external_sizes=sizes)
-        adapted = get_peft_model(model, peft_config(ModelConfig(use_peft=True, lora_r=16), model))
+        adapted = get_peft_model(model, with_own_layers(LoraConfig(r=16), model))
     total = sum(p.numel() for p in adapted.parameters())
     trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     return {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
+# Public names, and where they are defined: imported when they are used.
 _EXPORTS = {
     "RecDataset": "data.interactions",
     "ItemIndex": "data.item_index",
@@ -55,12 +56,73 @@ _EXPORTS = {
     "LightGCNTrainer": "methods.lightgcn.trainer",
     "LightGCNTrainingConfig": "methods.lightgcn.trainer_config",
     "RecommendationPipeline": "pipelines.recommendation",
+    "EpochDataset": "data.epoch_dataset",
+    "RecSplit": "data.splits",
+    "EvalCases": "data.splits",
+    "EvaluationResult": "evaluation.evaluator",
+    "RowTrainerMixin": "training.row_trainer",
+    "LCRecPrompt": "methods.lcrec.prompt",
+    "GALRecPrompt": "methods.galrec.prompt",
+    "ItemCatalog": "data.recommender_folder",
 }
 __all__ = sorted(_EXPORTS)
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what type checkers and editors see
+    from .data.demo import make_demo_shop as make_demo_shop
+    from .data.epoch_dataset import EpochDataset as EpochDataset
+    from .data.graph import InteractionGraph as InteractionGraph
     from .data.interactions import RecDataset as RecDataset
     from .data.item_index import ItemIndex as ItemIndex
+    from .data.recommender_folder import ItemCatalog as ItemCatalog
+    from .data.splits import EvalCases as EvalCases
+    from .data.splits import RecSplit as RecSplit
+    from .evaluation.compare import paired_bootstrap as paired_bootstrap
+    from .evaluation.evaluator import EvaluationResult as EvaluationResult
+    from .evaluation.evaluator import evaluate_ranker as evaluate_ranker
+    from .evaluation.ranker import Ranker as Ranker
+    from .evaluation.rankings import load_metric as load_metric
+    from .generation.beam_search import recommend_items as recommend_items
+    from .generation.item_trie import ItemTrie as ItemTrie
+    from .indexing.build import build_index as build_index
+    from .indexing.rqvae.configuration_rqvae import RQVAEConfig as RQVAEConfig
+    from .indexing.rqvae.modeling_rqvae import RQVAEModel as RQVAEModel
+    from .indexing.text_embeddings import embed_items as embed_items
+    from .methods.auto import AutoRecommender as AutoRecommender
+    from .methods.dense_recommender import DenseRecommender as DenseRecommender
+    from .methods.galrec.configuration_galrec import GALRecConfig as GALRecConfig
+    from .methods.galrec.modeling_galrec import GALRecForCausalLM as GALRecForCausalLM
+    from .methods.galrec.modeling_galrec import GALRecModel as GALRecModel
+    from .methods.galrec.modeling_galrec import GALRecOutput as GALRecOutput
+    from .methods.galrec.prompt import GALRecPrompt as GALRecPrompt
+    from .methods.galrec.recommender import GALRecRecommender as GALRecRecommender
+    from .methods.galrec.trainer import GALRecTrainer as GALRecTrainer
+    from .methods.galrec.trainer_config import GALRecTrainingConfig as GALRecTrainingConfig
+    from .methods.item_knn.configuration_item_knn import ItemKNNConfig as ItemKNNConfig
+    from .methods.item_knn.modeling_item_knn import ItemKNNModel as ItemKNNModel
+    from .methods.item_knn.recommender import ItemKNNRecommender as ItemKNNRecommender
+    from .methods.lcrec.prompt import LCRecPrompt as LCRecPrompt
+    from .methods.lcrec.recommender import LCRecRecommender as LCRecRecommender
+    from .methods.lcrec.tokenization_lcrec import LCRecTokenizer as LCRecTokenizer
+    from .methods.lcrec.trainer import LCRecTrainer as LCRecTrainer
+    from .methods.lcrec.trainer_config import LCRecTrainingConfig as LCRecTrainingConfig
+    from .methods.lightgcn.configuration_lightgcn import LightGCNConfig as LightGCNConfig
+    from .methods.lightgcn.modeling_lightgcn import LightGCNModel as LightGCNModel
+    from .methods.lightgcn.recommender import LightGCNRecommender as LightGCNRecommender
+    from .methods.lightgcn.trainer import LightGCNTrainer as LightGCNTrainer
+    from .methods.lightgcn.trainer_config import LightGCNTrainingConfig as LightGCNTrainingConfig
+    from .methods.popularity.configuration_popularity import PopularityConfig as PopularityConfig
+    from .methods.popularity.modeling_popularity import PopularityModel as PopularityModel
+    from .methods.popularity.recommender import PopularityRecommender as PopularityRecommender
+    from .methods.sasrec.configuration_sasrec import SASRecConfig as SASRecConfig
+    from .methods.sasrec.modeling_sasrec import SASRecModel as SASRecModel
+    from .methods.sasrec.recommender import SASRecRecommender as SASRecRecommender
+    from .methods.sasrec.trainer import SASRecTrainer as SASRecTrainer
+    from .methods.sasrec.trainer_config import SASRecTrainingConfig as SASRecTrainingConfig
+    from .pipelines.recommendation import RecommendationPipeline as RecommendationPipeline
+    from .prompting.segments import Items as Items
+    from .prompting.segments import Text as Text
+    from .recommender import Recommender as Recommender
+    from .training.row_trainer import RowTrainerMixin as RowTrainerMixin
 
 
 def __getattr__(name: str):

@@ -42,6 +42,9 @@ class Recommender(Ranker):
         auto_class: transformers' class that loads the model.
         supports_query: whether a request may hold a wish in free text.
         supports_similar_items: whether `similar_items` has something to go by.
+        is_pretrained: whether its language model's weights were loaded; a training chooses defaults by it.
+        adapted: the `peft.PeftModel` around ``model``, if it was trained with adapters, which are merged when it is
+            saved; ``None``: there are none.
         dataset_name: of the dataset that the model was trained on; ``None``: not known.
         training_data: what the model was trained on, which `evaluate` commands hold against their data: protocol,
             fingerprint and others; empty: not known.
@@ -51,11 +54,13 @@ class Recommender(Ranker):
     auto_class: ClassVar[type] = AutoModel
     supports_query: ClassVar[bool] = False
     supports_similar_items: ClassVar[bool] = True
+    is_pretrained: bool = True
 
     def __init__(self, model: PreTrainedModel, catalog: ItemCatalog | Sequence[str]):
         self.model = model
         self.catalog = catalog if isinstance(catalog, ItemCatalog) else ItemCatalog.of_ids(catalog)
         self.item_ids = list(self.catalog.item_ids)
+        self.adapted: Any = None
         self.dataset_name: str | None = None
         self.training_data: dict[str, Any] = {}
 
@@ -152,7 +157,7 @@ class Recommender(Ranker):
         """
         limits = self.requests.limits({"exclude": exclude, "allowed": allowed})
         read = [self.requests.read(request, strict=strict) for request in requests]
-        return self.answers(*rank_requests(self, read, top_k, *limits))
+        return self.catalog.answers(*rank_requests(self, read, top_k, *limits))
 
     @cached_property
     def requests(self) -> RequestReader:
@@ -180,23 +185,6 @@ class Recommender(Ranker):
         """
         raise ValueError(f"{self.method} reads histories only: it has no use for a query")
 
-    def answers(self, rows: np.ndarray, scores: np.ndarray) -> list[list[dict[str, Any]]]:
-        """Rankings as ids, titles and scores.
-
-        Args:
-            rows: int64 (n, k), -1 for padding.
-            scores: float (n, k).
-        """
-        ids, titles = self.catalog.item_ids, self.catalog.titles
-        return [
-            [
-                {"item_id": ids[row], "title": titles[row], "score": float(score)}
-                for row, score in zip(*pair, strict=True)
-                if row >= 0
-            ]
-            for pair in zip(rows, scores, strict=True)
-        ]
-
     @abstractmethod
     def score(self, histories: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Scores of given items, those that `rank` gives them: for second stages and for combining methods.
@@ -211,16 +199,6 @@ class Recommender(Ranker):
         Raises:
             ValueError: not as many candidates as histories, or a row that is not in the catalogue.
         """
-
-    def check_candidates(self, histories: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The candidates as int64 arrays; raises the ValueErrors of `score`."""
-        if len(histories) != len(candidates):
-            raise ValueError(f"{len(candidates)} lists of candidates for {len(histories)} histories")
-        rows = [np.asarray(each, dtype=np.int64).reshape(-1) for each in candidates]
-        for number, each in enumerate(rows):
-            if len(each) and not (0 <= each.min() and each.max() < len(self.item_ids)):
-                raise ValueError(f"candidates {number}: item rows must lie in 0 to {len(self.item_ids) - 1}")
-        return rows
 
     def similar_items(self, item_ids: Sequence[str], top_k: int = 10) -> list[list[dict[str, Any]]]:
         """Items that the method holds to be most like given ones: what a product page shows.
@@ -239,7 +217,7 @@ class Recommender(Ranker):
             raise ValueError(f"{self.method} knows nothing of single items that would make two of them similar")
         rows = self.requests.rows(item_ids, "item_ids")
         ranking = rank_dense_scores(self._similarities(rows), top_k, exclude=rows[:, None])
-        return self.answers(*ranking)
+        return self.catalog.answers(*ranking)
 
     def _similarities(self, rows: np.ndarray) -> np.ndarray:
         """Float (n, num_items), of the items in ``rows`` to all; the cosine of `item_vectors`."""
@@ -281,30 +259,70 @@ class Recommender(Ranker):
         """
         return evaluate_ranker(self, cases, k=k, mask_seen=mask_seen, on_progress=on_progress)
 
-    def trained_on(self, dataset: RecDataset, split: RecSplit) -> None:
-        """Note what the model was trained on; `save_pretrained` writes it, and commands refuse other data."""
+    def trained_on(self, dataset: RecDataset, split: RecSplit, **facts: Any) -> None:
+        """Note what the model was trained on; `save_pretrained` writes it, and commands refuse other data.
+
+        Args:
+            dataset: the split's.
+            split: whose training interactions the model sees.
+            facts: what else is to be known of the data, JSON values.
+
+        Raises:
+            ValueError: a dataset of other items than the model's.
+        """
+        if self.item_ids != list(dataset.item_ids):
+            raise ValueError(
+                f"dataset {dataset.name!r} ({dataset.num_items} items) has other items, or another order of them, than "
+                f"the recommender ({len(self.item_ids)} items)"
+            )
         self.dataset_name = dataset.name
-        self.training_data = data_facts(dataset, split)
+        self.training_data = {**data_facts(dataset, split), **facts}
         self.catalog = ItemCatalog(self.catalog.item_ids, self.catalog.titles, dataset.fingerprint)
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """How the method recommends, as JSON values for ``recommender.json``; ``from_pretrained`` reads them."""
 
-    def save_pretrained(self, folder: str | os.PathLike) -> None:
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike,
+        *,
+        is_main_process: bool = True,
+        save_model: Callable[[Path], None] | None = None,
+    ) -> None:
         """Write a recommender folder: model, tokenizer, catalogue and settings.
 
         All files are written under a hidden name first, so that a killed save leaves the old recommender as it was.
 
         Args:
             folder: made if it does not exist; of an earlier recommender in it nothing stays that is read.
+            is_main_process: whether this process writes. Where several train together, all call
+                ``trainer.save_recommender``, which gathers weights and passes this.
+            save_model: writes the weights into a given folder, on all processes; default: those of ``model``.
         """
-        about = {"dataset": self.dataset_name, "data": self.training_data}
-        save_recommender(folder, self.method, self.catalog, {**about, **self.settings()}, self._save_model)
 
-    def _save_model(self, folder: Path) -> None:
-        """Write weights, and what else the method needs beside the catalogue and the settings."""
-        self.model.save_pretrained(folder)
+        def save(staging: Path) -> None:
+            if save_model is not None:
+                save_model(staging)
+            if is_main_process:
+                if save_model is None:
+                    self._save_weights(staging)
+                self._save_beside(staging)
+
+        about = {"dataset": self.dataset_name, "data": self.training_data, **self.settings()}
+        save_recommender(folder, self.method, self.catalog, about, save, is_writer=is_main_process)
+
+    def _save_weights(self, folder: Path) -> None:
+        """Write the model's weights; adapters are merged."""
+        if self.adapted is None:
+            self.model.save_pretrained(folder)
+            return
+        from .training.merged_copy import merged_copy  # imports PEFT, which recommending needs not
+
+        merged_copy(self.adapted).save_pretrained(folder)
+
+    def _save_beside(self, folder: Path) -> None:
+        """Write what the method needs beside weights, catalogue and settings: nothing, but for methods that say so."""
 
     def push_to_hub(
         self, repo_id: str, *, private: bool | None = None, token: str | None = None, revision: str | None = None

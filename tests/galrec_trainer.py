@@ -1,14 +1,14 @@
 """A small GAL-Rec trainer on the ring."""
 
+import dataclasses
+
 import pytest
 import torch
 
-from hf_llmrec.data.graph import InteractionGraph
-from hf_llmrec.evaluation.evaluator import evaluate_ranker
+from hf_llmrec.data.recommender_folder import ItemCatalog
 from hf_llmrec.methods.galrec.modeling_galrec import GALRecForCausalLM
-from hf_llmrec.methods.galrec.prompt import GALRecLayout
+from hf_llmrec.methods.galrec.prompt import GALRecLayout, GALRecPrompt
 from hf_llmrec.methods.galrec.recommender import GALRecRecommender
-from hf_llmrec.methods.galrec.rows import GALRecCaseRows, GALRecExamples
 from hf_llmrec.methods.galrec.trainer import GALRecTrainer
 from hf_llmrec.methods.galrec.trainer_config import GALRecTrainingConfig
 from hf_llmrec.training.backbones import build_backbone
@@ -19,9 +19,8 @@ SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "nu
 
 @pytest.fixture
 def galrec(dataset, tmp_path):
-    """Makes a trainer: ``galrec(**options of GALRecTrainingConfig)``."""
+    """Makes a trainer: ``galrec(**options of GALRecTrainingConfig, and fields of GALRecPrompt)``."""
     split = dataset.split()
-    graph = InteractionGraph.from_split(split, dataset.num_items)
     tokenizer = train_corpus_tokenizer(dataset.titles, vocab_size=300)
 
     def make(peft_config=None, architecture="llama", tied=True, callbacks=None, **options):
@@ -30,7 +29,6 @@ def galrec(dataset, tmp_path):
             max_steps=8,
             learning_rate=1e-2,
             per_device_train_batch_size=10,
-            num_neighbors=3,
             queue_length=16,
             momentum=0.9,
             save_total_limit=5,
@@ -42,6 +40,8 @@ def galrec(dataset, tmp_path):
             eval_users=20,
             seed=1,
         )
+        fields = {each.name for each in dataclasses.fields(GALRecPrompt)} - {"max_length"}
+        prompt = {"num_neighbors": 3, **{name: options.pop(name) for name in fields & set(options)}}
         args = GALRecTrainingConfig(**{**values, **options})
         torch.manual_seed(0)
         overrides = SIZES if tied else {**SIZES, "tie_word_embeddings": False}
@@ -52,35 +52,8 @@ def galrec(dataset, tmp_path):
             backbone, num_items=dataset.num_items, external_sizes={"text": 8}, projection_size=8
         )
         model.model.set_item_vectors({"text": torch.randn(dataset.num_items, 8)})
-        layout = GALRecLayout(args.prompt(), model.config, tokenizer, dataset.titles)
-        ranker = GALRecRecommender(model, layout, dataset.item_ids)
-        ranker.attach_graph(graph, dataset.user_ids)
-        cases = split.validation.sample(20)
-        rows = GALRecExamples(
-            split,
-            graph,
-            layout,
-            pairs=args.has_graph_losses or args.lm_loss_weight > 0,
-            audience_size=args.audience_size,
-            edges_per_user=args.edges_per_user,
-            history_targets=args.history_targets,
-            item_dropout=args.item_dropout,
-            seed=args.seed,
-        )
-
-        def ranking_metrics(current):
-            ranker.model = (current.get_base_model() if peft_config else current).base_model
-            return evaluate_ranker(ranker, cases, dataset.item_ids, user_ids=dataset.user_ids).metrics
-
-        return GALRecTrainer(
-            model,
-            args,
-            rows=rows,
-            eval_rows=GALRecCaseRows(cases, graph, layout),
-            processing_class=tokenizer,
-            ranking_metrics=ranking_metrics,
-            peft_config=peft_config,
-            callbacks=callbacks,
-        )
+        layout = GALRecLayout(GALRecPrompt(**prompt), model.config, tokenizer, dataset.titles)
+        recommender = GALRecRecommender(model, layout, ItemCatalog.of_dataset(dataset), tokenizer=tokenizer)
+        return GALRecTrainer(recommender, args, split=split, peft_config=peft_config, callbacks=callbacks)
 
     return make

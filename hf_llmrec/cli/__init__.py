@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 
 from .commands import COMMANDS
-from .failures import remedy
+from .failures import as_option, remedy
 
 _HELP = {"-h", "--help"}
 
@@ -53,7 +53,8 @@ def main(argv: list[str] | None = None) -> int:
         if line is not None:
             print(f"\nhf-llmrec {name}: {line}", file=sys.stderr)  # below what may be half a progress bar
         elif isinstance(error, (ValueError, OSError)) and not os.environ.get("HF_LLMREC_DEBUG"):
-            print(f"hf-llmrec {name}: {' '.join(str(error).split())}", file=sys.stderr)
+            said = as_option(" ".join(str(error).split()), command, words)
+            print(f"hf-llmrec {name}: {said}", file=sys.stderr)
             return 1
         raise
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+
+from .commands import Command
+from .option_help import options_of
 
 # What a command can do to need less memory. Options that it does not have are no help: a test knows its parser.
 _ROWS = "lower --tokens_per_batch and raise --gradient_accumulation_steps by the same factor"
@@ -69,6 +72,22 @@ def remedy(error: BaseException, command: str) -> str | None:
             if line is not None:
                 return line
     return None
+
+
+def as_option(text: str, command: Command, words: Sequence[str]) -> str:
+    """What the library says of a parameter, said of the option of that name: ``index I ...`` as ``--index I ...``.
+
+    Args:
+        text: an error's message. Messages about a parameter begin with its name.
+        command: which options there are. words: of the command line.
+    """
+    found = re.match(r"(\w+)(?::|\s+(\S+))", text)
+    if found is None or found[1] not in {name for place in command.options for name in options_of(place)[0]}:
+        return text
+    name, following = found.groups()
+    # A single word may be no more than that, unless something is said of its value.
+    is_option = "_" in name or following in (None, "must") or following.rstrip(":,") in words
+    return f"--{text}" if is_option else text
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 
 import torch
 from torch.nn import functional as F
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig
 from trl import ModelConfig
 
 from ..data.embedding_files import load_item_embeddings
@@ -16,9 +15,10 @@ from ..data.recommender_folder import ItemCatalog, load_settings
 from ..data.splits import RecSplit
 from ..methods.galrec.configuration_galrec import GALRecConfig
 from ..methods.galrec.modeling_galrec import GALRecForCausalLM
-from ..methods.galrec.prompt import GALRecPrompt
+from ..methods.galrec.prompt import GALRecLayout, GALRecPrompt
+from ..methods.galrec.recommender import GALRecRecommender
 from ..methods.galrec.trainer_config import GALRecTrainingConfig
-from .backbones import load_backbone
+from ..training.load_backbone import load_backbone
 from .galrec_model import EXTERNAL, GALRecArguments
 from .models import check_training_data
 
@@ -35,11 +35,11 @@ def continue_galrec(
     training: GALRecTrainingConfig,
     dataset: RecDataset,
     split: RecSplit,
-) -> tuple[GALRecForCausalLM, PreTrainedTokenizerBase, GALRecPrompt] | None:
-    """(model, tokenizer, prompt) of ``--model_name_or_path`` if it is a saved GAL-Rec; ``None``: a backbone, or none.
+) -> GALRecRecommender | None:
+    """The recommender of ``--model_name_or_path`` if that is a saved GAL-Rec; ``None``: a backbone, or none.
 
     Everything learned stays: mapping layers, item vectors, heads. The items' external embeddings are those of the saved
-    model; no teacher is trained. Options of the prompt that nobody set are the model's, in ``training``, too.
+    model; no teacher is trained. Options of the prompt that nobody set are the model's.
 
     Raises:
         ValueError: other data or another split (unless ``--other_data`` is set), another catalogue, prompt, kind of
@@ -55,8 +55,6 @@ def continue_galrec(
     _check_catalog(name, ItemCatalog.load(name, **source).item_ids, dataset)
     check_training_data(name, arguments, dataset, split, **source)
     prompt = GALRecPrompt(**load_settings(name, **source)["prompt"])
-    for option in set(training.filled) & {each.name for each in dataclasses.fields(prompt)}:
-        setattr(training, option, prompt.to_dict()[option])
     differences = _differences(arguments, training, config, prompt)
     if differences:
         raise ValueError(
@@ -64,11 +62,14 @@ def continue_galrec(
             "options, or train from its backbone"
         )
     fields = {name: value for name, value in arguments.model_options.items() if name in _ADJUSTABLE}
-    model, tokenizer = load_backbone(arguments, model_config, training, texts=list, fields=fields)
+    options = {**arguments.loading(model_config, training), **fields}
+    found = load_backbone(arguments.source(model_config), texts=list, max_length=prompt.max_length, **options)
     if not arguments.dry_run:
-        _check_vectors(name, arguments, dataset, split, model)
+        _check_vectors(name, arguments, dataset, split, found.model)
     logger.info("going on from %s: its item vectors, heads and layers stay as learned", name)
-    return model, tokenizer, prompt
+    layout = GALRecLayout(prompt, found.model.config, found.tokenizer, dataset.titles)
+    kept = {"tokenizer": found.tokenizer, "include_graph": arguments.include_graph}
+    return GALRecRecommender(found.model, layout, ItemCatalog.of_dataset(dataset), **kept)
 
 
 def _check_catalog(name: str, known: list[str], dataset: RecDataset) -> None:
@@ -86,10 +87,11 @@ def _differences(
     arguments: GALRecArguments, training: GALRecTrainingConfig, config: GALRecConfig, prompt: GALRecPrompt
 ) -> list[str]:
     """What was asked for and is not as the saved model has it, by option."""
-    was, now = prompt.to_dict(), training.prompt().to_dict()
+    was, now = prompt.to_dict(), arguments.prompt(training)
     # What the chat template writes is no option: it stays as it was written when the model was trained.
-    pairs = [(f"--{option}", was[option], now[option]) for option in now if option not in ("chat", "chat_frame")]
-    pairs.append(("--use_chat_template", was["chat"], now["chat"]))
+    names = {"chat": "use_chat_template"}
+    pairs = [(f"--{names.get(field, field)}", was[field], value) for field, value in now.items()]
+    pairs = [(option, before, list(value) if option == "--title_hops" else value) for option, before, value in pairs]
     kinds = {tuple(sorted(kinds)): choice for choice, kinds in EXTERNAL.items()}
     pairs.append(("--external", kinds.get(tuple(sorted(config.external_sizes))), arguments.external))
     for option, value in arguments.model_options.items():

@@ -8,36 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
-from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.pytorch_utils import Conv1D
-from trl import ModelConfig, get_peft_config
+from trl import ModelConfig
 
 from ..data.embedding_files import load_item_embeddings
 from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
 from ..indexing.text_embeddings import embed_items
 from ..methods.galrec.configuration_galrec import GALRecConfig
-from ..methods.galrec.modeling_galrec import GALRecForCausalLM
-from ..methods.galrec.start_defaults import GALREC_MODEL
+from ..methods.galrec.prompt import GALRecPrompt
+from ..methods.galrec.recommender import GALRecRecommender
 from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from ..methods.sasrec.configuration_sasrec import SASRecConfig
-from ..prompting.training_text import corpus_texts
-from ..training.whole_weight import whole_weight
-from .backbones import BackboneArguments, load_backbone
+from .backbones import BackboneArguments
 from .list_options import json_object, naming
 from .teacher import train_teacher
 
 logger = logging.getLogger("hf_llmrec")
-EXTERNAL = {"text": ("text",), "collaborative": ("collaborative",), "both": ("text", "collaborative")}
-# Layers of our own, which adapters do not cover: they are trained whole.
-OWN_LAYERS = (
-    *("item_mapping", "user_mapping", "item_residual", "special_embeddings", "entity_scale"),
-    *("rec_gate", "item_scorer"),
+PROMPT_OPTIONS = (
+    *("template", "hops", "max_history", "num_neighbors", "num_neighbor_items", "neighbor_order", "title_hops"),
+    "max_title_tokens",
 )
-# Above it, softmax over the whole catalogue at every position costs more than the model.
-_FULL_SOFTMAX_ITEMS = 5000
+EXTERNAL = {"text": ("text",), "collaborative": ("collaborative",), "both": ("text", "collaborative")}
 
 
 @dataclass
@@ -54,6 +45,8 @@ class GALRecArguments(BackboneArguments):
         text_embeddings: safetensors file with ``item_embeddings`` of texts; or
         text_encoder: ``tfidf``, a sentence-transformers model or a language model to make them with.
         model_options: fields of `GALRecConfig`, as JSON.
+        template, hops, num_neighbors, num_neighbor_items, neighbor_order, title_hops, max_title_tokens, max_history:
+            what a user's sequence holds, see `GALRecPrompt`; ``max_length`` is its token budget.
         include_graph: publish the interaction graph with the model (rows, no user ids), so that it reads neighbours
             where it is served.
         others: see `BackboneArguments`.
@@ -75,6 +68,30 @@ class GALRecArguments(BackboneArguments):
     model_options: dict[str, Any] | str | None = field(
         default_factory=dict, metadata={"help": "fields of the model's configuration, as JSON"}
     )
+    template: str | None = field(
+        default=None,
+        metadata={
+            "help": "`words`, or `bare`: no words around the tokens (default: `bare` from scratch, else `words`)"
+        },
+    )
+    hops: int | None = field(default=None, metadata={"help": "1, 2 or 3 (default: 2)"})
+    max_history: int | None = field(
+        default=None, metadata={"help": "how many of the latest items of a history are read (default: 50)"}
+    )
+    num_neighbors: int | None = field(default=None, metadata={"help": "users of hop 2 (default: 8)"})
+    num_neighbor_items: int | None = field(default=None, metadata={"help": "items of hop 3 (default: 8)"})
+    neighbor_order: str | None = field(
+        default=None, metadata={"help": "hop 2: `uniform` samples or `most_shared` first (default: uniform)"}
+    )
+    title_hops: list[int] | None = field(
+        default=None,
+        metadata={
+            "help": "titles beside items: 0 an item's own segment, hops 1 and 3 (default: none from scratch, else 0)"
+        },
+    )
+    max_title_tokens: int | None = field(
+        default=None, metadata={"help": "tokens of a title; what is longer is cut (default: 16)"}
+    )
     include_graph: bool = field(default=False, metadata={"help": "publish the interaction graph with the model"})
 
     def __post_init__(self):
@@ -88,6 +105,16 @@ class GALRecArguments(BackboneArguments):
         unknown = sorted(set(self.model_options) - set(GALRecConfig().to_dict()))
         if unknown:
             raise ValueError(f"--model_options: GALRecConfig has no {unknown}")
+
+    def prompt(self, training: GALRecTrainingConfig) -> dict[str, Any]:
+        """Fields of the prompt that somebody set."""
+        fields = {name: getattr(self, name) for name in PROMPT_OPTIONS}
+        fields |= {"max_length": training.max_length, "chat": self.use_chat_template}
+        if training.lm_loss_weight and self.title_hops is None:
+            fields["title_hops"] = (0,)  # its titles are what the vocabulary loss is of
+        found = {name: value for name, value in fields.items() if value is not None}
+        GALRecPrompt(**found)  # before anything is loaded: whether the values are such
+        return found
 
     def train_teacher(self, dataset: RecDataset, output_dir: str) -> Path:
         """Train SASRec as the options say; returns the file of its item embeddings."""
@@ -116,53 +143,25 @@ def external_item_vectors(arguments: GALRecArguments, dataset: RecDataset, outpu
     return {kind: torch.as_tensor(value) for kind, value in vectors.items()}
 
 
-def build_model(
+def galrec_from_backbone(
     arguments: GALRecArguments,
     model_config: ModelConfig,
     training: GALRecTrainingConfig,
     dataset: RecDataset,
     split: RecSplit,
-    vectors: dict[str, torch.Tensor],
-) -> tuple[GALRecForCausalLM, PreTrainedTokenizerBase]:
-    """(model with its item vectors, tokenizer of its backbone); ``training`` knows whether it starts from scratch."""
-    backbone, tokenizer = load_backbone(arguments, model_config, training, texts=lambda: corpus_texts(dataset, split))
-    fields = {
-        "num_items": dataset.num_items,
-        "external_sizes": {kind: int(value.shape[1]) for kind, value in vectors.items()},
-        "entity_scale": _entity_norm(backbone, bool(model_config.model_name_or_path)) / len(vectors) ** 0.5,
-        "rec_loss": "full_softmax" if dataset.num_items <= _FULL_SOFTMAX_ITEMS else "sampled_softmax",
-        **({} if training.pretrained else GALREC_MODEL),
-        **arguments.model_options,
-    }
-    with naming("model_options"):
-        model = GALRecForCausalLM.from_backbone(backbone, low_memory=bool(model_config.model_name_or_path), **fields)
-    model.model.set_item_vectors(vectors)
-    return model, tokenizer
-
-
-def _entity_norm(backbone: PreTrainedModel, pretrained: bool) -> float:
-    """How long the input embedding of an entity should be.
-
-    To a pretrained backbone entity tokens should look like its own tokens. One that is trained from scratch has no such
-    habits: there values of about 1 make the last item rule its own state, as in SASRec, and recommending begins with
-    "like the last one" instead of with noise.
-    """
-    if not pretrained or backbone.device.type == "meta":
-        return backbone.config.get_text_config().hidden_size ** 0.5
-    with whole_weight(backbone.get_input_embeddings().weight) as weight:
-        return float(weight.detach()[:4096].float().norm(dim=-1).mean()) or 1.0
-
-
-def peft_config(model_config: ModelConfig, model: GALRecForCausalLM) -> LoraConfig | None:
-    """LoRA options: adapters in the language model, our own layers trained whole."""
-    config = get_peft_config(model_config)
-    if config is None:
-        return None
-    if model_config.lora_target_modules is None:
-        inside = model.model.language_model.named_modules()
-        names = sorted({name.rpartition(".")[2] for name, module in inside if isinstance(module, (nn.Linear, Conv1D))})
-        config.target_modules = rf".*\.language_model\..*\.({'|'.join(names)})"
-    modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    own = [name for name in OWN_LAYERS if name in modules]
-    config.modules_to_save = [*(config.modules_to_save or []), *own, "projection"]
-    return config
+) -> GALRecRecommender:
+    """A GAL-Rec to be trained, as the options say."""
+    vectors = external_item_vectors(arguments, dataset, training.output_dir)
+    with naming("model_options"):  # before anything is loaded: whether the values are such
+        GALRecConfig(**arguments.model_options)
+    return GALRecRecommender.from_backbone(
+        arguments.source(model_config),
+        dataset=dataset,
+        item_vectors=vectors,
+        split=split,
+        prompt=arguments.prompt(training),
+        config=arguments.model_options,
+        include_graph=arguments.include_graph,
+        pretrained=training.pretrained,
+        **arguments.loading(model_config, training),
+    )

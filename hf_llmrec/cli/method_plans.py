@@ -12,16 +12,15 @@ from ..generation.beam_tree import config_obstacle, tree_obstacle
 from ..methods.galrec.collator import GALRecCollator
 from ..methods.galrec.configuration_galrec import GALRecConfig
 from ..methods.galrec.prompt import GALRecLayout
-from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from ..methods.lcrec.loss import MOST_LOGITS
+from ..methods.lcrec.recommender import LCRecRecommender
 from ..methods.lcrec.rows import IGNORE
 from ..methods.lcrec.tokenization_lcrec import LCRecTokenizer
-from ..methods.lcrec.trainer_config import LCRecTrainingConfig
 from ..prompting.chat import encode_prompt
 
 
 def lcrec_sizes(batch: list[dict], tokenizer: LCRecTokenizer, index_loss: str) -> tuple[int, int]:
-    """(tokens with padding, numbers in the logits) of a batch of `LCRecTaskRows`."""
+    """(tokens with padding, numbers in the logits) of a batch of `LCRecDataset`."""
     labels = np.concatenate([row["labels"] for row in batch])
     is_index = np.isin(labels, np.concatenate(tokenizer.level_token_ids))
     codes = max(tokenizer.item_index.codebook_sizes) if index_loss == "level" else len(tokenizer)
@@ -30,15 +29,10 @@ def lcrec_sizes(batch: list[dict], tokenizer: LCRecTokenizer, index_loss: str) -
     return tokens, min(text, MOST_LOGITS) + min(int(is_index.sum()) * codes, MOST_LOGITS)
 
 
-def lcrec_warnings(
-    training: LCRecTrainingConfig,
-    model: PreTrainedModel,
-    tokenizer: LCRecTokenizer,
-    adapters: PeftConfig | None,
-    train_index_rows: str,
-) -> list[str]:
+def lcrec_warnings(recommender: LCRecRecommender, adapters: PeftConfig | None, train_index_rows: str) -> list[str]:
     """What will not be as somebody may expect."""
-    levels, prompt = tokenizer.item_index.levels, training.prompt()
+    model, tokenizer, prompt = recommender.model, recommender.tokenizer, recommender.prompt
+    levels = tokenizer.item_index.levels
     words = encode_prompt(tokenizer, [], prompt.frame(tokenizer))
     if prompt.form == "packed":
         words = prompt.encode_packed_prefix(tokenizer)
@@ -72,7 +66,7 @@ def _obstacle_to_tree(model: PreTrainedModel, length: int) -> str | None:
 
 
 def galrec_sizes(batch: list[dict], config: GALRecConfig) -> tuple[int, int]:
-    """(tokens with padding that are read with gradient, numbers in the scores of L_rec) of `GALRecExamples`."""
+    """(tokens with padding that are read with gradient, numbers in the scores of L_rec) of `GALRecDataset`."""
     found = GALRecCollator()(batch)
     tokens, targets = found["input_ids"].numel(), int((found["labels"] != IGNORE).sum())
     if "segments" in found:
@@ -81,7 +75,7 @@ def galrec_sizes(batch: list[dict], config: GALRecConfig) -> tuple[int, int]:
     return tokens, targets * (config.num_items if config.rec_loss == "full_softmax" else config.num_negatives)
 
 
-def galrec_warnings(training: GALRecTrainingConfig, layout: GALRecLayout) -> list[str]:
+def galrec_warnings(layout: GALRecLayout) -> list[str]:
     """What will not be as somebody may expect."""
     prompt = layout.prompt
     longest = len(layout.user_sequence(np.zeros(0, dtype=np.int64)))

@@ -55,9 +55,14 @@ class DatasetArguments:
                 logger.info("%s: %s: %d", self.dataset, note.replace("_", " "), count)
         return dataset, dataset.split(self.protocol)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a dataset and its split do not tell of themselves."""
+        return {"k_core": self.k_core}
+
     def data_facts(self, dataset: RecDataset) -> dict[str, Any]:
         """What a model must be evaluated on: the same data, split in the same way."""
-        return {**data_facts(dataset, dataset.split(self.protocol)), "k_core": self.k_core}
+        return {**data_facts(dataset, dataset.split(self.protocol)), **self.facts}
 
 
 @dataclass
@@ -73,9 +78,10 @@ class SameDataArguments(DatasetArguments):
         metadata={"help": "go on although a model, index or embedding file was made from other data or another split"},
     )
 
-    def data_facts(self, dataset: RecDataset) -> dict[str, Any]:
+    @property
+    def facts(self) -> dict[str, Any]:
         """See `DatasetArguments`; and whether the check was overruled."""
-        return {**super().data_facts(dataset), **({"other_data": True} if self.other_data else {})}
+        return {**super().facts, **({"other_data": True} if self.other_data else {})}
 
 
 def start_logging() -> None:

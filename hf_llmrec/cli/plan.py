@@ -18,9 +18,9 @@ from peft import PeftConfig
 from transformers import PreTrainedModel
 from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 
+from ..data.epoch_dataset import EpochDataset
 from ..training.batch_sampler import LengthGroupedBatchSampler
 from ..training.budget import fill_budget
-from ..training.epoch_rows import Rows
 from ..training.footprint import GIB, RESERVE, Footprint, Setup, footprint
 from ..training.language_model_config import LanguageModelTrainingConfig
 from ..training.machine_config import accelerator_memory, accelerator_name
@@ -117,11 +117,12 @@ def plan_training(
     training: LanguageModelTrainingConfig,
     model: PreTrainedModel,
     adapters: PeftConfig | None,
-    rows: Rows,
+    rows: EpochDataset,
     sizes: Callable[[list[dict]], tuple[int, int]],
     *,
     target_per_item: bool,
     momentum: bool = False,
+    taken: dict[str, Any] | None = None,
     warnings: list[str] | None = None,
 ) -> dict[str, float]:
     """Choose what nobody chose, and log what the run takes; returns its figures, on the first process.
@@ -130,6 +131,7 @@ def plan_training(
         model: before adapters, perhaps without memory.
         sizes: of a batch's rows: tokens that are read with gradient, padding included, and numbers in the logits.
         target_per_item, momentum: see `fill_budget`, `Setup`.
+        taken: defaults of the model that follow from the start, beside those of ``training``.
         warnings: of the method, each with its remedy.
     """
     size = sum(map(num_values, model.parameters()))
@@ -144,7 +146,7 @@ def plan_training(
             found = footprint(model, adapters, machine.setup, tokens=batches.largest, logits=_LOGIT * batches.logits)
     except Exception as error:  # an estimate must not end a run
         logger.warning("the memory of a step could not be estimated: %s: %s", type(error).__name__, error)
-    for line in describe(training, machine, batches, found):
+    for line in describe(training, machine, batches, found, taken or {}):
         logger.info(line)
     for line in [*(warnings or []), *_warnings(training, machine, batches, found, model, adapters)]:
         logger.warning("warning: %s", line)
@@ -184,7 +186,10 @@ def _without_zero3(training: LanguageModelTrainingConfig) -> Iterator[None]:
 
 
 def measure_batches(
-    rows: Rows, training: LanguageModelTrainingConfig, processes: int, sizes: Callable[[list[dict]], tuple[int, int]]
+    rows: EpochDataset,
+    training: LanguageModelTrainingConfig,
+    processes: int,
+    sizes: Callable[[list[dict]], tuple[int, int]],
 ) -> Batches:
     """Sizes of the first epoch's batches, from some of them: the longest rows, the most rows, and others."""
     sampler = LengthGroupedBatchSampler(
@@ -203,13 +208,17 @@ def measure_batches(
 
 
 def describe(
-    training: LanguageModelTrainingConfig, machine: Machine, batches: Batches, found: Footprint | None
+    training: LanguageModelTrainingConfig,
+    machine: Machine,
+    batches: Batches,
+    found: Footprint | None,
+    defaults: dict[str, Any],
 ) -> list[str]:
     """The plan, a line each."""
     setup, counts = machine.setup, _steps(training, machine.setup, batches)
     precision = "bf16" if setup.half else "float32"
     start = "pretrained weights are tuned" if training.pretrained else "the model is trained from scratch"
-    taken = ", ".join(f"{name} {json.dumps(value)}" for name, value in training.filled.items())
+    taken = ", ".join(f"{name} {json.dumps(value)}" for name, value in {**defaults, **training.filled}.items())
     spread = "" if setup.sharding == "none" else f", {setup.sharding}"
     lines = [
         f"{start}{', whose defaults are ' if taken else ''}{taken}; learning_rate {training.learning_rate:g}",

@@ -5,23 +5,17 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from pathlib import Path
 
-from peft import PeftModel
 from transformers import set_seed
-from trl import ModelConfig
+from trl import ModelConfig, get_peft_config
 
-from ..data.graph import InteractionGraph
-from ..data.graph_files import save_graph
-from ..evaluation.evaluator import evaluate_ranker
-from ..methods.galrec.prompt import GALRecLayout
-from ..methods.galrec.recommender import GALRecRecommender
-from ..methods.galrec.rows import GALRecCaseRows, GALRecExamples
+from ..methods.galrec.adapters import with_own_layers
+from ..methods.galrec.start_defaults import GALREC_PROMPT
 from ..methods.galrec.trainer import GALRecTrainer
 from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from ..training.liger import add_liger_kernels
 from .galrec_continuation import continue_galrec
-from .galrec_model import GALRecArguments, build_model, external_item_vectors, peft_config
+from .galrec_model import GALRecArguments, galrec_from_backbone
 from .language_model_run import train_and_save
 from .method_plans import galrec_sizes, galrec_warnings
 from .models import check_base
@@ -40,34 +34,18 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
     training.start_from(pretrained=bool(model_config.model_name_or_path))
     dataset, split = arguments.load()
     split.require_cases("validation")  # by which the best checkpoint is chosen
-    found = continue_galrec(arguments, model_config, training, dataset, split)
-    if found is None:
+    recommender = continue_galrec(arguments, model_config, training, dataset, split)
+    if recommender is None:
         base = model_config.model_name_or_path
         check_base(base, arguments, dataset, split, revision=model_config.model_revision)
-        vectors = external_item_vectors(arguments, dataset, training.output_dir)
-        found = *build_model(arguments, model_config, training, dataset, split, vectors), training.prompt()
-    model, tokenizer, prompt = found
-    graph = InteractionGraph.from_split(split, dataset.num_items)
-    layout = GALRecLayout(prompt, model.config, tokenizer, dataset.titles)
-    # Sets the vectors of the graph's users, too, which training needs.
-    ranker = GALRecRecommender(model, layout, dataset.item_ids)
-    if not arguments.dry_run:
-        ranker.attach_graph(graph, dataset.user_ids)
-    rows = GALRecExamples(
-        split,
-        graph,
-        layout,
-        pairs=training.has_graph_losses or training.lm_loss_weight > 0,
-        audience_size=training.audience_size,
-        edges_per_user=training.edges_per_user,
-        history_targets=training.history_targets,
-        latest_share=training.latest_share,
-        item_dropout=training.item_dropout,
-        neighbor_dropout=training.neighbor_dropout,
-        seed=training.seed,
-    )
-    logger.info("%d training examples per epoch; %s", len(rows), prompt)
-    adapters = peft_config(model_config, model)
+        recommender = galrec_from_backbone(arguments, model_config, training, dataset, split)
+    model = recommender.model
+    rows = GALRecTrainer.build_train_dataset(recommender, split, training)
+    logger.info("%d training examples per epoch; %s", len(rows), recommender.prompt)
+    adapters = get_peft_config(model_config)
+    if adapters is not None:
+        adapters = with_own_layers(adapters, model)
+    prompt = recommender.prompt.to_dict()
     plan = plan_training(
         arguments,
         training,
@@ -77,47 +55,28 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         lambda batch: galrec_sizes(batch, model.config),
         target_per_item=True,
         momentum=training.has_graph_losses,
-        warnings=galrec_warnings(training, layout),
+        taken={name: prompt[name] for name in GALREC_PROMPT if name not in arguments.prompt(training)},
+        warnings=galrec_warnings(recommender.layout),
     )
     if arguments.dry_run:
         return plan
     if arguments.liger_kernels:
         add_liger_kernels(model.model.language_model)
-    cases = split.validation.sample(training.eval_users, seed=0) if training.eval_users else split.validation
-
-    def ranking_metrics(current_model) -> dict[str, float]:
-        whole = current_model.get_base_model() if isinstance(current_model, PeftModel) else current_model
-        ranker.model = whole.base_model
-        return evaluate_ranker(ranker, cases).metrics
 
     def make_trainer(pushes: TrainingPushes) -> GALRecTrainer:
-        return GALRecTrainer(
-            model,
-            training,
-            rows=rows,
-            processing_class=tokenizer,
-            eval_rows=GALRecCaseRows(cases, graph, layout),
-            ranking_metrics=ranking_metrics,
-            peft_config=adapters,
-            callbacks=[pushes],
-        )
-
-    def save_beside(folder: Path) -> None:
-        if arguments.include_graph:
-            save_graph(folder, graph)
+        given = {"split": split, "train_dataset": rows, "peft_config": adapters, "callbacks": [pushes]}
+        return GALRecTrainer(recommender, training, **given)
 
     return train_and_save(
-        "galrec",
+        recommender,
         arguments,
         training,
         model_config,
         make_trainer,
         dataset=dataset,
-        tokenizer=tokenizer,
-        settings={"prompt": layout.prompt.to_dict(), "graph": arguments.include_graph},
+        split=split,
         defaults=GALRecArguments(dataset=""),
         began=began,
-        save_beside=save_beside,
     )
 
 

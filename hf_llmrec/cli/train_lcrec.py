@@ -6,24 +6,20 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase, set_seed
+from transformers import set_seed
 from trl import ModelConfig, get_peft_config
 
-from ..data.item_index import ItemIndex
-from ..data.same_data import check_index
-from ..evaluation.evaluator import evaluate_ranker
-from ..methods.lcrec.index_embeddings import grow_embeddings, initialize_index_embeddings, learned_index_tokens
+from ..generation.level_head import NORMALIZATIONS
+from ..methods.lcrec.adapters import TRAIN_INDEX_ROWS, with_index_rows
+from ..methods.lcrec.index_embeddings import METHODS as INDEX_INITS
+from ..methods.lcrec.prompt import SEQ_FORMS
 from ..methods.lcrec.recommender import LCRecRecommender
-from ..methods.lcrec.rows import LCRecTaskRows, SequenceTargetRows
-from ..methods.lcrec.tokenization_lcrec import LCRecTokenizer
 from ..methods.lcrec.trainer import LCRecTrainer
 from ..methods.lcrec.trainer_config import LCRecTrainingConfig
-from ..prompting.training_text import corpus_texts
 from ..training.liger import add_liger_kernels
-from .backbones import BackboneArguments, load_backbone
+from .backbones import BackboneArguments
 from .language_model_run import train_and_save
 from .method_plans import lcrec_sizes, lcrec_warnings
 from .models import check_base
@@ -43,6 +39,12 @@ class LCRecArguments(BackboneArguments):
         index: folder or Hub id of an `ItemIndex`, made by ``build-index``.
         train_index_rows: with ``--use_peft``: ``rows`` trains only the index tokens' embedding rows beside the
             adapters, ``all`` the whole embedding matrices, ``none`` neither.
+        seq_form: ``packed`` (every position of a sequence is a target) or ``prefix`` (the paper's one target per row).
+        packed_prefix: text before the history in the packed form.
+        max_history: how many of the latest items of a history are read.
+        num_beams: beams of the ranking metrics during training, and the default stored with the model.
+        normalize: normalisation of decoding scores stored with the model: ``vocab``, ``level`` or ``children``.
+        index_init: how new embedding rows start: ``codebook`` or ``mean_noise``.
         replace_index: with ``--model_name_or_path`` of an LC-Rec model that was trained with another index: draw all
             index rows anew. Without it another index is refused, and rows of tokens that the model has stay as learned.
         others: see `BackboneArguments`.
@@ -50,6 +52,25 @@ class LCRecArguments(BackboneArguments):
 
     index: str = field(default=None, metadata={"help": "folder or Hub id of an item index (build-index)"})
     train_index_rows: str = field(default="rows", metadata={"help": "with --use_peft: `rows`, `all` or `none`"})
+    seq_form: str | None = field(
+        default=None, metadata={"help": "`packed` or `prefix` (the paper's) (default: the model's own, else packed)"}
+    )
+    packed_prefix: str | None = field(
+        default=None, metadata={"help": "text before the history in the packed form (default: a few words)"}
+    )
+    max_history: int | None = field(
+        default=None, metadata={"help": "how many of the latest items of a history are read (default: 20)"}
+    )
+    num_beams: int | None = field(
+        default=None, metadata={"help": "beams of ranking, during training and stored with the model (default: 20)"}
+    )
+    normalize: str | None = field(
+        default=None,
+        metadata={"help": "normalisation of decoding scores: `vocab`, `level` or `children` (default: level)"},
+    )
+    index_init: str = field(
+        default="codebook", metadata={"help": "how new embedding rows start: `codebook` or `mean_noise`"}
+    )
     replace_index: bool = field(
         default=False, metadata={"help": "draw the rows of a model that was trained with another index anew"}
     )
@@ -58,89 +79,61 @@ class LCRecArguments(BackboneArguments):
         super().__post_init__()
         if not self.index:
             raise ValueError("--index is required: a folder made by build-index")
-        if self.train_index_rows not in ("rows", "all", "none"):
-            raise ValueError(f"--train_index_rows must be rows, all or none, got {self.train_index_rows!r}")
+        choices = {
+            "seq_form": (None, *SEQ_FORMS),
+            "index_init": INDEX_INITS,
+            "normalize": (None, *NORMALIZATIONS),
+            "train_index_rows": TRAIN_INDEX_ROWS,
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                words = ", ".join(each for each in allowed if each)
+                raise ValueError(f"--{name} must be one of {words}, got {getattr(self, name)!r}")
+        if self.num_beams is not None and self.num_beams < 10:
+            raise ValueError(
+                f"--num_beams must be at least 10, the longest list that is evaluated; got {self.num_beams}"
+            )
 
-
-def trained_index(base: PreTrainedTokenizerBase, name: str, **source: Any) -> ItemIndex | None:
-    """The index that a given model was trained with; ``None`` where its folder does not have it."""
-    if isinstance(base, LCRecTokenizer):
-        return base.item_index
-    try:  # of some model types transformers loads the stock tokenizer
-        return ItemIndex.from_pretrained(name, **source)
-    except FileNotFoundError:
-        return None
-
-
-def peft_config(arguments: LCRecArguments, model_config: ModelConfig, tokenizer: LCRecTokenizer, model):
-    """LoRA options, with the index tokens' embedding rows made trainable as ``--train_index_rows`` says."""
-    config = get_peft_config(model_config)
-    if config is None or arguments.train_index_rows == "none":
-        return config
-    tied = model.config.get_text_config().tie_word_embeddings
-    name_of = {module: name.rpartition(".")[2] for name, module in model.named_modules()}
-    matrices = [name_of[model.get_input_embeddings()]]
-    if not tied:
-        matrices.append(name_of[model.get_output_embeddings()])
-    config.ensure_weight_tying = tied
-    if arguments.train_index_rows == "all":
-        config.modules_to_save = [*(config.modules_to_save or []), *matrices]
-    else:
-        rows = sorted(int(i) for ids in tokenizer.level_token_ids for i in ids)
-        config.trainable_token_indices = dict.fromkeys(matrices, rows)
-    return config
+    def prompt(self, training: LCRecTrainingConfig) -> dict[str, Any]:
+        """Fields of the prompt that somebody set."""
+        fields = {
+            "form": self.seq_form,
+            "packed_prefix": self.packed_prefix,
+            "max_history": self.max_history,
+            "max_length": training.max_length,
+            "chat": self.use_chat_template,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: ModelConfig) -> dict[str, float]:
     """Train and save; returns the validation metrics of the saved model, or with ``--dry_run`` the plan's figures."""
     began = time.perf_counter()
     set_seed(training.seed)  # before the backbone and the adapters are drawn; the trainer seeds only what follows it
-    training.start_from(pretrained=bool(model_config.model_name_or_path))
     dataset, split = arguments.load()
     split.require_cases("validation")  # by which the best checkpoint is chosen
     base = model_config.model_name_or_path
     check_base(base, arguments, dataset, split, revision=model_config.model_revision)
-    index = ItemIndex.from_pretrained(arguments.index)
-    if not index.is_unique:
-        raise ValueError(
-            f"--index {arguments.index}: {index.collisions()} items share their codes with another, so that generating "
-            "codes does not name an item: build it with build-index"
-        )
-    check_index(f"--index {arguments.index}", index, dataset, split, other_data=arguments.other_data)
-    prompt = training.prompt()
-    learned: set[str] = set()
-
-    def extend(base: PreTrainedTokenizerBase) -> LCRecTokenizer:
-        name, source = model_config.model_name_or_path, {"revision": model_config.model_revision}
-        if name:
-            find = partial(trained_index, base, name, **source)
-            learned.update(learned_index_tokens(base, find, index, name, replace=arguments.replace_index))
-        return LCRecTokenizer.from_base(base, index, dataset.titles)
-
-    model, tokenizer = load_backbone(
-        arguments,
-        model_config,
-        training,
-        texts=lambda: corpus_texts(dataset, split),
-        extend=extend,
-    )
-    prompt = prompt.keep_frame(tokenizer)
-    if arguments.dry_run:
-        grow_embeddings(model, tokenizer)
-    else:
-        initialize_index_embeddings(model, tokenizer, training.index_init, training.seed, learned)
-    rows = LCRecTaskRows(
-        dataset,
-        split,
-        tokenizer,
-        prompt,
-        training.task_weights,
+    recommender = LCRecRecommender.from_backbone(
+        arguments.source(model_config),
+        index=arguments.index,
+        dataset=dataset,
+        split=split,
+        prompt=arguments.prompt(training),
+        num_beams=arguments.num_beams,
+        normalize=arguments.normalize,
+        index_init=arguments.index_init,
+        replace_index=arguments.replace_index,
+        other_data=arguments.other_data,
         seed=training.seed,
-        max_length=training.max_length,
-        item_dropout=training.item_dropout,
+        **arguments.loading(model_config, training),
     )
+    model, tokenizer = recommender.model, recommender.tokenizer
+    rows = LCRecTrainer.build_train_dataset(recommender, split, training)
     logger.info("training rows per epoch: %s", rows.rows_per_direction)
-    adapters = peft_config(arguments, model_config, tokenizer, model)
+    adapters = get_peft_config(model_config)
+    if adapters is not None:
+        adapters = with_index_rows(adapters, model, tokenizer, arguments.train_index_rows)
     plan = plan_training(
         arguments,
         training,
@@ -148,47 +141,29 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         adapters,
         rows,
         lambda batch: lcrec_sizes(batch, tokenizer, training.index_loss),
-        target_per_item=training.seq_form == "packed",
-        warnings=lcrec_warnings(training, model, tokenizer, adapters, arguments.train_index_rows),
+        target_per_item=recommender.prompt.form == "packed",
+        warnings=lcrec_warnings(recommender, adapters, arguments.train_index_rows),
     )
     if arguments.dry_run:
         return plan
     if arguments.liger_kernels:
         add_liger_kernels(model)
-    cases = split.validation.sample(training.eval_users, seed=0) if training.eval_users else split.validation
-
-    report: dict[str, Any] = {"task_rows": rows.rows_per_direction}
-
-    def ranking_metrics(current_model) -> dict[str, float]:
-        ranker = LCRecRecommender(
-            current_model, tokenizer, prompt, num_beams=training.num_beams, normalize=training.normalize
-        )
-        metrics = evaluate_ranker(ranker, cases).metrics
-        report["decoding_fallback"] = ranker.fallback
-        return metrics
 
     def make_trainer(pushes: TrainingPushes) -> LCRecTrainer:
-        return LCRecTrainer(
-            model,
-            training,
-            rows=rows,
-            level_token_ids=tokenizer.level_token_ids,
-            processing_class=tokenizer,
-            eval_rows=SequenceTargetRows(tokenizer, prompt, cases),
-            ranking_metrics=ranking_metrics,
-            peft_config=adapters,
-            callbacks=[pushes],
-        )
+        given = {"split": split, "train_dataset": rows, "peft_config": adapters, "callbacks": [pushes]}
+        return LCRecTrainer(recommender, training, **given)
+
+    def report(trainer: LCRecTrainer) -> dict[str, Any]:
+        return {"task_rows": rows.rows_per_direction, "decoding_fallback": trainer.decoding_fallback}
 
     return train_and_save(
-        "lcrec",
+        recommender,
         arguments,
         training,
         model_config,
         make_trainer,
         dataset=dataset,
-        tokenizer=tokenizer,
-        settings={"prompt": prompt.to_dict(), "num_beams": training.num_beams, "normalize": training.normalize},
+        split=split,
         defaults=LCRecArguments(dataset="", index=" "),
         began=began,
         report=report,

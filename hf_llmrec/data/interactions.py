@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def _strings(table: pa.Table, column: str) -> list[str]:
 
 
 class RecDataset:
-    """An immutable recommendation dataset. Make one with `load` or `from_datasets`.
+    """An immutable recommendation dataset. Make one with `load`, `from_datasets` or `from_pandas`.
 
     Attributes:
         user_ids: str, in order of first appearance in the interactions. item_ids: str, in the order of the items table.
@@ -177,6 +178,42 @@ class RecDataset:
         return cls._from_tables(tables, name, time_unit)
 
     @classmethod
+    def from_pandas(
+        cls, interactions: Any, items: Any = None, *, columns: Mapping[str, str] | None = None, **options: Any
+    ) -> RecDataset:
+        """Build from pandas frames, whose columns may have other names.
+
+        Args:
+            interactions: one row per interaction: user, item, and a time or a position.
+            items: one row per item; ``None``: the items of the interactions, without texts.
+            columns: names in the frames, and which column of a dataset folder each is, such as
+                ``{"customer": "user_id", "sku": "item_id", "bought_at": "timestamp", "name": "title"}``. Columns that
+                are not named here keep their names; those of a dataset folder are read, others are not.
+            options: of `from_datasets`, such as ``name`` and ``time_unit``.
+
+        Raises:
+            ValueError: a column that neither frame has, or bad content; names table, row and column.
+
+        Example:
+            ```python
+            log = pd.DataFrame({"customer": ["a", "a", "a"], "sku": ["x", "y", "z"], "day": [1, 2, 3]})
+            names = {"customer": "user_id", "sku": "item_id", "day": "position"}
+            dataset = RecDataset.from_pandas(log, columns=names)
+            ```
+        """
+        frames = {"interactions": interactions} | ({} if items is None else {"items": items})
+        unknown = [name for name in columns or {} if not any(name in frame.columns for frame in frames.values())]
+        if unknown:
+            raise ValueError(f"columns: no frame has {unknown}; there are {[list(each) for each in frames.values()]}")
+        named = {name: frame.rename(columns=dict(columns or {})) for name, frame in frames.items()}
+        if items is None:
+            table = arrow_table(named["interactions"], "interactions", "interactions")
+            known = table.column("item_id") if "item_id" in table.column_names else pa.chunked_array([[]], pa.string())
+            ids = known.unique()
+            named["items"] = pa.table({"item_id": ids, "title": [""] * len(ids)})
+        return cls.from_datasets(named["interactions"], named["items"], **options)
+
+    @classmethod
     def _from_tables(
         cls, tables: dict[str, tuple[pa.Table, TableSource]], name: str, time_unit: str | None
     ) -> RecDataset:
@@ -203,10 +240,9 @@ class RecDataset:
     def split(self, strategy: str = "leave_one_out", **shares: float) -> RecSplit:
         """Hold interactions out: ``leave_one_out`` (per user, by time) or ``temporal`` (at points of global time)."""
         if strategy == "leave_one_out":
-            return leave_one_out(self.indptr, self.indices).named(self.item_ids, self.user_ids)
+            return leave_one_out(self.indptr, self.indices).of(self)
         if strategy == "temporal":
-            split = temporal(self.indptr, self.indices, self.timestamps, **shares)
-            return split.named(self.item_ids, self.user_ids)
+            return temporal(self.indptr, self.indices, self.timestamps, **shares).of(self)
         raise ValueError(f"unknown split {strategy!r}: leave_one_out or temporal")
 
     def k_core(self, k: int) -> RecDataset:

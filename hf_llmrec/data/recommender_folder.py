@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from transformers.utils import cached_file
 
 from .files import read_json, write_json
@@ -48,6 +49,43 @@ class ItemCatalog:
     def of_dataset(cls, dataset: RecDataset) -> ItemCatalog:
         """The items of a dataset."""
         return cls(dataset.item_ids, dataset.titles, dataset.fingerprint)
+
+    def answers(self, rows: np.ndarray, scores: np.ndarray) -> list[list[dict[str, Any]]]:
+        """Rankings as ids, titles and scores.
+
+        Args:
+            rows: int64 (n, k), -1 for padding.
+            scores: float (n, k).
+
+        Returns:
+            per ranking a list of ``{"item_id", "title", "score"}``, in its order.
+        """
+        return [
+            [
+                {"item_id": self.item_ids[row], "title": self.titles[row], "score": float(score)}
+                for row, score in zip(*pair, strict=True)
+                if row >= 0
+            ]
+            for pair in zip(rows, scores, strict=True)
+        ]
+
+    def check_rows(self, rows: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+        """Lists of candidates as int64 arrays.
+
+        Args:
+            rows: int arrays of item rows.
+            count: how many there must be.
+
+        Raises:
+            ValueError: another number of lists, or a row that is not in the catalogue; names the list.
+        """
+        if len(rows) != count:
+            raise ValueError(f"{len(rows)} lists of candidates for {count} histories")
+        found = [np.asarray(each, dtype=np.int64).reshape(-1) for each in rows]
+        for number, each in enumerate(found):
+            if len(each) and not (0 <= each.min() and each.max() < len(self.item_ids)):
+                raise ValueError(f"candidates {number}: item rows must lie in 0 to {len(self.item_ids) - 1}")
+        return found
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write ``item_catalog.json``."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -69,6 +70,7 @@ class RecSplit:
         train_only_users: users with too few interactions to be evaluated.
         strategy: ``leave_one_out`` or ``temporal``.
         cuts: times at which validation and test begin, which belong to them, of a temporal split; otherwise empty.
+        dataset: the `RecDataset` that was split; ``None``: not known.
     """
 
     train_indptr: np.ndarray
@@ -78,11 +80,27 @@ class RecSplit:
     train_only_users: int
     strategy: str
     cuts: tuple[int, ...] = ()
+    dataset: Any = field(default=None, repr=False, compare=False)
 
-    def named(self, item_ids: Sequence[str], user_ids: Sequence[str]) -> RecSplit:
-        """The split with cases that know the ids of the dataset's items and users."""
-        ids = {"item_ids": item_ids, "user_ids": user_ids}
-        return replace(self, validation=replace(self.validation, **ids), test=replace(self.test, **ids))
+    def of(self, dataset: Any) -> RecSplit:
+        """The same split, which knows its dataset, and whose cases know the ids of its items and users.
+
+        Args:
+            dataset: the `RecDataset` that was split.
+        """
+        ids = {"item_ids": dataset.item_ids, "user_ids": dataset.user_ids}
+        cases = {"validation": replace(self.validation, **ids), "test": replace(self.test, **ids)}
+        return replace(self, **cases, dataset=dataset)
+
+    def require_dataset(self) -> Any:
+        """The `RecDataset` that was split.
+
+        Raises:
+            ValueError: the split does not know it: it was not made by `RecDataset.split`.
+        """
+        if self.dataset is None:
+            raise ValueError("the split does not know its dataset: make it with RecDataset.split()")
+        return self.dataset
 
     def train_sequence(self, user_row: int) -> np.ndarray:
         """int32 training items of a user, oldest first."""

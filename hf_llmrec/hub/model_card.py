@@ -31,7 +31,7 @@ class CardFacts:
 
     Attributes:
         repo_id: where the model lies, or will.
-        method: of `METHODS`.
+        method: of `METHODS`, or one that was added from outside the package.
         dataset: its name. dataset_id: its Hub id, where it has one.
         num_items: of the catalogue.
         result: a result file (``evaluate --result``), or ``None``: no metrics are claimed.
@@ -65,12 +65,10 @@ def make_card(facts: CardFacts) -> ModelCard:
     """Render the card.
 
     Raises:
-        ValueError: an unknown method, or a comparison in which the model does not occur or has other figures than in
-            its result file.
+        ValueError: a comparison in which the model does not occur or has other figures than in its result file.
     """
-    if facts.method not in METHODS:
-        raise ValueError(f"there is no card for {facts.method!r}: one of {sorted(METHODS)}")
-    method, result = METHODS[facts.method], facts.result
+    unknown = {"title": facts.method, "library": "hf_llmrec", "pipeline_tag": None, "arxiv": None}  # somebody's own
+    method, result = METHODS.get(facts.method, unknown), facts.result
     if facts.comparison is not None:
         _check_comparison(facts)
     tags = ["recommendation", "sequential-recommendation", "hf_llmrec", facts.method]

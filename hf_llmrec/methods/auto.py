@@ -6,6 +6,8 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+
 from ..data.recommender_folder import HUB_OPTIONS, load_settings
 
 if TYPE_CHECKING:  # `import hf_llmrec` imports this file, and needs no recommender yet
@@ -49,12 +51,22 @@ class AutoRecommender:
         return recommender_class(method, path_or_hub_id).from_pretrained(path_or_hub_id, **options)
 
     @staticmethod
-    def register(recommender: type[Recommender]) -> None:
+    def register(
+        recommender: type[Recommender],
+        config: type[PreTrainedConfig] | None = None,
+        model: type[PreTrainedModel] | None = None,
+    ) -> None:
         """Make a method known, by its ``method``; one of that name is replaced.
 
         Args:
             recommender: importable under its module and name.
+            config: of its model, where transformers does not know it yet: `AutoConfig` then reads it.
+            model: for that configuration; `AutoModel` then loads it.
         """
+        if config is not None:
+            AutoConfig.register(config.model_type, config, exist_ok=True)
+            if model is not None:
+                AutoModel.register(config, model, exist_ok=True)
         RECOMMENDERS[recommender.method] = f"{recommender.__module__}:{recommender.__qualname__}"
 
 

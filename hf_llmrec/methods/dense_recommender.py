@@ -70,7 +70,7 @@ class DenseRecommender(Recommender):
         return [np.asarray(history) if last is None else np.asarray(history)[-last:] for history in histories]
 
     def score(self, histories, candidates):
-        rows, histories = self.check_candidates(histories, candidates), self._latest(histories)
+        rows, histories = self.catalog.check_rows(candidates, len(histories)), self._latest(histories)
 
         def score_batch(batch):
             return self._scores([histories[number] for number in batch], None)

@@ -82,4 +82,4 @@ class RecommendationPipeline(Pipeline):
         return rank_requests(self.recommender, prepared, top_k, *limits)
 
     def postprocess(self, model_outputs) -> list[list[dict[str, Any]]]:
-        return self.recommender.answers(*model_outputs)
+        return self.recommender.catalog.answers(*model_outputs)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..data.epoch_dataset import EpochDataset
 from ..data.splits import EvalCases, RecSplit
 
 IGNORE = -100
 
 
-class ItemSequenceRows:
+class ItemSequenceDataset(EpochDataset):
     """Rows ``{"input_ids", "labels"}`` of training sequences: at each item, the label is the one that follows.
 
     A sequence with more than ``max_length`` targets becomes several rows, cut from its end, so that every interaction
@@ -28,6 +29,7 @@ class ItemSequenceRows:
     def __init__(self, split: RecSplit, *, max_length: int = 50, item_dropout: float = 0.0, seed: int = 0):
         if not 0 <= item_dropout < 1:
             raise ValueError(f"item_dropout must lie in [0, 1), got {item_dropout}")
+        super().__init__()
         self.items, self.item_dropout, self.seed = split.train_indices, item_dropout, seed
         begin, end = split.train_indptr[:-1].astype(np.int64), split.train_indptr[1:].astype(np.int64)
         windows = np.maximum(end - begin - 2 + max_length, 0) // max_length  # ceil(targets / max_length)
@@ -62,10 +64,11 @@ class ItemSequenceRows:
         return {"input_ids": items[:-1], "labels": items[1:]}
 
 
-class CaseRows:
+class ItemSequenceEvalDataset(EpochDataset):
     """Rows of evaluation cases: the history, with a label at its last item only. Empty histories are left out."""
 
     def __init__(self, cases: EvalCases, *, max_length: int = 50):
+        super().__init__()
         self.cases, self.max_length = cases, max_length
         self.numbers = np.array([i for i in range(len(cases)) if len(cases.histories[i])], dtype=np.int64)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 ARCHITECTURES = ("llama", "qwen3")
@@ -49,14 +50,19 @@ def build_backbone(
     unknown = sorted(set(fields) - set(known))
     if unknown:
         raise ValueError(f"--backbone_overrides: {architecture} configs have no field {unknown}")
-    config = AutoConfig.for_model(
-        architecture,
-        vocab_size=len(tokenizer),
-        max_position_embeddings=max_length,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        **fields,
-    )
-    return AutoModelForCausalLM.from_config(config, attn_implementation=attn_implementation)
+    try:
+        config = AutoConfig.for_model(
+            architecture,
+            vocab_size=len(tokenizer),
+            max_position_embeddings=max_length,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            **fields,
+        )
+        return AutoModelForCausalLM.from_config(config, attn_implementation=attn_implementation)
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        if not overrides:
+            raise
+        raise ValueError(f"--backbone_overrides: {' '.join(str(error).split())}") from error

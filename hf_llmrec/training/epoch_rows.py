@@ -1,53 +1,37 @@
-"""Rows that are built when a batch asks for them, anew in every epoch, and their collation."""
+"""Datasets of epochs as TRL takes them, and the collation of their rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import torch
 from datasets import Dataset
 from transformers import TrainerCallback
 
+from ..data.epoch_dataset import EpochDataset
 from .batch_sampler import LengthGroupedBatchSampler
 
 
-class Rows(Protocol):
-    """What a trainer trains on; see `hf_llmrec.methods.lcrec.rows` and `hf_llmrec.prompting.item_sequences`."""
+class _Rows:
+    """The transform of `as_arrow_dataset`; a class, so that worker processes can be given it."""
 
-    def __len__(self) -> int: ...
-
-    def build(self, slot: int, epoch: int) -> dict[str, Sequence[int]]: ...
-
-    def lengths(self, epoch: int) -> np.ndarray: ...
-
-
-class EpochRows:
-    """Turns row numbers into rows of the current epoch, as a `datasets` transform."""
-
-    def __init__(self, rows: Rows):
+    def __init__(self, rows: EpochDataset):
         self.rows = rows
-        # Shared with worker processes: those that outlive an epoch must learn of the next one.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
-    @property
-    def epoch(self) -> int:
-        return int(self._epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        self._epoch.fill_(epoch)
-
-    def __call__(self, batch: dict[str, list[int]]) -> dict[str, list[list[int]]]:
-        epoch = self.epoch
-        built = [self.rows.build(int(slot), epoch) for slot in batch["slot"]]
+    def __call__(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
+        built = [self.rows[slot] for slot in batch["slot"]]
         return {name: [row[name] for row in built] for name in built[0]}
 
 
-def rows_dataset(transform: EpochRows) -> Dataset:
-    """A dataset of row numbers that ``transform`` turns into rows."""
-    return Dataset.from_dict({"slot": list(range(len(transform.rows)))}).with_transform(transform)
+def as_arrow_dataset(rows: EpochDataset) -> Dataset:
+    """The same rows as a `datasets.Dataset` of their numbers, which a transform turns into rows of the epoch.
+
+    Args:
+        rows: stay as they are, and decide over the epoch.
+    """
+    return Dataset.from_dict({"slot": list(range(len(rows)))}).with_transform(_Rows(rows))
 
 
 class RightPadCollator:
@@ -55,6 +39,9 @@ class RightPadCollator:
 
     There is no attention mask: under causal attention a token never sees the padding to its right, padding has no
     label, and without a mask attention runs its fastest kernel.
+
+    Args:
+        pad_token_id: what ``input_ids`` are filled up with.
     """
 
     def __init__(self, pad_token_id: int):

@@ -19,9 +19,9 @@ class LanguageModelTrainingConfig(StartDefaults, MachineConfig, TrackedConfig, S
         tokens_per_batch: tokens per batch and process; replaces ``per_device_train_batch_size`` when set. Rows of
             similar length share a batch: in batches of as many rows each, targets of long rows count for less.
         eval_users: how many validation users are ranked at each evaluation (0: all).
-        use_chat_template: put prompts as messages of the tokenizer's chat template, for instruct models.
+        max_length: tokens of the longest row, and of what the recommender reads; default: what it reads already.
         pretrained: whether trained weights are tuned, whose defaults differ from those of a model trained from scratch.
-            Commands take it from whether ``--model_name_or_path`` is given.
+            Trainers take it from their recommender.
         learning_rate, num_train_epochs: default: from the size of the model and of the data, see `fill_budget`; so is
             ``tokens_per_batch``, from scratch and of rows with a target per item.
         per_device_train_batch_size: default: 8, or what ``tokens_per_batch`` gives.
@@ -39,8 +39,8 @@ class LanguageModelTrainingConfig(StartDefaults, MachineConfig, TrackedConfig, S
     per_device_train_batch_size: int | None = field(
         default=None, metadata={"help": "rows per batch and process (default: 8, or what tokens_per_batch gives)"}
     )
-    use_chat_template: bool = field(
-        default=False, metadata={"help": "put prompts as messages of an instruct model's chat template"}
+    max_length: int | None = field(
+        default=None, metadata={"help": "longest row, in tokens (default: the model's own, from scratch 1024)"}
     )
     learning_rate: float | None = field(
         default=None, metadata={"help": "peak learning rate (default: from the model's size, see `fill_budget`)"}
@@ -65,8 +65,6 @@ class LanguageModelTrainingConfig(StartDefaults, MachineConfig, TrackedConfig, S
         # Rows come tokenized, with labels: TRL must not prepare them again.
         self.dataset_kwargs = {**(self.dataset_kwargs or {}), "skip_prepare_dataset": True}
         super().__post_init__()
-        if self.max_length is None:
-            raise ValueError("max_length must be set: rows are cut to it, oldest items first")
         for name in ("packing", "padding_free", "label_smoothing_factor", "assistant_only_loss"):
             if getattr(self, name):
                 raise ValueError(f"{name} has no effect on rows of items: leave it out")

@@ -4,21 +4,73 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 from transformers.trainer import TRAINING_ARGS_NAME
 from trl import SFTTrainer
 from trl.models import unwrap_model_for_generation
 
+from ..data.epoch_dataset import EpochDataset
+from .budget import fill_budget
+from .language_model_config import LanguageModelTrainingConfig
+from .load_backbone import check_positions
 from .merged_copy import merged_copy
 from .row_trainer import RowTrainerMixin
 from .saved_dtype import cast_saved_model
+from .spread_weights import num_values
 from .whole_model import is_sharded, whole_copy
 
 
+def start_from_recommender(args: LanguageModelTrainingConfig, recommender: Any) -> None:
+    """Fill options of a training that its recommender decides over, and give it the ``max_length`` of the others.
+
+    Args:
+        args: options of the training. recommender: of a language model.
+    """
+    args.start_from(pretrained=recommender.is_pretrained)
+    if args.max_length is None:
+        args.max_length = recommender.prompt.max_length
+    if args.max_length is None:
+        raise ValueError("max_length must be set: the recommender's prompt has none, and rows are cut to it")
+    recommender.set_max_length(args.max_length)
+
+
 class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
-    """`SFTTrainer` whose rows are built per epoch; see `RowTrainerMixin`."""
+    """`SFTTrainer` whose rows are built per epoch; see `RowTrainerMixin`.
+
+    Args:
+        recommender: whose model is trained in place, with its tokenizer.
+        args: its options that depend on the start follow from the recommender.
+        target_per_item: whether long rows have more targets than short ones, see `fill_budget`.
+        others: see `RowTrainerMixin` and `trl.SFTTrainer`.
+    """
+
+    def __init__(self, recommender, args, *, train_dataset: EpochDataset, target_per_item: bool, **kwargs: Any):
+        check_positions(recommender.model, recommender.model.name_or_path or "the model", args.max_length)
+        size = sum(map(num_values, recommender.model.parameters()))
+        adapters = kwargs.get("peft_config") is not None
+        fill_budget(args, train_dataset.lengths(0), size, adapters, target_per_item=target_per_item)
+        super().__init__(
+            recommender,
+            args,
+            train_dataset=train_dataset,
+            model=recommender.model,
+            processing_class=recommender.tokenizer,
+            **kwargs,
+        )
+        recommender.model = self._recommending(self.accelerator.unwrap_model(self.model))
+        recommender.adapted = self.accelerator.unwrap_model(self.model) if self._is_peft() else None
+
+    def _recommending(self, model: nn.Module) -> PreTrainedModel:
+        from peft import PeftModel
+
+        return model.get_base_model() if isinstance(model, PeftModel) else model
+
+    def _save_weights(self, folder: Path, dtype: torch.dtype | None) -> None:
+        self.save_whole_model(str(folder), dtype)
 
     def _is_peft(self) -> bool:
         from peft import PeftModel

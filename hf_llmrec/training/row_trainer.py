@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,67 +14,95 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from ..data.epoch_dataset import EpochDataset
+from ..data.splits import EvalCases, RecSplit
+from ..evaluation.evaluator import evaluate_ranker
 from .batch_sampler import LengthGroupedBatchSampler
 from .checkpoints import last_complete_checkpoint
 from .divergence import DivergenceGuard
-from .epoch_rows import EpochCallback, EpochRows, Rows, rows_dataset
+from .epoch_rows import EpochCallback, as_arrow_dataset
 from .resuming import ResumedRun
 from .run_record import RunRecord
 from .short_log import shorten_logs
 from .training_clock import TrainingClock
 
 
-class RowTrainerMixin:
-    """Put before `transformers.Trainer` or a subclass, whose ``__init__`` gets what `_use_rows` returns.
+def validation_cases(split: RecSplit, users: int) -> EvalCases:
+    """The validation users that are ranked at every evaluation.
 
-    ``args`` needs ``tokens_per_batch``.
+    Args:
+        split: gives them.
+        users: at most so many of them, a fixed random sample; 0: all.
+
+    Raises:
+        ValueError: there is none, see `RecSplit.require_cases`.
+    """
+    cases = split.require_cases("validation")
+    return cases.sample(users, seed=0) if users else cases
+
+
+class RowTrainerMixin:
+    """Put before `transformers.Trainer` or a subclass.
+
+    ``args`` needs ``tokens_per_batch`` and ``eval_users``.
+
+    Attributes:
+        recommender: what is trained. Its model is ranked with at every evaluation, and is the trained one afterwards.
+        eval_cases: users that are ranked at every evaluation; ``None``: nobody is.
     """
 
     # Whether the batches of one optimizer step are neighbours in length, see `LengthGroupedBatchSampler`.
     _group_steps = False
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        shorten_logs(self)
-
-    def _use_rows(
+    def __init__(
         self,
-        rows: Rows,
-        eval_rows: Rows | None,
-        collator: Callable[[list], dict[str, torch.Tensor]],
-        ranking_metrics: Callable[[PreTrainedModel], dict[str, float]] | None,
+        recommender,
+        args,
+        *,
+        split: RecSplit | None,
+        train_dataset: EpochDataset,
+        eval_dataset: EpochDataset | None,
+        eval_cases: EvalCases | None,
+        data_collator: Callable[[list], dict[str, torch.Tensor]],
         callbacks: list[TrainerCallback] | None,
-    ) -> dict[str, Any]:
-        """Remember the rows; returns the data sets, collator and callbacks for the trainer's ``__init__``."""
-        self._train_rows = rows
-        self._train_transform = EpochRows(rows)
+        model: nn.Module,
+        **kwargs: Any,
+    ):
+        self.recommender, self.eval_cases = recommender, eval_cases
+        if split is not None and split.dataset is not None:
+            recommender.trained_on(split.dataset, split)
         self._sampler: LengthGroupedBatchSampler | None = None
-        self._ranking_metrics = ranking_metrics
         self._clock, self._tokens = TrainingClock(), 0
         self._run = ResumedRun(lambda: self._sampler)
         self._guard = DivergenceGuard(lambda tensor: self.accelerator.gather(tensor))
         own = [self._run, EpochCallback(lambda: self._sampler), self._guard]
-        return {
-            "data_collator": collator,
-            "train_dataset": rows_dataset(self._train_transform),
-            "eval_dataset": None if eval_rows is None else rows_dataset(EpochRows(eval_rows)),
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=data_collator,
+            # TRL takes datasets of this kind only.
+            train_dataset=as_arrow_dataset(train_dataset),
+            eval_dataset=None if eval_dataset is None else as_arrow_dataset(eval_dataset),
             # The clock comes last: what the others do at a save is part of the save.
-            "callbacks": [*own, *(callbacks or []), self._clock],
-        }
+            callbacks=[*own, *(callbacks or []), self._clock],
+            **kwargs,
+        )
+        self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
+        shorten_logs(self)
 
-    def _set_signature_columns_if_needed(self):
-        self._signature_columns = ["slot"]
+    def _get_collator_with_removed_columns(self, data_collator, description=None):
+        return data_collator  # rows hold what collators read, which need not be arguments of the model
 
     def get_train_dataloader(self) -> DataLoader:
         args = self.args
         self._sampler = LengthGroupedBatchSampler(
-            self._train_rows.lengths,
+            self.train_dataset.lengths,
             batch_size=None if args.tokens_per_batch else self._train_batch_size,
             tokens_per_batch=args.tokens_per_batch,
             seed=args.data_seed if args.data_seed is not None else args.seed,
             num_processes=args.world_size,
             group=args.world_size * args.gradient_accumulation_steps if self._group_steps else 1,
-            on_epoch=self._train_transform.set_epoch,
+            on_epoch=self.train_dataset.set_epoch,
         )
         loader = DataLoader(
             self.train_dataset,
@@ -102,7 +130,7 @@ class RowTrainerMixin:
             resume_from_checkpoint = last_complete_checkpoint(self.args.output_dir, self.args.world_size)
             if resume_from_checkpoint is None:
                 raise ValueError(f"there is no complete checkpoint in {self.args.output_dir} to resume from")
-        now = RunRecord.begin(self.args, self.args.facts, self._train_rows, self._sharding)
+        now = RunRecord.begin(self.args, self.args.facts, self.train_dataset, self._sharding)
         self._run.begin(now, self.args.output_dir, resume_from_checkpoint or None)
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
@@ -167,11 +195,46 @@ class RowTrainerMixin:
         return output
 
     def rank(self) -> dict[str, float]:
-        """``ranking_metrics`` of the model as it stands, on all processes."""
-        if self._ranking_metrics is None:
+        """Ranking metrics of ``eval_cases`` with the model as it stands, on all processes."""
+        if self.eval_cases is None:
             return {}
-        with self._whole_model() as model, self.accelerator.autocast():
-            return self._ranking_metrics(model)
+        with self._whole_model() as model, self.accelerator.autocast(), self._asked(model):
+            return self._rank(self.eval_cases)
+
+    def _rank(self, cases: EvalCases) -> dict[str, float]:
+        return evaluate_ranker(self.recommender, cases).metrics
+
+    @contextmanager
+    def _asked(self, model: nn.Module) -> Iterator[None]:
+        """Let the recommender recommend with ``model``, as `_whole_model` gives it, for a while."""
+        kept, self.recommender.model = self.recommender.model, self._recommending(model)
+        try:
+            yield
+        finally:
+            self.recommender.model = kept
+
+    def _recommending(self, model: nn.Module) -> PreTrainedModel:
+        """What recommends, of what is trained."""
+        return model
+
+    def save_recommender(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write the recommender as it stands, its weights gathered and its adapters merged.
+
+        As `Recommender.save_pretrained`, for runs of several processes, all of which call it. The model is not changed.
+
+        Args:
+            folder: the recommender folder.
+            dtype: of the saved weights; default: that of the model.
+        """
+        self.recommender.save_pretrained(
+            folder,
+            is_main_process=self.args.should_save,
+            save_model=lambda staging: self._save_weights(staging, dtype),
+        )
+
+    def _save_weights(self, folder: Path, dtype: torch.dtype | None) -> None:
+        if self.args.should_save:
+            self._recommending(self.accelerator.unwrap_model(self.model)).save_pretrained(folder)
 
     def _whole_model(self) -> AbstractContextManager[nn.Module]:
         """The model inside whatever wraps it, with all its weights."""

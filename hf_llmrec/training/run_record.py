@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from transformers import TrainingArguments
 
+from ..data.epoch_dataset import EpochDataset
 from ..data.files import read_json, write_json
 from ..data.recommender_folder import RUN_FILE
-from .epoch_rows import Rows
 
 # How many training rows are built to tell whether two runs train on the same ones.
 _SAMPLED_ROWS = 16
@@ -69,7 +69,7 @@ class RunRecord:
     data: dict[str, Any]
 
     @classmethod
-    def begin(cls, args: TrainingArguments, facts: Mapping[str, Any], rows: Rows, sharding: str) -> RunRecord:
+    def begin(cls, args: TrainingArguments, facts: Mapping[str, Any], rows: EpochDataset, sharding: str) -> RunRecord:
         """Of a run that begins now.
 
         Args:
@@ -144,7 +144,7 @@ def processes(number: int) -> str:
     return "1 process" if number == 1 else f"{number} processes"
 
 
-def fingerprint(rows: Rows) -> str:
+def fingerprint(rows: EpochDataset) -> str:
     """sha256 (hex) of all rows' lengths in the first epoch and of a few of these rows."""
     digest = hashlib.sha256(np.asarray(rows.lengths(0), dtype=np.int64).tobytes())
     for slot in np.unique(np.linspace(0, len(rows) - 1, _SAMPLED_ROWS).astype(np.int64)):

@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from trl import ModelConfig
 
 from hf_llmrec.cli import COMMANDS, main
-from hf_llmrec.cli.failures import EXTRAS, MEMORY, PRECISION, remedy
+from hf_llmrec.cli.failures import EXTRAS, MEMORY, PRECISION, as_option, remedy
 from hf_llmrec.cli.plan import REMEDIES
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.text_embeddings import embed_items
@@ -183,6 +183,22 @@ def test_an_index_of_another_catalogue_is_one_line(folders):
     assert status == 1 and "Traceback" not in said
     assert line.startswith(f"hf-llmrec train lcrec: --index {folders / 'index'} was built for another catalogue")
     assert line.endswith("its rows are not the items of this dataset; make it again from this one")
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("max_history must be at least 1, got 0", "--max_history must be at least 1, got 0"),
+        ("index shop/index was built for another catalogue", "--index shop/index was built for another catalogue"),
+        ("backbone: not a size", "--backbone: not a size"),
+        ("index of another shop", "index of another shop"),  # a word, not a parameter
+        ("resume it later", "resume it later"),
+        ("no_option must be", "no_option must be"),
+        ("shop/items.parquet, row 3: no item_id", "shop/items.parquet, row 3: no item_id"),
+    ],
+)
+def test_what_the_library_says_of_a_parameter_is_said_of_the_option(text, expected):
+    assert as_option(text, COMMANDS["train lcrec"], ["--index", "shop/index"]) == expected
 
 
 def test_bf16_on_a_gpu_that_lacks_it(folders, capsys, monkeypatch):

@@ -133,9 +133,9 @@ def test_bf16_on_the_cpu(folders, tmp_path, monkeypatch, start, options, kernel)
     kernels = []
 
     class Watched(GALRecTrainer):
-        def __init__(self, model, *arguments, **keywords):
-            kernels.append(model.model.language_model.config._attn_implementation)
-            super().__init__(model, *arguments, **keywords)
+        def __init__(self, recommender, *arguments, **keywords):
+            kernels.append(recommender.trunk.language_model.config._attn_implementation)
+            super().__init__(recommender, *arguments, **keywords)
 
     monkeypatch.setattr("hf_llmrec.cli.train_galrec.GALRecTrainer", Watched)
     place = QUICK.index("--use_cpu")

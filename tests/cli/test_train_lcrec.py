@@ -21,9 +21,9 @@ from transformers import (
 )
 
 from hf_llmrec.cli import build_index, compare, evaluate, train_lcrec
-from hf_llmrec.cli.backbones import check_backbone
 from hf_llmrec.data.item_index import ItemIndex
 from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.training.load_backbone import check_backbone
 
 QUICK = ["--max_steps", "6", "--learning_rate", "0.01", "--tokens_per_batch", "600", "--max_length", "96"]
 QUICK += ["--eval_users", "10", "--report_to", "none", "--use_cpu", "True", "--disable_tqdm", "True"]

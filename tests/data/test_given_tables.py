@@ -205,3 +205,23 @@ def test_columns_that_are_left_out_are_named(caplog):
     caplog.clear()
     RecDataset.from_datasets(LOG, ITEMS)
     assert not caplog.records
+
+
+def test_frames_with_other_names():
+    log = pd.DataFrame(
+        {"customer": ["b", "a", "a"], "sku": ["007", "7", "007"], "at": pd.to_datetime([3, 2, 1], unit="D")}
+    )
+    shelf = pd.DataFrame({"sku": ["7", "007"], "label": ["Seven", "Bond"], "shelf": [1, 2]})
+    names = {"customer": "user_id", "sku": "item_id", "at": "timestamp", "label": "title"}
+    dataset = RecDataset.from_pandas(log, shelf, columns=names, name="shop")
+    assert (dataset.name, dataset.user_ids, dataset.item_ids) == ("shop", ["b", "a"], ["7", "007"])
+    assert dataset.titles == ["Seven", "Bond"] and dataset.sequence(1).tolist() == [1, 0]
+    assert dataset.timestamps.tolist() == [3 * 86400, 86400, 2 * 86400]
+    assert list(log) == ["customer", "sku", "at"], "the frame stays as it is"
+    with pytest.raises(ValueError, match=r"columns: no frame has \['label'\].*'customer'"):
+        RecDataset.from_pandas(log, columns=names)
+    del names["label"]
+    alone = RecDataset.from_pandas(log, columns=names)
+    assert alone.item_ids == ["007", "7"] and alone.titles == ["007", "7"]
+    with pytest.raises(ValueError, match="user_id"):
+        RecDataset.from_pandas(log, columns={"sku": "item_id"})

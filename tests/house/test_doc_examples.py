@@ -10,7 +10,8 @@ import pytest
 from hf_llmrec.cli import build_index, train_baseline, train_galrec, train_lcrec
 
 ROOT = Path(__file__).parents[2]
-# What follows "python" in a block's first line: nothing, or `notest` for what needs a Hub or a GPU.
+# What follows "python" in a block's first line: nothing, `notest` for what needs a GPU or the real Hub, or `hub` for
+# what tests/hub runs with a local one.
 BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "datasets_scripts" / "README.md"]
 EXAMPLES = [page for page in PAGES if any(not word.strip() for word, _ in BLOCK.findall(page.read_text()))]
@@ -40,7 +41,7 @@ def test_examples_run_in_the_order_of_the_page(page, workplace, tmp_path, monkey
     text = page.read_text(encoding="utf-8")
     for found in BLOCK.finditer(text):
         option, code = found.groups()
-        assert option.strip() in ("", "notest"), f"{page.name}: ```python{option}"
+        assert option.strip() in ("", "notest", "hub"), f"{page.name}: ```python{option}"
         if option.strip():
             continue
         line = text[: found.start()].count("\n") + 2
@@ -50,7 +51,8 @@ def test_examples_run_in_the_order_of_the_page(page, workplace, tmp_path, monkey
 
 def test_what_shows_how_to_extend_stays_short():
     blocks = BLOCK.findall((ROOT / "docs" / "extending.md").read_text())
-    assert len(blocks) >= 5 and all(code.count("\n") < 40 for _, code in blocks)
+    longest = {"hub": 80}  # a whole method
+    assert len(blocks) >= 6 and all(code.count("\n") < longest.get(word.strip(), 40) for word, code in blocks)
 
 
 def test_the_api_reference_has_the_docstrings(tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from transformers.dynamic_module_utils import get_relative_import_files
 
+import hf_llmrec
+
 PACKAGE = Path(__file__).parents[2] / "hf_llmrec"
 # Lowest floor last; a floor imports only floors below it.
 FLOORS = (
@@ -70,6 +72,21 @@ def test_imports_go_down(path):
         other = floor(target)
         assert other is not None, f"{path.name} imports the package itself"
         assert FLOORS.index(other) >= FLOORS.index(mine), f"{module_name(path)} imports upwards: {target}"
+
+
+def test_type_checkers_see_what_is_exported():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    imports = {
+        alias.name: node.module
+        for block in tree.body
+        if isinstance(block, ast.If) and getattr(block.test, "id", "") == "TYPE_CHECKING"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname == alias.name
+    }
+    assert imports == hf_llmrec._EXPORTS
+    assert all(getattr(hf_llmrec, name).__name__ == name for name in hf_llmrec.__all__)
 
 
 def test_no_two_files_import_each_other():

@@ -98,5 +98,9 @@ def test_a_comparison_of_another_run_is_found():
         make_card(facts(result={**facts().result, "metrics": other}))
     with pytest.raises(ValueError, match="no model 'other'"):
         make_card(facts(name="other"))
-    with pytest.raises(ValueError, match="no card for 'other'"):
-        make_card(dataclasses.replace(facts(), method="other"))
+
+
+def test_a_method_from_outside_has_a_card_without_claims_about_it():
+    card = make_card(dataclasses.replace(facts(), method="other"))
+    assert "other" in card.data.tags and card.data.library_name == "hf_llmrec"
+    assert "**other** over" in card.text and "arxiv" not in card.text.lower()

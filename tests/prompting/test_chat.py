@@ -11,7 +11,7 @@ from hf_llmrec.methods.auto import AutoRecommender
 from hf_llmrec.methods.galrec.configuration_galrec import GALRecConfig
 from hf_llmrec.methods.galrec.prompt import GALRecLayout, GALRecPrompt
 from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
-from hf_llmrec.methods.lcrec.rows import IGNORE, LCRecTaskRows
+from hf_llmrec.methods.lcrec.rows import IGNORE, LCRecDataset
 from hf_llmrec.methods.lcrec.tokenization_lcrec import LCRecTokenizer
 from hf_llmrec.prompting.chat import chat_frame, render_frame
 from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
@@ -63,7 +63,7 @@ def test_prompts_lie_in_the_frame(instruct, form):
 
 def test_training_rows_are_what_is_asked_later(instruct, dataset):
     split, prompt = dataset.split(), LCRecPrompt("prefix", max_length=160, chat=True)
-    rows = LCRecTaskRows(dataset, split, instruct, prompt, {"seq": 1.0, "mut": 1.0}, max_length=160)
+    rows = LCRecDataset(dataset, split, instruct, prompt, {"seq": 1.0, "mut": 1.0}, max_length=160)
     frame = chat_frame(instruct)
     for slot in range(len(rows)):
         row = rows.build(slot, 0)

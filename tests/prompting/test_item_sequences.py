@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_llmrec.data.splits import leave_one_out
-from hf_llmrec.prompting.item_sequences import CaseRows, ItemSequenceRows
+from hf_llmrec.prompting.item_sequences import ItemSequenceDataset, ItemSequenceEvalDataset
 
 ITEMS = 7
 
@@ -19,7 +19,7 @@ def split_of(lengths: list[int]):
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8).filter(lambda x: max(x) > 3), st.integers(1, 9))
 def test_every_interaction_but_the_first_is_a_target_once(lengths, max_length):
     split = split_of(lengths)
-    rows = ItemSequenceRows(split, max_length=max_length)
+    rows = ItemSequenceDataset(split, max_length=max_length)
     built = [rows.build(slot, 0) for slot in range(len(rows))]
     assert [len(row["labels"]) for row in built] == rows.lengths(0).tolist()
     assert all(1 <= len(row["labels"]) <= max_length for row in built)
@@ -30,19 +30,19 @@ def test_every_interaction_but_the_first_is_a_target_once(lengths, max_length):
 
 
 def test_dropout_differs_between_epochs_and_is_repeatable():
-    rows = ItemSequenceRows(split_of([60] * 20), item_dropout=0.3, seed=1)
+    rows = ItemSequenceDataset(split_of([60] * 20), item_dropout=0.3, seed=1)
     first = [rows.build(slot, 0)["labels"].tolist() for slot in range(20)]
     assert first == [rows.build(slot, 0)["labels"].tolist() for slot in range(20)]
     assert first != [rows.build(slot, 1)["labels"].tolist() for slot in range(20)]
     kept = np.mean([len(row) for row in first]) / rows.lengths(0).mean()
     assert 0.6 < kept < 0.8
-    tiny = ItemSequenceRows(split_of([4] * 50), item_dropout=0.9)
+    tiny = ItemSequenceDataset(split_of([4] * 50), item_dropout=0.9)
     assert all(len(tiny.build(slot, 0)["labels"]) == 1 for slot in range(50))  # never less than one target
 
 
 def test_cases_ask_for_the_target_only():
     split = split_of([10, 4])
-    rows = CaseRows(split.test, max_length=5)
+    rows = ItemSequenceEvalDataset(split.test, max_length=5)
     row = rows.build(0, 0)
     assert row["input_ids"].tolist() == split.test.histories[0][-5:].tolist()
     assert row["labels"].tolist() == [-100] * 4 + [split.test.targets[0]]
@@ -51,6 +51,6 @@ def test_cases_ask_for_the_target_only():
 
 def test_nothing_to_learn_and_bad_dropout():
     with pytest.raises(ValueError, match="two training interactions"):
-        ItemSequenceRows(split_of([1, 1, 3]))
+        ItemSequenceDataset(split_of([1, 1, 3]))
     with pytest.raises(ValueError, match="item_dropout"):
-        ItemSequenceRows(split_of([10]), item_dropout=1.0)
+        ItemSequenceDataset(split_of([10]), item_dropout=1.0)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from hf_llmrec.cli.galrec_model import GALRecArguments
+from hf_llmrec.methods.galrec.building import start_prompt
 from hf_llmrec.methods.galrec.losses import ALIGNMENTS
 from hf_llmrec.methods.galrec.trainer_config import GALRecTrainingConfig
 from hf_llmrec.methods.lcrec.trainer_config import LCRecTrainingConfig
@@ -11,9 +13,9 @@ from hf_llmrec.training.budget import fill_budget, learning_rate
 SMALL, LARGE = 2_000_000, 600_000_000
 
 
-def filled(tmp_path, rows, parameters, adapters=False, **given):
+def filled(tmp_path, rows, parameters, adapters=False, target_per_item=True, **given):
     args = LCRecTrainingConfig(output_dir=str(tmp_path), use_cpu=True, report_to="none", **given)
-    fill_budget(args, np.full(rows, 30), parameters, adapters, target_per_item=args.seq_form == "packed")
+    fill_budget(args, np.full(rows, 30), parameters, adapters, target_per_item=target_per_item)
     return args
 
 
@@ -52,9 +54,9 @@ def test_the_learning_rate_falls_with_size(tmp_path, parameters, tuned, adapters
 
 
 def test_rows_with_a_target_per_item_come_in_batches_of_as_many_tokens(tmp_path):
-    args = filled(tmp_path, 20_000, LARGE, seq_form="packed")
+    args = filled(tmp_path, 20_000, LARGE, target_per_item=True)
     assert args.tokens_per_batch == 8 * 30 and args.num_train_epochs == 5
-    assert filled(tmp_path, 20_000, LARGE, seq_form="prefix").tokens_per_batch is None
+    assert filled(tmp_path, 20_000, LARGE, target_per_item=False).tokens_per_batch is None
 
 
 @pytest.mark.parametrize("pretrained", [True, False])
@@ -69,8 +71,8 @@ def test_what_was_given_stays(tmp_path):
     assert (args.learning_rate, args.num_train_epochs, args.tokens_per_batch) == (2e-5, 3, None)
 
 
-SCRATCH = {"template": "bare", "title_hops": [], "loss_weights": dict.fromkeys(ALIGNMENTS, 0.02)}
-TUNED = {"template": "words", "title_hops": [0], "loss_weights": dict.fromkeys(ALIGNMENTS, 0.1)}
+SCRATCH = {"latest_share": 0.8, "loss_weights": dict.fromkeys(ALIGNMENTS, 0.02)}
+TUNED = {"latest_share": 0.5, "loss_weights": dict.fromkeys(ALIGNMENTS, 0.1)}
 
 
 def galrec(tmp_path, **given):
@@ -83,25 +85,26 @@ def test_defaults_of_galrec_depend_on_where_it_starts(tmp_path):
         args.start_from(pretrained=pretrained)
         assert args.pretrained == pretrained and {name: getattr(args, name) for name in expected} == expected
         assert args.filled.keys() == args.start_defaults.keys()
-    assert args.prompt().template == "bare" and args.prompt().title_hops == ()
+    scratch, tuned = start_prompt(False, None), start_prompt(True, {"hops": 3})
+    assert (scratch.template, scratch.title_hops, scratch.hops) == ("bare", (), 2)
+    assert (tuned.template, tuned.title_hops, tuned.hops) == ("words", (0,), 3)
 
 
 def test_an_explicit_option_wins_over_both_defaults(tmp_path):
     # Two of them are the defaults of the other start.
-    given = {"template": "words", "title_hops": [0], "momentum": 0.9, "loss_weights": {"user_to_user": 0.3}}
+    given = {"latest_share": 0.5, "momentum": 0.9, "loss_weights": {"user_to_user": 0.3}}
     args = galrec(tmp_path, **given)
     args.start_from(pretrained=False)
     assert {name: getattr(args, name) for name in given} == given
-    assert args.latest_share == 0.8 and set(given).isdisjoint(args.filled)
+    assert args.item_dropout == 0.1 and set(given).isdisjoint(args.filled)
+    assert start_prompt(False, {"template": "words"}).template == "words"
     # So does saying whether weights are pretrained: a checkpoint may hold random ones.
     args = galrec(tmp_path, pretrained=False)
     args.start_from(pretrained=True)
-    assert not args.pretrained and args.template == "bare"
+    assert not args.pretrained and args.latest_share == 0.8
 
 
 def test_the_vocabulary_loss_brings_its_titles(tmp_path):
     args = galrec(tmp_path, lm_loss_weight=0.1)
-    args.start_from(pretrained=False)
-    assert args.title_hops == [0] and args.template == "bare"
-    with pytest.raises(ValueError, match="lm_loss_weight"):
-        galrec(tmp_path, lm_loss_weight=0.1, title_hops=[])
+    assert start_prompt(False, GALRecArguments(dataset="d").prompt(args)).title_hops == (0,)
+    assert start_prompt(True, GALRecArguments(dataset="d", title_hops=[]).prompt(args)).title_hops == ()

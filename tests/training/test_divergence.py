@@ -5,14 +5,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import Trainer
 
-from hf_llmrec.methods.lightgcn.configuration_lightgcn import LightGCNConfig
-from hf_llmrec.methods.lightgcn.trainer import LightGCNNetwork, LightGCNTrainer
+from hf_llmrec.methods.lightgcn.recommender import LightGCNRecommender
+from hf_llmrec.methods.lightgcn.trainer import LightGCNTrainer
 from hf_llmrec.methods.lightgcn.trainer_config import LightGCNTrainingConfig
-from hf_llmrec.methods.sasrec.configuration_sasrec import SASRecConfig
-from hf_llmrec.methods.sasrec.modeling_sasrec import SASRecModel
+from hf_llmrec.methods.sasrec.recommender import SASRecRecommender
 from hf_llmrec.methods.sasrec.trainer import SASRecTrainer
 from hf_llmrec.methods.sasrec.trainer_config import SASRecTrainingConfig
-from hf_llmrec.prompting.item_sequences import ItemSequenceRows
 from hf_llmrec.training.divergence import DivergenceGuard
 
 from ..methods.lcrec.test_trainer import config, trainer_for
@@ -33,17 +31,15 @@ def galrec(request, folder):
 
 def sasrec(request, folder):
     dataset = request.getfixturevalue("dataset")
-    model = SASRecModel(SASRecConfig(num_items=dataset.num_items, hidden_size=16, max_position_embeddings=6))
-    args = SASRecTrainingConfig(output_dir=str(folder), **{**BASELINE, **COMMON})
-    return SASRecTrainer(model, args, rows=ItemSequenceRows(dataset.split(), max_length=6, seed=1))
+    recommender = SASRecRecommender.from_dataset(dataset, hidden_size=16, max_position_embeddings=6)
+    args = SASRecTrainingConfig(output_dir=str(folder), item_dropout=0.0, **{**BASELINE, **COMMON})
+    return SASRecTrainer(recommender, args, split=dataset.split())
 
 
 def lightgcn(request, folder):
     dataset = request.getfixturevalue("dataset")
-    sizes = LightGCNConfig(num_items=dataset.num_items, num_users=dataset.num_users, embedding_size=8)
-    network = LightGCNNetwork(dataset.split(), sizes)
     args = LightGCNTrainingConfig(output_dir=str(folder), **{**BASELINE, **COMMON})
-    return LightGCNTrainer(network, args, split=dataset.split())
+    return LightGCNTrainer(LightGCNRecommender.from_dataset(dataset, embedding_size=8), args, split=dataset.split())
 
 
 def weights(folder):

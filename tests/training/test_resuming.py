@@ -8,11 +8,9 @@ import pytest
 import torch
 
 from hf_llmrec.data.recommender_folder import RUN_FILE
-from hf_llmrec.methods.sasrec.configuration_sasrec import SASRecConfig
-from hf_llmrec.methods.sasrec.modeling_sasrec import SASRecModel
+from hf_llmrec.methods.sasrec.recommender import SASRecRecommender
 from hf_llmrec.methods.sasrec.trainer import SASRecTrainer
 from hf_llmrec.methods.sasrec.trainer_config import SASRecTrainingConfig
-from hf_llmrec.prompting.item_sequences import ItemSequenceRows
 from hf_llmrec.training.checkpoints import last_complete_checkpoint
 from hf_llmrec.training.run_record import RunRecord, is_free
 
@@ -39,10 +37,9 @@ def sasrec(dataset, tmp_path):
 
     def make(folder="run", split=None, **options):
         torch.manual_seed(0)
-        model = SASRecModel(SASRecConfig(num_items=dataset.num_items, hidden_size=16, max_position_embeddings=6))
+        recommender = SASRecRecommender.from_dataset(dataset, hidden_size=16, max_position_embeddings=6)
         args = SASRecTrainingConfig(output_dir=str(tmp_path / folder), **{**OPTIONS, **options})
-        rows = ItemSequenceRows(split or dataset.split(), max_length=6, item_dropout=args.item_dropout, seed=args.seed)
-        return SASRecTrainer(model, args, rows=rows)
+        return SASRecTrainer(recommender, args, split=split or dataset.split())
 
     return make
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +14,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from ...data.graph import InteractionGraph
 from ...data.graph_files import load_graph, save_graph
+from ...data.interactions import RecDataset
 from ...data.model_folder import check_tokenizer_files
 from ...data.recommender_folder import ItemCatalog
+from ...data.splits import RecSplit
 from ...evaluation.batches import evaluation_mode, rank_in_batches, score_in_batches
 from ...evaluation.top_k import rank_dense_scores
+from ...indexing.text_embeddings import embed_items
 from ...recommender import Recommender
 from ..dense_recommender import check_catalog_size, pad_histories
+from .building import build_galrec
 from .prompt import GALRecLayout, GALRecPrompt
 from .rows import served_sequence
 
@@ -51,12 +58,99 @@ class GALRecRecommender(Recommender):
     ):
         super().__init__(model, catalog)
         check_catalog_size(model, self.item_ids)
-        self.layout, self.max_history, self.batch_size = layout, layout.prompt.max_history, batch_size
+        self.layout, self.batch_size = layout, batch_size
         self.tokenizer, self.include_graph = tokenizer, include_graph
         self.graph: InteractionGraph | None = None
         self.user_rows: dict[str, int] = {}
         if graph is not None:
             self.attach_graph(graph)
+
+    @classmethod
+    def from_backbone(
+        cls,
+        backbone: str | os.PathLike | PreTrainedModel,
+        *,
+        dataset: RecDataset,
+        item_vectors: Mapping[str, np.ndarray] | None = None,
+        split: RecSplit | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        prompt: GALRecPrompt | Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None,
+        include_graph: bool = False,
+        pretrained: bool | None = None,
+        **options: Any,
+    ) -> GALRecRecommender:
+        """A recommender to be trained: mapping layers and heads around a causal language model.
+
+        Args:
+            backbone: Hub id or folder of a causal language model; a model; or ``"tiny"`` or ``"small"``, from scratch,
+                with a tokenizer trained on the catalogue.
+            dataset: gives the items, and their titles for prompts that have them.
+            item_vectors: external embeddings by kind, float (num_items, d) in the dataset's order: ``text``, such as
+                `embed_items` gives, and ``collaborative``, such as a trained SASRec's ``item_vectors()``; default:
+                those of the texts alone.
+            split: how interactions are held out; default: ``dataset.split()``.
+            tokenizer: of the backbone, where that is a model.
+            prompt: what the model reads, or fields of `GALRecPrompt` that replace the defaults, which are without words
+                and titles for a model from scratch.
+            config: fields of `GALRecConfig`.
+            include_graph: save and publish the interaction graph with the model (rows, no user ids).
+            pretrained: take the defaults of loaded weights, or of a model from scratch, whatever the backbone is.
+            options: see `load_backbone`: ``dtype``, ``revision``, ``attn_implementation``; of a model from scratch
+                ``architecture``, ``overrides`` and ``corpus_vocab_size``.
+
+        Returns:
+            a recommender whose model `GALRecTrainer` trains in place.
+
+        Raises:
+            ValueError: vectors of another number of items; fields that are unknown or cannot have their values; a
+                backbone that cannot be trained.
+
+        Example:
+            ```python
+            dataset = make_demo_shop().dataset
+            vectors = {"text": embed_items(dataset), "collaborative": sasrec.item_vectors()}
+            recommender = GALRecRecommender.from_backbone("tiny", dataset=dataset, item_vectors=vectors)
+            ```
+        """
+        split = dataset.split() if split is None else split
+        vectors = {"text": embed_items(dataset)} if item_vectors is None else item_vectors
+        found, read = build_galrec(
+            backbone,
+            dataset,
+            split,
+            vectors,
+            prompt,
+            config=config,
+            pretrained=pretrained,
+            tokenizer=tokenizer,
+            **options,
+        )
+        catalog = ItemCatalog.of_dataset(dataset)
+        layout = GALRecLayout(read, found.model.config, found.tokenizer, catalog.titles)
+        made = cls(found.model, layout, catalog, tokenizer=found.tokenizer, include_graph=include_graph)
+        made.is_pretrained = found.is_pretrained
+        return made
+
+    @property
+    def prompt(self) -> GALRecPrompt:
+        """What a user's sequence holds."""
+        return self.layout.prompt
+
+    @property
+    def max_history(self) -> int:
+        """How many of the latest items of a history are read."""
+        return self.prompt.max_history
+
+    def set_max_length(self, max_length: int) -> None:
+        """Read sequences of other lengths from now on.
+
+        Args:
+            max_length: tokens of a user's sequence.
+        """
+        if max_length != self.prompt.max_length:
+            changed = replace(self.prompt, max_length=max_length)
+            self.layout = GALRecLayout(changed, self.trunk.config, self.tokenizer, self.catalog.titles)
 
     @classmethod
     def _from_folder(cls, model, settings, catalog, path_or_hub_id, where, *, tokenizer=None, **options):
@@ -77,8 +171,7 @@ class GALRecRecommender(Recommender):
     def settings(self):
         return {"prompt": self.layout.prompt.to_dict(), "graph": self._saved_graph is not None}
 
-    def _save_model(self, folder):
-        super()._save_model(folder)
+    def _save_beside(self, folder):
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
         if self._saved_graph is not None:
@@ -134,7 +227,7 @@ class GALRecRecommender(Recommender):
         return [served_sequence(self.layout, histories[row], self.graph, user=user) for row, user in enumerate(users)]
 
     def score(self, histories, candidates):
-        rows, read = self.check_candidates(histories, candidates), self._read(histories)
+        rows, read = self.catalog.check_rows(candidates, len(histories)), self._read(histories)
 
         def score_batch(batch):
             return self._scores([read[number] for number in batch])

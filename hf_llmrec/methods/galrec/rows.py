@@ -6,14 +6,15 @@ import zlib
 
 import numpy as np
 
+from ...data.epoch_dataset import EpochDataset
 from ...data.graph import InteractionGraph
 from ...data.splits import EvalCases, RecSplit
-from ...prompting.item_sequences import IGNORE, ItemSequenceRows
+from ...prompting.item_sequences import IGNORE, ItemSequenceDataset
 from .neighborhood import item_audience, neighbor_items, neighbor_users
 from .prompt import GALRecLayout
 
 
-class GALRecExamples:
+class GALRecDataset(EpochDataset):
     """Rows of users' windows; the target is one of a window's items, the history what stands before it.
 
     Every draw of a row depends on (seed, epoch, user, window) alone. A row has
@@ -58,6 +59,7 @@ class GALRecExamples:
         neighbor_dropout: float = 0.0,
         seed: int = 0,
     ):
+        super().__init__()
         for name, value in {
             "latest_share": latest_share,
             "item_dropout": item_dropout,
@@ -69,7 +71,7 @@ class GALRecExamples:
         self.audience_size, self.edges_per_user, self.latest_share = audience_size, edges_per_user, latest_share
         self.item_dropout, self.neighbor_dropout = item_dropout, neighbor_dropout
         self.history_targets = history_targets
-        self.windows = ItemSequenceRows(split, max_length=layout.prompt.max_history)
+        self.windows = ItemSequenceDataset(split, max_length=layout.prompt.max_history)
         self.items = split.train_indices
         self.users = np.searchsorted(split.train_indptr, self.windows.starts, side="right") - 1
 
@@ -174,7 +176,7 @@ def next_item_labels(layout: GALRecLayout, ids: np.ndarray, target: int, *, last
     return labels
 
 
-class GALRecCaseRows:
+class GALRecEvalDataset(EpochDataset):
     """Rows of evaluation cases, with a label at `[REC]` only and no pairs.
 
     Args:
@@ -183,6 +185,7 @@ class GALRecCaseRows:
     """
 
     def __init__(self, cases: EvalCases, graph: InteractionGraph | None, layout: GALRecLayout):
+        super().__init__()
         self.cases, self.graph, self.layout = cases, graph, layout
 
     def __len__(self) -> int:

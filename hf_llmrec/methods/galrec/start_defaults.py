@@ -8,8 +8,6 @@ from .losses import ALIGNMENTS
 # reads items alone, in rows without words and titles, which are shorter. The configurations for the demo and for Amazon
 # Beauty share these values, or lie around them.
 GALREC = {
-    "template": ("words", "bare"),
-    "title_hops": ([0], []),
     "latest_share": (0.5, 0.8),
     "item_dropout": (0.0, 0.1),
     "residual_dropout": (0.0, 0.2),
@@ -17,5 +15,7 @@ GALREC = {
     "momentum": (0.999, 0.995),
     "loss_weights": (dict.fromkeys(ALIGNMENTS, 0.1), dict.fromkeys(ALIGNMENTS, 0.02)),
 }
+# The same of the fields of `GALRecPrompt`.
+GALREC_PROMPT = {"template": ("words", "bare"), "title_hops": ((0,), ())}
 # Fields of `GALRecConfig` of a model from scratch.
 GALREC_MODEL = {"embedding_dropout": 0.3, "rec_dropout": 0.5}

@@ -11,15 +11,19 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
 
-from ...training.budget import fill_budget
-from ...training.language_model_trainer import LanguageModelTrainer
-from ...training.spread_weights import num_values
+from ...data.epoch_dataset import EpochDataset
+from ...data.graph import InteractionGraph
+from ...data.splits import EvalCases, RecSplit
+from ...training.language_model_trainer import LanguageModelTrainer, start_from_recommender
+from ...training.row_trainer import validation_cases
 from ...training.training_dropout import add_training_dropout
 from .collator import GALRecCollator
 from .configuration_galrec import SPECIAL_TOKENS
 from .losses import GraphAlignment, PairBatch
 from .momentum import MomentumEncoder
-from .rows import GALRecCaseRows, GALRecExamples
+from .prompt import GALRecPrompt
+from .recommender import GALRecRecommender
+from .rows import GALRecDataset, GALRecEvalDataset
 from .trainer_config import GALRecTrainingConfig
 
 QUEUE_FILE = "galrec_queue.safetensors"
@@ -42,16 +46,28 @@ class GALRecTrainer(LanguageModelTrainer):
     """Training of GAL-Rec (arXiv 2406.13235, section 4.4): L = L_rec + sum of weighted graph-aware losses.
 
     Args:
-        model: `GALRecForCausalLM` with item vectors and, beyond one hop, the vectors of the graph's users.
-        args: `GALRecTrainingConfig`.
-        rows: training examples.
-        eval_rows: rows of the validation loss.
-        ranking_metrics: called with the model at every evaluation, on all processes; its dictionary is added to the
-            evaluation's metrics (``ndcg@10`` becomes ``eval_ndcg@10``).
-        others: as in `trl.SFTTrainer`.
+        recommender: from `GALRecRecommender.from_backbone`, or a saved one. Its model is trained in place, and it reads
+            neighbours in the graph of the training interactions from now on.
+        args: `GALRecTrainingConfig`; its ``max_length``, where it is set, becomes the recommender's.
+        split: from `RecDataset.split`; shorthand for the three that follow.
+        train_dataset: training examples; default: see `build_train_dataset`.
+        eval_dataset: rows of the validation loss; default: the next item of ``eval_cases``.
+        eval_cases: users that are ranked at every evaluation, all processes together; default: ``eval_users`` of the
+            validation users, a fixed sample.
+        data_collator: makes a batch of rows; default: `GALRecCollator`.
+        callbacks: see `transformers.Trainer`.
+        kwargs: of `trl.SFTTrainer`, such as ``peft_config``.
 
     Raises:
-        ValueError: losses between read-outs that ``hops`` leaves out, or rows without what the losses need.
+        ValueError: neither a split nor training rows; losses between read-outs that the prompt's ``hops`` leave out, or
+            rows without what the losses need; no user has enough interactions to be evaluated.
+
+    Example:
+        ```python
+        trainer = GALRecTrainer(recommender, GALRecTrainingConfig("out"), split=dataset.split())
+        trainer.train()
+        print(recommender.evaluate(dataset.split().test))
+        ```
     """
 
     _tag_names = ["trl", "sft", "galrec", "hf_llmrec"]
@@ -59,32 +75,47 @@ class GALRecTrainer(LanguageModelTrainer):
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        recommender: GALRecRecommender,
         args: GALRecTrainingConfig,
         *,
-        rows: GALRecExamples,
-        processing_class,
-        eval_rows: GALRecCaseRows | None = None,
-        ranking_metrics: Callable[[PreTrainedModel], dict[str, float]] | None = None,
+        split: RecSplit | None = None,
+        train_dataset: GALRecDataset | None = None,
+        eval_dataset: EpochDataset | None = None,
+        eval_cases: EvalCases | None = None,
+        data_collator: Callable[[list], dict[str, torch.Tensor]] | None = None,
         callbacks: list[TrainerCallback] | None = None,
         **kwargs,
     ):
+        start_from_recommender(args, recommender)
+        if train_dataset is None:
+            if split is None:
+                raise ValueError("there is nothing to train on: give split=, or train_dataset=")
+            train_dataset = self.build_train_dataset(recommender, split, args)
+        graph = train_dataset.graph
+        if recommender.graph is not graph:
+            recommender.attach_graph(graph, () if split is None else split.require_dataset().user_ids)
+        if split is not None and eval_cases is None:
+            eval_cases = validation_cases(split, args.eval_users)
+        if eval_dataset is None and eval_cases is not None:
+            eval_dataset = GALRecEvalDataset(eval_cases, graph, recommender.layout)
         has_graph_losses = args.has_graph_losses
-        if (has_graph_losses or args.lm_loss_weight) and not rows.pairs:
+        if (has_graph_losses or args.lm_loss_weight) and not train_dataset.pairs:
             raise ValueError("graph-aware losses and the vocabulary loss need rows with pairs=True")
-        if args.hops < 2 and any(args.loss_weights.get(name) for name in ("user_to_user", "neighborhood")):
-            raise ValueError("hops 1 has no E_u^2: set the weights of user_to_user and neighborhood to 0")
-        _freeze_unused(model, args)
-        size = sum(map(num_values, model.parameters()))
-        fill_budget(args, rows.lengths(0), size, kwargs.get("peft_config") is not None, target_per_item=True)
+        _check_prompt(args, recommender.prompt)
+        _freeze_unused(recommender.model, args)
         callbacks = list(callbacks or [])
         if args.patience and args.load_best_model_at_end:
             callbacks.append(EarlyStoppingCallback(args.patience))
         super().__init__(
-            model=model,
-            args=args,
-            processing_class=processing_class,
-            **self._use_rows(rows, eval_rows, GALRecCollator(), ranking_metrics, callbacks),
+            recommender,
+            args,
+            split=split,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            eval_cases=eval_cases,
+            target_per_item=True,
+            data_collator=data_collator or GALRecCollator(),
+            callbacks=callbacks,
             **kwargs,
         )
         if self._is_peft() and self.accelerator.native_amp:
@@ -97,7 +128,7 @@ class GALRecTrainer(LanguageModelTrainer):
         self.alignment: GraphAlignment | None = None
         self._momentum_encoder: MomentumEncoder | None = None
         if has_graph_losses:
-            graph, wanted = rows.graph, args.queue_length
+            wanted = args.queue_length
             entities = {"user": graph.num_users, "item": graph.num_items}
             self.alignment = GraphAlignment(
                 args.loss_weights,
@@ -110,6 +141,32 @@ class GALRecTrainer(LanguageModelTrainer):
                 symmetric=args.symmetric_losses,
             ).to(args.device)
             self.add_callback(_MomentumCallback(self))
+
+    @staticmethod
+    def build_train_dataset(
+        recommender: GALRecRecommender, split: RecSplit, args: GALRecTrainingConfig
+    ) -> GALRecDataset:
+        """The examples that a trainer of these three trains on.
+
+        Args:
+            recommender: gives the layout of sequences.
+            split: its training interactions are the examples and the graph.
+            args: says what examples hold, see `GALRecDataset`.
+        """
+        start_from_recommender(args, recommender)
+        return GALRecDataset(
+            split,
+            InteractionGraph.from_split(split, len(recommender.item_ids)),
+            recommender.layout,
+            pairs=args.has_graph_losses or args.lm_loss_weight > 0,
+            audience_size=args.audience_size,
+            edges_per_user=args.edges_per_user,
+            history_targets=args.history_targets,
+            latest_share=args.latest_share,
+            item_dropout=args.item_dropout,
+            neighbor_dropout=args.neighbor_dropout,
+            seed=args.seed,
+        )
 
     @property
     def momentum_encoder(self) -> MomentumEncoder:
@@ -126,7 +183,7 @@ class GALRecTrainer(LanguageModelTrainer):
         segments, pairs = inputs.get("segments"), inputs.get("pairs")
         aligned = mode == "train" and self.alignment is not None
         if aligned and pairs is None:
-            raise ValueError("graph-aware losses need rows with pairs: GALRecExamples(..., pairs=True)")
+            raise ValueError("graph-aware losses need rows with pairs: GALRecDataset(..., pairs=True)")
         main = {name: inputs[name] for name in ("input_ids", "user_items")}
         # Before the queries: between their forward and backward pass spread weights must stay as they are.
         keys = self._keys(main, segments) if aligned else {}
@@ -226,6 +283,14 @@ class GALRecTrainer(LanguageModelTrainer):
     def _momentum_file(self) -> str:
         """Where weights are spread, each process keeps averages of its own."""
         return MOMENTUM_FILE.format(self.args.process_index if self.momentum_encoder.is_spread else 0)
+
+
+def _check_prompt(args: GALRecTrainingConfig, prompt: GALRecPrompt) -> None:
+    """Refuse losses of what sequences do not hold."""
+    if prompt.hops < 2 and any(args.loss_weights.get(name) for name in ("user_to_user", "neighborhood")):
+        raise ValueError("hops 1 has no E_u^2: set the weights of user_to_user and neighborhood to 0")
+    if args.lm_loss_weight and 0 not in prompt.title_hops:
+        raise ValueError("lm_loss_weight needs titles in items' segments: 0 in title_hops")
 
 
 def _freeze_unused(model: PreTrainedModel, args: GALRecTrainingConfig) -> None:

@@ -7,13 +7,12 @@ from typing import Any
 
 from ...training.language_model_config import LanguageModelTrainingConfig
 from .losses import check_weights
-from .prompt import GALRecPrompt
 from .start_defaults import GALREC
 
 
 @dataclass
 class GALRecTrainingConfig(LanguageModelTrainingConfig):
-    """`LanguageModelTrainingConfig` plus what GAL-Rec adds.
+    """`LanguageModelTrainingConfig` plus what GAL-Rec adds. What the model reads is its recommender's, `GALRecPrompt`.
 
     Args:
         loss_weights: of the graph-aware losses, by name; JSON on the command line. All 0: no graph-aware module.
@@ -22,15 +21,14 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
         queue_length: of each queue of keys; default: ``min(4096, entities // 2)``; 0: no queue, the negatives are the
             batch's other keys.
         symmetric_losses: let each side of a positive pair be the query once (but E_t^1, which gives keys only).
-        lm_loss_weight: of the vocabulary loss on titles, after the item's token.
+        lm_loss_weight: of the vocabulary loss on titles, after the item's token; needs 0 in the prompt's
+            ``title_hops``.
         tokens_per_batch: here counts the items of histories that are targets.
-        template, hops, max_history, num_neighbors, num_neighbor_items, neighbor_order, title_hops, max_title_tokens:
-            what a user's sequence holds, see `GALRecPrompt`; ``max_length`` is its token budget.
         audience_size: users of the target item in E_t^1.
         edges_per_user: pairs that ``user_to_item`` learns from in a row: the target with the user before it, and items
             of the history, each with the user as it was before that item. A target alone is one edge of many: the loss
             learns slowly from it, and costs least.
-        history_targets, latest_share, item_dropout, neighbor_dropout: see `GALRecExamples`.
+        history_targets, latest_share, item_dropout, neighbor_dropout: see `GALRecDataset`.
         residual_dropout: dropout on what attention and MLP add to the residual stream during training.
         patience: stop after so many evaluations without a better NDCG@10 (0: never).
 
@@ -57,24 +55,6 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
     )
     symmetric_losses: bool = field(default=True, metadata={"help": "let each side of a pair be the query once"})
     lm_loss_weight: float = field(default=0.0, metadata={"help": "of the vocabulary loss on items' titles"})
-    template: str | None = field(
-        default=None,
-        metadata={
-            "help": "`words`, or `bare`: no words around the tokens (default: `bare` from scratch, else `words`)"
-        },
-    )
-    hops: int = field(default=2, metadata={"help": "1, 2 or 3"})
-    max_history: int = field(default=50, metadata={"help": "how many of the latest items of a history are read"})
-    num_neighbors: int = field(default=8, metadata={"help": "users of hop 2"})
-    num_neighbor_items: int = field(default=8, metadata={"help": "items of hop 3"})
-    neighbor_order: str = field(default="uniform", metadata={"help": "hop 2: `uniform` samples or `most_shared` first"})
-    title_hops: list[int] | None = field(
-        default=None,
-        metadata={
-            "help": "titles beside items: 0 an item's own segment, hops 1 and 3 (default: none from scratch, else 0)"
-        },
-    )
-    max_title_tokens: int = field(default=16, metadata={"help": "tokens of a title; what is longer is cut"})
     audience_size: int = field(default=4, metadata={"help": "users of the target item in E_t^1"})
     edges_per_user: int = field(default=1, metadata={"help": "pairs of a row that user_to_item learns from, at most"})
     history_targets: bool = field(
@@ -98,7 +78,6 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
         },
     )
     patience: int = field(default=0, metadata={"help": "stop after so many evaluations without a better NDCG@10"})
-    max_length: int | None = field(default=512, metadata={"help": "longest sequence of a user, in tokens"})
 
     def __post_init__(self):
         if self.ddp_broadcast_buffers is None:
@@ -106,20 +85,11 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
         super().__post_init__()
         self.check()
 
-    def _fill(self, pretrained: bool) -> None:
-        super()._fill(pretrained)
-        if self.lm_loss_weight and self._is_open["title_hops"]:
-            self.title_hops = [0]  # its titles are what the vocabulary loss is of
-
     def check(self) -> None:
         if not isinstance(self.loss_weights, dict):
             raise ValueError(f"loss_weights must be a JSON object of loss and weight, got {self.loss_weights!r}")
         check_weights(self.loss_weights)
-        if self.lm_loss_weight < 0 or (self.lm_loss_weight and 0 not in self.title_hops):
-            raise ValueError(
-                "lm_loss_weight must not be negative, and needs titles in items' segments: 0 in title_hops"
-            )
-        for name in ("queue_length", "patience"):
+        for name in ("lm_loss_weight", "queue_length", "patience"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.momentum < 1 or self.contrastive_temperature <= 0:
@@ -127,23 +97,7 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
         for name in ("audience_size", "edges_per_user"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        self.prompt()
 
     @property
     def has_graph_losses(self) -> bool:
         return any(weight > 0 for weight in self.loss_weights.values())
-
-    def prompt(self) -> GALRecPrompt:
-        """What a user's sequence holds."""
-        return GALRecPrompt(
-            template=self.template,
-            hops=self.hops,
-            max_history=self.max_history,
-            num_neighbors=self.num_neighbors,
-            num_neighbor_items=self.num_neighbor_items,
-            neighbor_order=self.neighbor_order,
-            title_hops=tuple(self.title_hops),
-            max_title_tokens=self.max_title_tokens,
-            max_length=self.max_length,
-            chat=self.use_chat_template,
-        )

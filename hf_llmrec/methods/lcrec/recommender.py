@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from ...data.interactions import RecDataset
+from ...data.item_index import ItemIndex
 from ...data.recommender_folder import ItemCatalog
+from ...data.splits import RecSplit
 from ...evaluation.batches import by_length, evaluation_mode, rank_in_batches
 from ...generation.beam_search import fallback_reason, recommend_items, score_items
 from ...generation.item_trie import ItemTrie
 from ...recommender import Recommender
+from ...training.backbones import BACKBONES
+from .building import DECODING, DEFAULT_PROMPT, build_lcrec, change_prompt, check_usable_index, own_settings
 from .prompt import LCRecPrompt
 from .tokenization_lcrec import LCRecTokenizer
 
@@ -58,9 +66,99 @@ class LCRecRecommender(Recommender):
         self.tokenizer, self.prompt = tokenizer, prompt
         self.num_beams, self.normalize, self.batch_size = num_beams, normalize, batch_size
         self.template = 0
-        self.max_history = prompt.max_history
         self.trie = ItemTrie.from_codes(index.codes)
         self._level_token_ids = [torch.as_tensor(ids) for ids in tokenizer.level_token_ids]
+
+    @classmethod
+    def from_backbone(
+        cls,
+        backbone: str | os.PathLike | PreTrainedModel,
+        *,
+        index: ItemIndex | str | os.PathLike,
+        dataset: RecDataset,
+        split: RecSplit | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        prompt: LCRecPrompt | Mapping[str, Any] | None = None,
+        num_beams: int | None = None,
+        normalize: str | None = None,
+        index_init: str = "codebook",
+        replace_index: bool = False,
+        other_data: bool = False,
+        seed: int = 0,
+        **options: Any,
+    ) -> LCRecRecommender:
+        """A recommender to be trained: a causal language model whose vocabulary is extended by the index tokens.
+
+        Args:
+            backbone: Hub id or folder of a causal language model, also of a saved LC-Rec, whose learned index tokens
+                stay; a model; or ``"tiny"`` or ``"small"``, from scratch, with a tokenizer trained on the catalogue.
+            index: from `build_index`, or its folder or Hub id.
+            dataset: gives titles and texts.
+            split: how interactions are held out; default: ``dataset.split()``.
+            tokenizer: of the backbone, where that is a model.
+            prompt: what the model reads, or fields of `LCRecPrompt` that replace its own; default: that of a saved
+                LC-Rec, else 20 items in the packed form.
+            num_beams: of the search; default: that of a saved LC-Rec, else 20.
+            normalize: of scores, ``vocab``, ``level`` or ``children``; default: that of a saved LC-Rec, else ``level``.
+            index_init: how new embedding rows begin, ``codebook`` or ``mean_noise``, see `initialize_index_embeddings`.
+            replace_index: draw all index rows of a saved LC-Rec anew, which was trained with another index.
+            other_data: take an index although it was fitted on other interactions or another split.
+            seed: of the new rows. Weights of a model from scratch are drawn by torch's generator.
+            options: see `load_backbone`: ``dtype``, ``revision``, ``attn_implementation``; of a model from scratch
+                ``architecture``, ``overrides`` and ``corpus_vocab_size``.
+
+        Returns:
+            a recommender whose model `LCRecTrainer` trains in place.
+
+        Raises:
+            ValueError: an index of another catalogue, or one that a saved LC-Rec was not trained with; a backbone that
+                cannot be trained.
+
+        Example:
+            ```python
+            dataset = make_demo_shop().dataset
+            index = build_index(embed_items(dataset), dataset.item_ids)
+            recommender = LCRecRecommender.from_backbone("tiny", index=index, dataset=dataset)
+            ```
+        """
+        split = dataset.split() if split is None else split
+        name = "index"
+        if not isinstance(index, ItemIndex):
+            name, index = f"index {index}", ItemIndex.from_pretrained(index)
+        check_usable_index(name, index, dataset, split, other_data=other_data)
+        stored: dict[str, Any] = {"prompt": DEFAULT_PROMPT, **DECODING}
+        if not isinstance(backbone, PreTrainedModel) and str(backbone) not in BACKBONES:
+            stored = own_settings(backbone, revision=options.get("revision"))
+        found, read = build_lcrec(
+            backbone,
+            index,
+            dataset,
+            split,
+            change_prompt(stored["prompt"], prompt),
+            index_init=index_init,
+            replace_index=replace_index,
+            seed=seed,
+            tokenizer=tokenizer,
+            **options,
+        )
+        given = {"num_beams": num_beams, "normalize": normalize}
+        chosen = {key: stored[key] if value is None else value for key, value in given.items()}
+        made = cls(found.model, found.tokenizer, read, catalog=ItemCatalog.of_dataset(dataset), **chosen)
+        made.is_pretrained = found.is_pretrained
+        return made
+
+    @property
+    def max_history(self) -> int:
+        """How many of the latest items of a history are read."""
+        return self.prompt.max_history
+
+    def set_max_length(self, max_length: int) -> None:
+        """Read prompts of other lengths from now on.
+
+        Args:
+            max_length: tokens of a prompt and its answer together.
+        """
+        self.prompt = replace(self.prompt, max_length=max_length)
 
     @classmethod
     def _from_folder(cls, model, settings, catalog, path_or_hub_id, where, *, tokenizer=None, **options):
@@ -73,8 +171,7 @@ class LCRecRecommender(Recommender):
     def settings(self):
         return {"prompt": self.prompt.to_dict(), "num_beams": self.num_beams, "normalize": self.normalize}
 
-    def _save_model(self, folder):
-        super()._save_model(folder)
+    def _save_beside(self, folder):
         self.tokenizer.save_pretrained(folder)
 
     @property
@@ -87,7 +184,7 @@ class LCRecRecommender(Recommender):
         return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed)
 
     def score(self, histories, candidates):
-        rows = self.check_candidates(histories, candidates)
+        rows = self.catalog.check_rows(candidates, len(histories))
         prompts = [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]
         scores = [np.zeros(0)] * len(prompts)
         with evaluation_mode(self.model):

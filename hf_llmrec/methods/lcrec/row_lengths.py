@@ -10,7 +10,7 @@ from ...data.interactions import RecDataset
 from ...data.splits import RecSplit
 from .tokenization_lcrec import LCRecTokenizer
 
-# Of a title in a history of titles; see `LCRecTaskRows`.
+# Of a title in a history of titles; see `LCRecDataset`.
 TITLE_LIMIT = 200
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...data.epoch_dataset import EpochDataset
 from ...data.interactions import RecDataset
 from ...data.splits import RecSplit
 from ...prompting.fitting import bare_length, fit_prompt
@@ -30,7 +31,7 @@ TASKS = ("seq", "mut", "asy", "ite", "per")
 IGNORE = -100
 
 
-class LCRecTaskRows:
+class LCRecDataset(EpochDataset):
     """Rows ``{"input_ids", "labels"}`` of the task mixture; loss on the answer only.
 
     Args:
@@ -58,6 +59,7 @@ class LCRecTaskRows:
         max_length: int = 1024,
         item_dropout: float = 0.0,
     ):
+        super().__init__()
         unknown = set(task_weights) - set(TASKS)
         if unknown:
             raise ValueError(f"task_weights: unknown tasks {sorted(unknown)}; known are {TASKS}")
@@ -261,7 +263,7 @@ class LCRecTaskRows:
         return {"input_ids": prompt + answer, "labels": [IGNORE] * len(prompt) + answer}
 
 
-class SequenceTargetRows:
+class LCRecEvalDataset(EpochDataset):
     """Rows for the validation loss: each case's history as prompt, its target's index as answer.
 
     Args:
@@ -270,6 +272,7 @@ class SequenceTargetRows:
     """
 
     def __init__(self, tokenizer: LCRecTokenizer, prompt: LCRecPrompt, cases):
+        super().__init__()
         self.tokenizer, self.prompt, self.cases = tokenizer, prompt, cases
 
     def __len__(self) -> int:

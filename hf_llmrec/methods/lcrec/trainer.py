@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import TrainerCallback
 
-from ...training.budget import fill_budget
-from ...training.epoch_rows import RightPadCollator, Rows
-from ...training.language_model_trainer import LanguageModelTrainer
-from ...training.spread_weights import num_values
+from ...data.epoch_dataset import EpochDataset
+from ...data.splits import EvalCases, RecSplit
+from ...training.epoch_rows import RightPadCollator
+from ...training.language_model_trainer import LanguageModelTrainer, start_from_recommender
+from ...training.row_trainer import validation_cases
 from ...training.training_dropout import add_training_dropout
 from .loss import IndexLoss, add_index_loss
+from .recommender import LCRecRecommender
+from .rows import LCRecDataset, LCRecEvalDataset
 from .trainer_config import LCRecTrainingConfig
 
 
@@ -20,54 +23,106 @@ class LCRecTrainer(LanguageModelTrainer):
     """Alignment tuning of LC-Rec (arXiv 2311.09049, section 3.3).
 
     Args:
-        model: a causal LM whose vocabulary holds the index tokens.
-        args: `LCRecTrainingConfig`.
-        rows: training rows, `LCRecTaskRows` or anything with its ``build`` and ``lengths``.
-        eval_rows: rows of the validation loss.
-        level_token_ids: per level, int64 (codes,) token ids; ``tokenizer.level_token_ids``.
-        ranking_metrics: called with the model at every evaluation, on all processes; its dictionary is added to the
-            evaluation's metrics (``ndcg@10`` becomes ``eval_ndcg@10``).
-        others: as in `trl.SFTTrainer`.
+        recommender: from `LCRecRecommender.from_backbone`, or a saved one. Its model is trained in place.
+        args: `LCRecTrainingConfig`; its ``max_length``, where it is set, becomes the recommender's.
+        split: from `RecDataset.split`; shorthand for the three that follow.
+        train_dataset: rows of token ids and labels; default: those of the five tasks, see `build_train_dataset`.
+        eval_dataset: rows of the validation loss; default: the next item of ``eval_cases``.
+        eval_cases: users that are ranked at every evaluation, all processes together; default: ``eval_users`` of the
+            validation users, a fixed sample.
+        data_collator: makes a batch of rows; default: `RightPadCollator`.
+        callbacks: see `transformers.Trainer`.
+        kwargs: of `trl.SFTTrainer`, such as ``peft_config``.
+
+    Raises:
+        ValueError: neither a split nor training rows; no user has enough interactions to be evaluated; a dataset of
+            other items than the recommender's.
+
+    Example:
+        ```python
+        trainer = LCRecTrainer(recommender, LCRecTrainingConfig("out"), split=dataset.split())
+        trainer.train()
+        print(recommender.evaluate(dataset.split().test))
+        ```
     """
 
     _tag_names = ["trl", "sft", "lcrec", "hf_llmrec"]
+    # Why the last ranking was made by `generate`, without the tree of beams; ``None``: it was not.
+    decoding_fallback: str | None = None
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        recommender: LCRecRecommender,
         args: LCRecTrainingConfig,
         *,
-        rows: Rows,
-        level_token_ids,
-        processing_class,
-        eval_rows: Rows | None = None,
-        ranking_metrics: Callable[[PreTrainedModel], dict[str, float]] | None = None,
+        split: RecSplit | None = None,
+        train_dataset: EpochDataset | None = None,
+        eval_dataset: EpochDataset | None = None,
+        eval_cases: EvalCases | None = None,
+        data_collator: Callable[[list], dict[str, torch.Tensor]] | None = None,
         callbacks: list[TrainerCallback] | None = None,
         **kwargs,
     ):
-        size = sum(map(num_values, model.parameters()))
+        start_from_recommender(args, recommender)
+        tokenizer = recommender.tokenizer
+        if split is not None and eval_cases is None:
+            eval_cases = validation_cases(split, args.eval_users)
+        if train_dataset is None:
+            if split is None:
+                raise ValueError("there is nothing to train on: give split=, or train_dataset=")
+            train_dataset = self.build_train_dataset(recommender, split, args)
+        if eval_dataset is None and eval_cases is not None:
+            eval_dataset = LCRecEvalDataset(tokenizer, recommender.prompt, eval_cases)
         adapters = kwargs.get("peft_config") is not None
-        fill_budget(args, rows.lengths(0), size, adapters, target_per_item=args.seq_form == "packed")
         super().__init__(
-            model=model,
-            args=args,
-            processing_class=processing_class,
-            **self._use_rows(
-                rows, eval_rows, RightPadCollator(processing_class.pad_token_id), ranking_metrics, callbacks
-            ),
+            recommender,
+            args,
+            split=split,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            eval_cases=eval_cases,
+            target_per_item=recommender.prompt.form == "packed",
+            data_collator=data_collator or RightPadCollator(tokenizer.pad_token_id),
+            callbacks=callbacks,
             **kwargs,
         )
-        if self.is_fsdp_enabled and adapters and model.config.get_text_config().tie_word_embeddings:
+        base = self.accelerator.unwrap_model(self.model)
+        if self.is_fsdp_enabled and adapters and base.config.get_text_config().tie_word_embeddings:
             if kwargs["peft_config"].trainable_token_indices:
                 raise ValueError(
                     "FSDP2 cannot spread single rows of tied embeddings: use --train_index_rows all, or another of "
                     "recipes/accelerate_configs, such as ddp.yaml or zero2.yaml"
                 )
-        base = self.accelerator.unwrap_model(self.model)
         stock = base.get_base_model() if self._is_peft() else base
         softcap = getattr(stock.config.get_text_config(), "final_logit_softcapping", None)
-        add_index_loss(stock, IndexLoss(level_token_ids, args.index_loss, softcap))
+        add_index_loss(stock, IndexLoss(tokenizer.level_token_ids, args.index_loss, softcap))
         add_training_dropout(stock, args.embedding_dropout, args.residual_dropout)
+
+    @staticmethod
+    def build_train_dataset(recommender: LCRecRecommender, split: RecSplit, args: LCRecTrainingConfig) -> LCRecDataset:
+        """The rows of the task mixture that a trainer of these three trains on.
+
+        Args:
+            recommender: gives the tokenizer and the prompt.
+            split: its training interactions, and what was written about them, are used.
+            args: gives ``task_weights``, ``seed``, ``max_length`` and ``item_dropout``.
+        """
+        start_from_recommender(args, recommender)
+        return LCRecDataset(
+            split.require_dataset(),
+            split,
+            recommender.tokenizer,
+            recommender.prompt,
+            args.task_weights,
+            seed=args.seed,
+            max_length=args.max_length,
+            item_dropout=args.item_dropout,
+        )
+
+    def _rank(self, cases):
+        metrics = super()._rank(cases)
+        self.decoding_fallback = self.recommender.fallback
+        return metrics
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Mean cross-entropy per labelled token of the whole (accumulated, distributed) batch."""

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from scipy.sparse import coo_matrix
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
-from ...data.splits import RecSplit
+from ...data.epoch_dataset import EpochDataset
+from ...data.splits import EvalCases, RecSplit
 from ...training.budget import fill_row_budget
-from ...training.row_trainer import RowTrainerMixin
+from ...training.row_trainer import RowTrainerMixin, validation_cases
 from .configuration_lightgcn import LightGCNConfig
 from .modeling_lightgcn import LightGCNModel
+from .recommender import LightGCNRecommender
 from .trainer_config import LightGCNTrainingConfig
 
 
-class TrainingEdges:
+class EdgeDataset(EpochDataset):
     """Batches of (user, bought item, random item) triples, from (seed, epoch, batch) alone.
 
     Args:
@@ -39,6 +39,7 @@ class TrainingEdges:
         seed: int = 0,
         num_processes: int = 1,
     ):
+        super().__init__()
         self.users, self.items = np.asarray(users, dtype=np.int64), np.asarray(items, dtype=np.int64)
         self.num_items, self.seed = num_items, seed
         self.num_batches = -(-len(self.users) // (batch_size * num_processes)) * num_processes
@@ -143,39 +144,66 @@ class LightGCNTrainer(RowTrainerMixin, Trainer):
     """Training of LightGCN (arXiv 2002.02126), with the best checkpoint by validation NDCG@10.
 
     Args:
-        model: `LightGCNNetwork`.
+        recommender: from `LightGCNRecommender.from_dataset`; its model is that of the trained embeddings afterwards.
         args: `LightGCNTrainingConfig`.
-        split: its training interactions are learned; its validation cases give the validation loss.
-        ranking_metrics: called with the network at every evaluation, on all processes.
-        others: as in `transformers.Trainer`.
+        split: from `RecDataset.split`; its training interactions are learned, its validation cases give the validation
+            loss.
+        eval_cases: users that are ranked at every evaluation, all processes together; default: ``eval_users`` of the
+            validation users, a fixed sample.
+        callbacks: see `transformers.Trainer`.
+        kwargs: of `transformers.Trainer`.
+
+    Raises:
+        ImportError: PyTorch Geometric is not installed.
+        ValueError: no user has enough interactions to be evaluated; a dataset of other items than the recommender's.
     """
 
     def __init__(
         self,
-        model: LightGCNNetwork,
+        recommender: LightGCNRecommender,
         args: LightGCNTrainingConfig,
         *,
         split: RecSplit,
-        ranking_metrics: Callable[[LightGCNNetwork], dict[str, float]] | None = None,
+        eval_cases: EvalCases | None = None,
         callbacks: list[TrainerCallback] | None = None,
         **kwargs,
     ):
         users = np.repeat(np.arange(len(split.train_indptr) - 1), np.diff(split.train_indptr))
+        fields = {**recommender.model.config.to_diff_dict(), "num_users": len(split.train_indptr) - 1}
+        self.network = LightGCNNetwork(split, LightGCNConfig(**fields))
+        eval_cases = validation_cases(split, args.eval_users) if eval_cases is None else eval_cases
         fill_row_budget(args, len(users))
-        size, num_items = args.tokens_per_batch, model.config.num_items
-        rows = TrainingEdges(
-            users, split.train_indices, num_items, batch_size=size, seed=args.seed, num_processes=args.world_size
-        )
+        size, num_items = args.tokens_per_batch, len(recommender.item_ids)
         cases = split.validation
-        eval_rows = TrainingEdges(cases.user_rows, cases.targets, num_items, batch_size=size)
         # Batches come ready, one per step.
         args.tokens_per_batch, args.per_device_train_batch_size, args.per_device_eval_batch_size = None, 1, 1
         super().__init__(
-            model=model,
-            args=args,
-            **self._use_rows(rows, eval_rows, one_batch, ranking_metrics, [*(callbacks or []), *args.stopping()]),
+            recommender,
+            args,
+            split=split,
+            train_dataset=EdgeDataset(
+                users, split.train_indices, num_items, batch_size=size, seed=args.seed, num_processes=args.world_size
+            ),
+            eval_dataset=EdgeDataset(cases.user_rows, cases.targets, num_items, batch_size=size),
+            eval_cases=eval_cases,
+            data_collator=one_batch,
+            callbacks=[*(callbacks or []), *args.stopping()],
+            model=self.network,
             **kwargs,
         )
+
+    def train(self, *args, **kwargs):
+        """As in `transformers.Trainer`; the recommender has the trained vectors afterwards."""
+        result = super().train(*args, **kwargs)
+        self.recommender.model = self._recommending(self.network)
+        return result
+
+    def user_vectors(self) -> np.ndarray:
+        """The trained vectors of the split's users, float32 (num_users, embedding_size)."""
+        return self.network.export(with_users=True).user_embeddings.detach().float().cpu().numpy()
+
+    def _recommending(self, model: LightGCNNetwork) -> LightGCNModel:
+        return model.export(with_users=self.recommender.user_rows is not None)
 
     def _tokens_of(self, inputs) -> int:
         return len(inputs["users"])

@@ -10,7 +10,7 @@ from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.methods.galrec import neighborhood, rows
 from hf_llmrec.methods.galrec.configuration_galrec import GALRecConfig
 from hf_llmrec.methods.galrec.prompt import GALRecLayout, GALRecPrompt
-from hf_llmrec.methods.galrec.rows import GALRecCaseRows, GALRecExamples, served_sequence
+from hf_llmrec.methods.galrec.rows import GALRecDataset, GALRecEvalDataset, served_sequence
 
 MASKS = ("known_items", "known_users", "item_known_users")
 
@@ -38,11 +38,11 @@ def without_edge(graph: InteractionGraph, user: int, item: int) -> InteractionGr
     return InteractionGraph.from_arrays(users[keep], items[keep], graph.num_users, graph.num_items)
 
 
-def examples(split, graph, **options) -> GALRecExamples:
+def examples(split, graph, **options) -> GALRecDataset:
     prompt = {"template": "bare", "title_hops": (), "hops": 3, "num_neighbors": 4, "num_neighbor_items": 4}
     prompt |= {name: options.pop(name) for name in ("neighbor_order", "hops", "max_history") if name in options}
     config = GALRecConfig(num_items=graph.num_items)
-    return GALRecExamples(split, graph, GALRecLayout(GALRecPrompt(**prompt), config), audience_size=4, **options)
+    return GALRecDataset(split, graph, GALRecLayout(GALRecPrompt(**prompt), config), audience_size=4, **options)
 
 
 def same(first, second) -> bool:
@@ -79,7 +79,7 @@ def entity_tokens(config, ids) -> set[int]:
     return {int(token) for token in ids if token >= config.first_item_id}
 
 
-def check_pairs_are_disjoint(rows: GALRecExamples, slots, epoch=0) -> None:
+def check_pairs_are_disjoint(rows: GALRecDataset, slots, epoch=0) -> None:
     """The two sides of a positive pair share no index token, and nobody is a neighbour of itself."""
     config = rows.layout.config
     special = config.special_token_ids
@@ -148,12 +148,12 @@ def test_a_shared_token_in_a_pair_is_found(monkeypatch):
 
 def test_a_user_known_by_the_item_of_an_earlier_pair_is_found(monkeypatch):
     split, graph = shop(0)
-    honest = GALRecExamples._earlier_pairs
+    honest = GALRecDataset._earlier_pairs
 
     def leaky(self, user, history, known_items, rng):
         return [{**pair, "user_items": history} for pair in honest(self, user, history, known_items, rng)]
 
-    monkeypatch.setattr(GALRecExamples, "_earlier_pairs", leaky)
+    monkeypatch.setattr(GALRecDataset, "_earlier_pairs", leaky)
     with pytest.raises(AssertionError, match="known by an earlier item"):
         check_pairs_are_disjoint(examples(split, graph, edges_per_user=3), range(20))
 
@@ -263,7 +263,7 @@ def test_serving_reads_the_history_alone_and_answers_the_same_twice():
     assert np.array_equal(items, history) and (alone < layout.config.first_user_id).all()
     first, second = (served_sequence(layout, history, graph, user=3)[0] for _ in range(2))
     assert np.array_equal(first, second) and layout.config.first_user_id + 3 not in first
-    cases = GALRecCaseRows(split.validation, graph, layout)
+    cases = GALRecEvalDataset(split.validation, graph, layout)
     assert len(cases) == len(split.validation)
     row = cases.build(2, 0)
     assert (row["labels"] != -100).sum() == 1 and row["labels"][-1] == split.validation.targets[2]

@@ -97,7 +97,7 @@ def test_without_graph_losses_nothing_of_them_is_there(galrec):
     assert trainer.alignment is None and trainer._momentum_encoder is None
     assert not any(parameter.requires_grad for parameter in trainer.model.projection.parameters())
     assert not any(name.startswith("user_") for name in set().union(*trainer.state.log_history))
-    assert trainer._train_rows.build(0, 0).keys() == {"input_ids", "labels", "user_items"}
+    assert trainer.train_dataset.build(0, 0).keys() == {"input_ids", "labels", "user_items"}
 
 
 def test_an_unused_head_is_frozen_a_used_or_tied_one_is_not(galrec):
@@ -144,7 +144,7 @@ def test_in_batch_negatives_without_a_queue(galrec):
 def test_earlier_pairs_train_user_to_item_alone(galrec):
     """Every pair's read-outs are those of its own segments, in the order of the pairs."""
     trainer = galrec(edges_per_user=4, title_hops=[0], lm_loss_weight=0.1, max_steps=3, queue_length=1000)
-    rows = [trainer._train_rows.build(slot, 0) for slot in range(8)]
+    rows = [trainer.train_dataset.build(slot, 0) for slot in range(8)]
     batch, model = GALRecCollator()(rows), trainer.model.eval()
     pairs, segments = PairBatch(**batch["pairs"]), batch["segments"]
     read = trainer._read_segments(model, segments, aligned=True)
@@ -262,10 +262,9 @@ def test_evaluation_ranks_and_uses_no_graph_losses(galrec):
         ({"momentum": 1.0}, "momentum"),
         ({"contrastive_temperature": 0.0}, "contrastive_temperature"),
         ({"queue_length": -1}, "queue_length"),
-        ({"lm_loss_weight": 0.1, "title_hops": [1]}, "title_hops"),
-        ({"hops": 5}, "hops"),
+        ({"lm_loss_weight": -0.1}, "lm_loss_weight"),
         ({"packing": True}, "packing"),
-        ({"max_length": None}, "max_length"),
+        ({"max_length": 0}, "max_length"),
     ],
 )
 def test_bad_options(options, message, tmp_path):
@@ -273,6 +272,8 @@ def test_bad_options(options, message, tmp_path):
         GALRecTrainingConfig(output_dir=str(tmp_path), use_cpu=True, **options)
 
 
-def test_losses_that_hops_leave_out_are_refused(galrec):
+def test_losses_of_what_the_prompt_leaves_out_are_refused(galrec):
     with pytest.raises(ValueError, match="no E_u\\^2"):
         galrec(hops=1)
+    with pytest.raises(ValueError, match="lm_loss_weight.*title_hops"):
+        galrec(lm_loss_weight=0.1, title_hops=[1])

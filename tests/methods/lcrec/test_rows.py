@@ -8,7 +8,7 @@ import pytest
 
 from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
-from hf_llmrec.methods.lcrec.rows import LCRecTaskRows, SequenceTargetRows
+from hf_llmrec.methods.lcrec.rows import LCRecDataset, LCRecEvalDataset
 from hf_llmrec.methods.lcrec.templates import load_templates
 from hf_llmrec.prompting.fitting import bare_length, fit_prompt
 from hf_llmrec.prompting.templates import fill, stable_hash
@@ -23,7 +23,7 @@ def split(dataset):
 
 
 def rows_of(dataset, split, tokenizer, weights, prompt=None, **kwargs):
-    return LCRecTaskRows(dataset, split, tokenizer, prompt or LCRecPrompt(), weights, **kwargs)
+    return LCRecDataset(dataset, split, tokenizer, prompt or LCRecPrompt(), weights, **kwargs)
 
 
 def answer(row):
@@ -224,7 +224,7 @@ def test_placeholders_in_texts_stay_text(tokenizer):
 
 
 def test_validation_rows_hold_prompt_and_target(dataset, split, tokenizer):
-    rows = SequenceTargetRows(tokenizer, LCRecPrompt(), split.validation)
+    rows = LCRecEvalDataset(tokenizer, LCRecPrompt(), split.validation)
     row = rows.build(5)
     assert tokenizer.tokens_to_items(np.array([answer(row)])).tolist() == [split.validation.targets[5]]
 
@@ -233,7 +233,7 @@ def test_validation_rows_hold_prompt_and_target(dataset, split, tokenizer):
 def test_lengths_are_those_of_the_rows_but_for_the_wording(dataset, split, tokenizer, form):
     prompt = LCRecPrompt(form, "Items: ", max_history=5)
     weights = {"seq": 1.0, "mut": 1.0, "asy": 1.0, "ite": 1.0, "per": 1.0}
-    rows = LCRecTaskRows(dataset, split, tokenizer, prompt, weights, max_length=600)
+    rows = LCRecDataset(dataset, split, tokenizer, prompt, weights, max_length=600)
     lengths = rows.lengths(0)
     built = np.array([len(rows.build(slot, 0)["input_ids"]) for slot in range(len(rows))])
     wordings = {

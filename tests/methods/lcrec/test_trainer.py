@@ -1,5 +1,7 @@
 """One-process training: every parameter moves, LoRA variants, and a killed run that resumes to the same losses."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback
 
 from hf_llmrec.methods.lcrec.index_embeddings import initialize_index_embeddings
 from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
-from hf_llmrec.methods.lcrec.rows import LCRecTaskRows, SequenceTargetRows
+from hf_llmrec.methods.lcrec.recommender import LCRecRecommender
+from hf_llmrec.methods.lcrec.rows import LCRecEvalDataset
 from hf_llmrec.methods.lcrec.trainer import LCRecTrainer
 from hf_llmrec.methods.lcrec.trainer_config import LCRecTrainingConfig
 from hf_llmrec.training.training_dropout import add_training_dropout
@@ -32,17 +35,12 @@ def config(folder, **changes):
 
 
 def trainer_for(model, dataset, tokenizer, args, weights=None, **kwargs):
-    split, prompt = dataset.split(), LCRecPrompt()
-    rows = LCRecTaskRows(dataset, split, tokenizer, prompt, weights or {"seq": 1.0}, seed=args.seed, max_length=96)
-    return LCRecTrainer(
-        model,
-        args,
-        rows=rows,
-        eval_rows=SequenceTargetRows(tokenizer, prompt, split.validation.sample(20)),
-        level_token_ids=tokenizer.level_token_ids,
-        processing_class=tokenizer,
-        **kwargs,
-    )
+    split, recommender = dataset.split(), LCRecRecommender(model, tokenizer, LCRecPrompt())
+    args.task_weights = weights or {"seq": 1.0}
+    rows = LCRecEvalDataset(tokenizer, recommender.prompt, split.validation.sample(20))
+    trainer = LCRecTrainer(recommender, args, split=split, eval_dataset=rows, **kwargs)
+    trainer.eval_cases = None  # nobody is ranked
+    return trainer
 
 
 def losses(trainer):
@@ -80,7 +78,8 @@ def test_ranking_metrics_choose_the_best_checkpoint(model, dataset, tokenizer, t
         metric_for_best_model="ndcg@10",
         greater_is_better=True,
     )
-    trainer = trainer_for(model, dataset, tokenizer, args, ranking_metrics=lambda model: {"ndcg@10": next(scores)})
+    trainer = trainer_for(model, dataset, tokenizer, args)
+    trainer.rank = lambda: {"ndcg@10": next(scores)}
     trainer.train()
     assert trainer.state.best_metric == 0.9 and trainer.state.best_model_checkpoint.endswith("checkpoint-4")
     assert any("eval_index_loss" in entry for entry in trainer.state.log_history)
@@ -107,21 +106,9 @@ def test_killed_and_resumed_gives_the_same_losses(model, dataset, tokenizer, tmp
 
     def fresh(folder, **kwargs):
         model.load_state_dict(state)
-        args = config(folder, **options)
-        split = dataset.split()
-        rows = LCRecTaskRows(
-            dataset, split, tokenizer, LCRecPrompt(), {"seq": 1.0, "mut": 1.0}, max_length=96, item_dropout=0.3
-        )
-        from copy import deepcopy
-
-        return LCRecTrainer(
-            deepcopy(model),
-            args,
-            rows=rows,
-            level_token_ids=tokenizer.level_token_ids,
-            processing_class=tokenizer,
-            **kwargs,
-        )
+        args = config(folder, task_weights={"seq": 1.0, "mut": 1.0}, item_dropout=0.3, **options)
+        recommender = LCRecRecommender(deepcopy(model), tokenizer, LCRecPrompt())
+        return LCRecTrainer(recommender, args, split=dataset.split(), **kwargs)
 
     whole = fresh(tmp_path / "whole")
     whole.train()
@@ -161,7 +148,7 @@ def test_dropout_acts_in_training_only(model):
     assert not torch.equal(model.train()(input_ids=input_ids).logits, plain)
 
 
-@pytest.mark.parametrize("option", [{"item_dropout": 1.0}, {"embedding_dropout": -0.1}, {"max_length": None}])
+@pytest.mark.parametrize("option", [{"item_dropout": 1.0}, {"embedding_dropout": -0.1}, {"max_length": 0}])
 def test_bad_options(tmp_path, option):
     with pytest.raises(ValueError, match=next(iter(option))):
         config(tmp_path, **option)

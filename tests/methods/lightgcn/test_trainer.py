@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from hf_llmrec.evaluation.evaluator import evaluate_ranker
-from hf_llmrec.methods.dense_recommender import DenseRecommender
 from hf_llmrec.methods.lightgcn.configuration_lightgcn import LightGCNConfig
-from hf_llmrec.methods.lightgcn.trainer import LightGCNNetwork, LightGCNTrainer, TrainingEdges
+from hf_llmrec.methods.lightgcn.recommender import LightGCNRecommender
+from hf_llmrec.methods.lightgcn.trainer import EdgeDataset, LightGCNNetwork, LightGCNTrainer
 from hf_llmrec.methods.lightgcn.trainer_config import LightGCNTrainingConfig
 from hf_llmrec.methods.popularity.recommender import PopularityRecommender
 
@@ -74,9 +73,9 @@ def test_the_loss_against_a_loop(network, dataset, split):
 
 
 def test_edges_are_each_drawn_once_an_epoch():
-    edges = TrainingEdges(np.arange(10), np.arange(10) + 100, 50, batch_size=4)
+    edges = EdgeDataset(np.arange(10), np.arange(10) + 100, 50, batch_size=4)
     assert len(edges) == 3
-    assert len(TrainingEdges(np.arange(10), np.arange(10), 50, batch_size=4, num_processes=2)) == 4
+    assert len(EdgeDataset(np.arange(10), np.arange(10), 50, batch_size=4, num_processes=2)) == 4
     for epoch in (0, 1, 0):
         batches = [edges.build(slot, epoch) for slot in range(3)]
         users = np.concatenate([batch["users"] for batch in batches])
@@ -85,20 +84,20 @@ def test_edges_are_each_drawn_once_an_epoch():
         assert all((0 <= batch["negatives"]).all() and (batch["negatives"] < 50).all() for batch in batches)
 
 
-def test_it_learns(network, dataset, split, tmp_path):
-    before = {name: value.clone() for name, value in network.named_parameters()}
+def test_it_learns(dataset, split, tmp_path):
+    recommender = LightGCNRecommender.from_dataset(dataset, embedding_size=16)
+    assert not recommender.item_vectors().any(), "nothing is known yet"
     args = LightGCNTrainingConfig(
         output_dir=str(tmp_path), num_train_epochs=40, tokens_per_batch=64, learning_rate=0.02, use_cpu=True
     )
 
-    def validate(module) -> dict[str, float]:
-        ranker = DenseRecommender(module.export(), dataset.item_ids)
-        return evaluate_ranker(ranker, split.validation, dataset.item_ids, mask_seen=True).metrics
-
-    trainer = LightGCNTrainer(network, args, split=split, ranking_metrics=validate)
+    torch.manual_seed(0)
+    trainer = LightGCNTrainer(recommender, args, split=split)
+    before = {name: value.clone() for name, value in trainer.network.named_parameters()}
     trainer.train()
-    assert all(not torch.equal(before[name], value) for name, value in network.named_parameters())
-    popular = evaluate_ranker(
-        PopularityRecommender.fit(dataset, split), split.validation, dataset.item_ids, mask_seen=True
-    ).metrics
-    assert trainer.rank()["ndcg@10"] > 2 * popular["ndcg@10"]
+    assert all(not torch.equal(before[name], value) for name, value in trainer.network.named_parameters())
+    popular = PopularityRecommender.fit(dataset, split).evaluate(split.validation, mask_seen=True)
+    learned = recommender.evaluate(split.validation, mask_seen=True)
+    assert learned["ndcg@10"] > 2 * popular["ndcg@10"]
+    assert trainer.rank() == recommender.evaluate(split.validation).metrics
+    assert trainer.user_vectors().shape == (dataset.num_users, 16)

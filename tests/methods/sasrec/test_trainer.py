@@ -5,13 +5,9 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from hf_llmrec.evaluation.evaluator import evaluate_ranker
-from hf_llmrec.methods.dense_recommender import DenseRecommender
-from hf_llmrec.methods.sasrec.configuration_sasrec import SASRecConfig
-from hf_llmrec.methods.sasrec.modeling_sasrec import SASRecModel
+from hf_llmrec.methods.sasrec.recommender import SASRecRecommender
 from hf_llmrec.methods.sasrec.trainer import SASRecTrainer
 from hf_llmrec.methods.sasrec.trainer_config import SASRecTrainingConfig
-from hf_llmrec.prompting.item_sequences import CaseRows, ItemSequenceRows
 from hf_llmrec.training.budget import fill_row_budget
 from hf_llmrec.training.row_config import RowTrainingConfig
 
@@ -21,23 +17,13 @@ def split(dataset):
     return dataset.split()
 
 
-def trainer_for(dataset, split, folder, model_options=None, callbacks=None, ranking_metrics=None, **options):
+def trainer_for(dataset, split, folder, model_options=None, callbacks=None, **options):
     torch.manual_seed(0)
-    sizes = {"num_items": dataset.num_items, "hidden_size": 16, "num_negatives": 64, **(model_options or {})}
+    sizes = {"hidden_size": 16, "num_negatives": 64, **(model_options or {})}
     values = {"max_steps": 200, "tokens_per_batch": 100, "learning_rate": 1e-2, "warmup_steps": 5, "use_cpu": True}
     args = SASRecTrainingConfig(output_dir=str(folder), disable_tqdm=True, **{**values, **options})
-    return SASRecTrainer(
-        SASRecModel(SASRecConfig(**sizes)),
-        args,
-        rows=ItemSequenceRows(split, item_dropout=args.item_dropout, seed=args.seed),
-        eval_rows=CaseRows(split.validation),
-        callbacks=callbacks,
-        ranking_metrics=ranking_metrics or (lambda model: ranked(model, dataset, split.validation)),
-    )
-
-
-def ranked(model, dataset, cases):
-    return evaluate_ranker(DenseRecommender(model, dataset.item_ids, max_history=50), cases, dataset.item_ids).metrics
+    recommender = SASRecRecommender.from_dataset(dataset, **sizes)
+    return SASRecTrainer(recommender, args, split=split, callbacks=callbacks)
 
 
 def losses(trainer):
@@ -51,21 +37,20 @@ def test_it_learns_the_ring(dataset, split, tmp_path, loss):
     before = {name: value.clone() for name, value in trainer.model.named_parameters()}
     trainer.train()
     assert not [name for name, value in trainer.model.named_parameters() if torch.equal(value, before[name])]
-    assert ranked(trainer.model, dataset, split.test)["hit_rate@1"] > 0.8
-    assert trainer.model.item_counts.sum() == trainer._train_rows.lengths(0).sum()
+    assert trainer.recommender.evaluate(split.test)["hit_rate@1"] > 0.8
+    assert trainer.model.item_counts.sum() == trainer.train_dataset.lengths(0).sum()
 
 
 def test_it_stops_when_validation_gets_no_better_and_keeps_the_best(dataset, split, tmp_path):
     scores = iter([0.1, 0.5, 0.4, 0.3, 0.9, 0.9])
     kept = []
 
-    def metrics(model):
-        kept.append(model.item_embeddings.weight.detach().clone())
+    def metrics():
+        kept.append(trainer.model.item_embeddings.weight.detach().clone())
         return {"ndcg@10": next(scores)}
 
-    trainer = trainer_for(
-        dataset, split, tmp_path, ranking_metrics=metrics, patience=2, eval_steps=5, save_steps=5, max_steps=60
-    )
+    trainer = trainer_for(dataset, split, tmp_path, patience=2, eval_steps=5, save_steps=5, max_steps=60)
+    trainer.rank = metrics
     trainer.train()
     assert trainer.state.global_step == 20 and len(kept) == 4
     assert torch.equal(trainer.model.item_embeddings.weight, kept[1])

@@ -15,7 +15,7 @@ from ..training.backbones import BACKBONES
 from ..training.language_model_config import LanguageModelTrainingConfig
 from .list_options import json_object
 from .options import SameDataArguments
-from .plan import PlanArguments
+from .plan_options import PlanArguments
 
 logger = logging.getLogger("hf_llmrec")
 SAVE_DTYPES = ("auto", "bfloat16", "float16", "float32")

@@ -17,8 +17,8 @@ from ..indexing.build import build_index
 from ..indexing.plots import save_plots
 from ..indexing.report import format_report
 from ..indexing.text_embeddings import embed_items
+from ..training.main_process import run_on_main_process
 from .list_options import json_object
-from .main_process import run_on_main_process
 from .option_parser import OptionParser
 from .options import SameDataArguments, start_run
 from .saving import push_output

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from ..training.cpu_features import bf16_feature
 from .commands import COMMANDS
-from .cpu_features import bf16_feature
 
 _TEXT = """Prints devices, versions, extras and how the Hub is reached, with warnings and their remedies. With a
 training command after it, what that run would take: batches, trained parameters, memory and compute, without weights or

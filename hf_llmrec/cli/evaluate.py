@@ -17,7 +17,7 @@ from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.ranker import Ranker
 from ..methods.lcrec.recommender import LCRecRecommender
 from ..methods.lcrec.task_report import TaskReport
-from .main_process import run_on_main_process
+from ..training.main_process import run_on_main_process
 from .models import CaseArguments, open_ranker
 from .option_parser import OptionParser
 from .options import end_processes, metric_table, start_run

@@ -12,10 +12,10 @@ from ..data.splits import RecSplit
 from ..recommender import Recommender
 from ..training.language_model_config import LanguageModelTrainingConfig
 from ..training.language_model_trainer import LanguageModelTrainer
+from ..training.pushes import TrainingPushes
 from .backbones import BackboneArguments
 from .results import changed_options, describe_run
 from .saving import finish_run
-from .training_pushes import TrainingPushes
 
 
 def train_and_save(

@@ -13,8 +13,8 @@ from transformers import TrainingArguments
 from ..data.files import write_json
 from ..data.recommender_folder import TRAINING_REPORT
 from ..hub.publish import publish
+from ..training.pushes import TrainingPushes
 from .results import run_facts, without_the_tree
-from .training_pushes import TrainingPushes
 
 logger = logging.getLogger("hf_llmrec")
 

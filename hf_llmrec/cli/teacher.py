@@ -19,7 +19,7 @@ from accelerate import PartialState
 from ..cli import main
 from ..data.embedding_files import load_item_embeddings
 from ..data.interactions import RecDataset
-from .main_process import run_on_main_process
+from ..training.main_process import run_on_main_process
 from .options import DatasetArguments, as_words
 
 logger = logging.getLogger("hf_llmrec")

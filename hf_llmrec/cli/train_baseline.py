@@ -24,6 +24,7 @@ from ..methods.sasrec.configuration_sasrec import SASRecConfig
 from ..methods.sasrec.recommender import SASRecRecommender
 from ..methods.sasrec.trainer import SASRecTrainer
 from ..methods.sasrec.trainer_config import SASRecTrainingConfig
+from ..training.pushes import TrainingPushes
 from ..training.row_config import RowTrainingConfig
 from ..training.row_trainer import validation_cases
 from .list_options import json_object, naming
@@ -31,7 +32,6 @@ from .option_parser import OptionParser
 from .options import DatasetArguments, end_processes, start_run
 from .results import changed_options, describe_run
 from .saving import finish_run
-from .training_pushes import TrainingPushes
 
 logger = logging.getLogger("hf_llmrec")
 TRAINING_CONFIGS: dict[str, type[RowTrainingConfig]] = {

@@ -10,19 +10,19 @@ from transformers import set_seed
 from trl import ModelConfig, get_peft_config
 
 from ..methods.galrec.adapters import with_own_layers
+from ..methods.galrec.plan import galrec_sizes, galrec_warnings
 from ..methods.galrec.start_defaults import GALREC_PROMPT
 from ..methods.galrec.trainer import GALRecTrainer
 from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from ..training.liger import add_liger_kernels
+from ..training.plan import plan_training
+from ..training.pushes import TrainingPushes
 from .galrec_continuation import continue_galrec
 from .galrec_model import GALRecArguments, galrec_from_backbone
 from .language_model_run import train_and_save
-from .method_plans import galrec_sizes, galrec_warnings
 from .models import check_base
 from .option_parser import OptionParser
 from .options import end_processes, start_run
-from .plan import plan_training
-from .training_pushes import TrainingPushes
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -47,7 +47,6 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         adapters = with_own_layers(adapters, model)
     prompt = recommender.prompt.to_dict()
     plan = plan_training(
-        arguments,
         training,
         model,
         adapters,
@@ -56,6 +55,7 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         target_per_item=True,
         momentum=training.has_graph_losses,
         taken={name: prompt[name] for name in GALREC_PROMPT if name not in arguments.prompt(training)},
+        assume=arguments.assume,
         warnings=galrec_warnings(recommender.layout),
     )
     if arguments.dry_run:

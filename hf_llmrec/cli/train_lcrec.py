@@ -14,19 +14,19 @@ from trl import ModelConfig, get_peft_config
 from ..generation.level_head import NORMALIZATIONS
 from ..methods.lcrec.adapters import TRAIN_INDEX_ROWS, with_index_rows
 from ..methods.lcrec.index_embeddings import METHODS as INDEX_INITS
+from ..methods.lcrec.plan import lcrec_sizes, lcrec_warnings
 from ..methods.lcrec.prompt import SEQ_FORMS
 from ..methods.lcrec.recommender import LCRecRecommender
 from ..methods.lcrec.trainer import LCRecTrainer
 from ..methods.lcrec.trainer_config import LCRecTrainingConfig
 from ..training.liger import add_liger_kernels
+from ..training.plan import plan_training
+from ..training.pushes import TrainingPushes
 from .backbones import BackboneArguments
 from .language_model_run import train_and_save
-from .method_plans import lcrec_sizes, lcrec_warnings
 from .models import check_base
 from .option_parser import OptionParser
 from .options import end_processes, start_run
-from .plan import plan_training
-from .training_pushes import TrainingPushes
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -135,13 +135,13 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
     if adapters is not None:
         adapters = with_index_rows(adapters, model, tokenizer, arguments.train_index_rows)
     plan = plan_training(
-        arguments,
         training,
         model,
         adapters,
         rows,
         lambda batch: lcrec_sizes(batch, tokenizer, training.index_loss),
         target_per_item=recommender.prompt.form == "packed",
+        assume=arguments.assume,
         warnings=lcrec_warnings(recommender, adapters, arguments.train_index_rows),
     )
     if arguments.dry_run:

@@ -6,11 +6,11 @@ import pytest
 from transformers import LlamaConfig, MistralConfig, Qwen3Config
 
 from hf_llmrec.cli import main
-from hf_llmrec.cli.cpu_features import bf16_feature
 from hf_llmrec.generation import beam_tree
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.text_embeddings import embed_items
 from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.training.cpu_features import bf16_feature
 
 # What the published checkpoints are like; there are no weights here.
 LARGE = {
@@ -149,7 +149,7 @@ def test_a_run_from_scratch_is_planned(places, capsys, caplog):
 )
 def test_bf16_on_the_cpu_is_recommended_where_it_has_it(places, tmp_path, capsys, caplog, monkeypatch, flags, feature):
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: some bf16 CPU\n{flags}\n")
-    monkeypatch.setattr("hf_llmrec.cli.cpu_features._CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("hf_llmrec.training.cpu_features._CPUINFO", tmp_path / "cpuinfo")
     assert bf16_feature() == feature
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
@@ -178,6 +178,6 @@ def test_an_estimate_that_fails_ends_no_plan(places, capsys, caplog, monkeypatch
     def fail(*args, **kwargs):
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr("hf_llmrec.cli.plan.footprint", fail)
+    monkeypatch.setattr("hf_llmrec.training.plan.footprint", fail)
     said = plan(places, capsys, caplog, "lcrec")
     assert "could not be estimated: RuntimeError: no such operator" in said and "tokens per step" in said

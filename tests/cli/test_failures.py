@@ -16,10 +16,10 @@ from trl import ModelConfig
 
 from hf_llmrec.cli import COMMANDS, main
 from hf_llmrec.cli.failures import EXTRAS, MEMORY, PRECISION, as_option, remedy
-from hf_llmrec.cli.plan import REMEDIES
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.text_embeddings import embed_items
 from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
+from hf_llmrec.training.plan import REMEDIES
 
 ROOT = Path(__file__).parents[2]
 TINY = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}

@@ -17,7 +17,7 @@ PROGRAM = """
 import sys, time
 from datetime import timedelta
 from accelerate import PartialState
-from hf_llmrec.cli.main_process import run_on_main_process
+from hf_llmrec.training.main_process import run_on_main_process
 state = PartialState(cpu=True, backend="gloo", timeout=timedelta(seconds=30))
 def work():
     if sys.argv[1] == "fail":

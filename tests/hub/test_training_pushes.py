@@ -10,7 +10,7 @@ import torch
 from transformers import TrainerControl, TrainerState
 
 from hf_llmrec.cli import build_index, train_baseline
-from hf_llmrec.cli.training_pushes import TrainingPushes
+from hf_llmrec.training.pushes import TrainingPushes
 from hf_llmrec.training.row_config import RowTrainingConfig
 
 from .server import run
@@ -19,7 +19,7 @@ TRAIN = """
 import json, os, sys
 from accelerate import PartialState
 from hf_llmrec.cli import train_baseline, train_galrec, train_lcrec
-from hf_llmrec.cli.training_pushes import TrainingPushes
+from hf_llmrec.training.pushes import TrainingPushes
 
 mains = {"lcrec": train_lcrec.main, "galrec": train_galrec.main, "baseline": train_baseline.main}
 killed_at = int(sys.argv[2])

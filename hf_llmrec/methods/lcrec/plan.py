@@ -1,4 +1,4 @@
-"""What each method adds to the plan of a training: sizes of its batches, and warnings with their remedies."""
+"""What LC-Rec adds to the plan of a training: sizes of its batches, and warnings with their remedies."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from peft import PeftConfig
 from transformers import PreTrainedModel
 from transformers.integrations import is_deepspeed_zero3_enabled
 
-from ..generation.beam_search import decoding
-from ..generation.beam_tree import config_obstacle, tree_obstacle
-from ..methods.galrec.collator import GALRecCollator
-from ..methods.galrec.configuration_galrec import GALRecConfig
-from ..methods.galrec.prompt import GALRecLayout
-from ..methods.lcrec.loss import MOST_LOGITS
-from ..methods.lcrec.recommender import LCRecRecommender
-from ..methods.lcrec.rows import IGNORE
-from ..methods.lcrec.tokenization_lcrec import LCRecTokenizer
-from ..prompting.chat import encode_prompt
+from ...generation.beam_search import decoding
+from ...generation.beam_tree import config_obstacle, tree_obstacle
+from ...prompting.chat import encode_prompt
+from .loss import MOST_LOGITS
+from .recommender import LCRecRecommender
+from .rows import IGNORE
+from .tokenization_lcrec import LCRecTokenizer
 
 
 def lcrec_sizes(batch: list[dict], tokenizer: LCRecTokenizer, index_loss: str) -> tuple[int, int]:
@@ -63,27 +60,3 @@ def _obstacle_to_tree(model: PreTrainedModel, length: int) -> str | None:
         return config_obstacle(model, length)
     with decoding(model) as plain:
         return tree_obstacle(plain, length)
-
-
-def galrec_sizes(batch: list[dict], config: GALRecConfig) -> tuple[int, int]:
-    """(tokens with padding that are read with gradient, numbers in the scores of L_rec) of `GALRecDataset`."""
-    found = GALRecCollator()(batch)
-    tokens, targets = found["input_ids"].numel(), int((found["labels"] != IGNORE).sum())
-    if "segments" in found:
-        own, item = found["segments"]["own_ids"], found["segments"]["item_ids"]
-        tokens += (len(own) + len(item)) * max(own.shape[1], item.shape[1])
-    return tokens, targets * (config.num_items if config.rec_loss == "full_softmax" else config.num_negatives)
-
-
-def galrec_warnings(layout: GALRecLayout) -> list[str]:
-    """What will not be as somebody may expect."""
-    prompt = layout.prompt
-    longest = len(layout.user_sequence(np.zeros(0, dtype=np.int64)))
-    per_item = 1 + (prompt.max_title_tokens if 1 in prompt.title_hops else 0)
-    needed = longest + prompt.max_history * per_item
-    if needed <= prompt.max_length:
-        return []
-    return [
-        f"a history of --max_history {prompt.max_history} may take {needed} tokens, --max_length is "
-        f"{prompt.max_length}: longer ones lose their oldest items; raise --max_length or lower --max_history"
-    ]

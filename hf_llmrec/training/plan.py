@@ -6,9 +6,9 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,16 +19,15 @@ from transformers import PreTrainedModel
 from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 
 from ..data.epoch_dataset import EpochDataset
-from ..training.batch_sampler import LengthGroupedBatchSampler
-from ..training.budget import fill_budget
-from ..training.footprint import GIB, RESERVE, Footprint, Setup, footprint
-from ..training.language_model_config import LanguageModelTrainingConfig
-from ..training.machine_config import accelerator_memory, accelerator_name
-from ..training.spread_weights import num_values
+from .batch_sampler import LengthGroupedBatchSampler
+from .budget import fill_budget
 from .cpu_features import bf16_feature
-from .list_options import json_object
+from .footprint import GIB, RESERVE, Footprint, Setup, footprint
+from .language_model_config import LanguageModelTrainingConfig
+from .machine_config import accelerator_memory, accelerator_name
+from .spread_weights import num_values
 
-logger = logging.getLogger("hf_llmrec")
+logger = logging.getLogger(__name__)
 # Bytes of a logit: itself, its float32 copy, and the gradient.
 _LOGIT = 12
 # Of these batches the largest is taken, and their mean.
@@ -37,31 +36,6 @@ REMEDIES = (
     "lower --tokens_per_batch and raise --gradient_accumulation_steps, --activation_checkpointing True, --use_peft "
     "True, or spread it over GPUs (recipes/accelerate_configs/zero3.yaml, fsdp2.yaml)"
 )
-
-
-@dataclass
-class PlanArguments:
-    """Saying what a run would take, without running it.
-
-    Args:
-        dry_run: print the plan and stop; the model's configuration is read, its weights are not.
-        assume: with ``dry_run``, another machine, as JSON: ``processes``, ``sharding`` (none, zero2, zero3, fsdp2),
-            ``gpu_memory`` in GiB, ``bf16``.
-    """
-
-    dry_run: bool = field(default=False, metadata={"help": "print what a run would take, and stop"})
-    assume: dict[str, Any] | str | None = field(
-        default_factory=dict,
-        metadata={"help": "with --dry_run: processes, sharding, gpu_memory (GiB) and bf16 of another machine, as JSON"},
-    )
-
-    def __post_init__(self):
-        self.assume = json_object("assume", self.assume)
-        unknown = sorted(set(self.assume) - {"processes", "sharding", "gpu_memory", "bf16"})
-        if unknown:
-            raise ValueError(f"--assume knows processes, sharding, gpu_memory and bf16, not {unknown}")
-        if self.assume and not self.dry_run:
-            raise ValueError("--assume is for --dry_run: a run takes what there is")
 
 
 @dataclass(frozen=True)
@@ -74,9 +48,8 @@ class Machine:
     is_gpu: bool
 
     @classmethod
-    def of(cls, arguments: PlanArguments, training: LanguageModelTrainingConfig, momentum: bool) -> Machine:
-        """This one, or what ``--assume`` says."""
-        given = arguments.assume
+    def of(cls, given: Mapping[str, Any], training: LanguageModelTrainingConfig, momentum: bool) -> Machine:
+        """This one, or what is given of another: see `plan_training`."""
         sharding = "none"
         if training.deepspeed_plugin is not None and training.deepspeed_plugin.zero_stage:
             sharding = f"zero{max(training.deepspeed_plugin.zero_stage, 2)}"
@@ -113,7 +86,6 @@ class Batches:
 
 
 def plan_training(
-    arguments: PlanArguments,
     training: LanguageModelTrainingConfig,
     model: PreTrainedModel,
     adapters: PeftConfig | None,
@@ -122,6 +94,7 @@ def plan_training(
     *,
     target_per_item: bool,
     momentum: bool = False,
+    assume: Mapping[str, Any] | None = None,
     taken: dict[str, Any] | None = None,
     warnings: list[str] | None = None,
 ) -> dict[str, float]:
@@ -131,6 +104,8 @@ def plan_training(
         model: before adapters, perhaps without memory.
         sizes: of a batch's rows: tokens that are read with gradient, padding included, and numbers in the logits.
         target_per_item, momentum: see `fill_budget`, `Setup`.
+        assume: another machine than this one: ``processes``, ``sharding`` (none, zero2, zero3, fsdp2), ``gpu_memory``
+            in GiB, ``bf16``.
         taken: defaults of the model that follow from the start, beside those of ``training``.
         warnings: of the method, each with its remedy.
     """
@@ -138,7 +113,7 @@ def plan_training(
     fill_budget(training, rows.lengths(0), size, adapters is not None, target_per_item=target_per_item)
     if training.process_index:  # the first process plans for all
         return {}
-    machine = Machine.of(arguments, training, momentum)
+    machine = Machine.of(assume or {}, training, momentum)
     batches = measure_batches(rows, training, machine.setup.processes, sizes)
     found: Footprint | None = None
     try:

@@ -24,10 +24,10 @@ from ..hub.export import fetch_folder, list_files, make_repo, push_folder
 from ..hub.publish import Publication, prepare
 from ..hub.published_files import all_files, checkpoint_files, copy_files
 from ..hub.requirements import push_requirement, write_requirements
-from ..training.checkpoints import last_complete_checkpoint
+from .checkpoints import last_complete_checkpoint
 from .main_process import run_on_main_process
 
-logger = logging.getLogger("hf_llmrec")
+logger = logging.getLogger(__name__)
 LAST, BEST = "last-checkpoint", "best-checkpoint"
 _STAGING = ".staging-push-"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")

@@ -19,9 +19,9 @@ from transformers import LlamaConfig, Qwen3Config
 from trl import ModelConfig, TrlParser
 
 from hf_llmrec.cli import train_galrec, train_lcrec
-from hf_llmrec.cli.galrec_model import GALRecArguments
+from hf_llmrec.cli.galrec_options import GALRecArguments
+from hf_llmrec.cli.lcrec_options import LCRecArguments
 from hf_llmrec.cli.results import run_facts
-from hf_llmrec.cli.train_lcrec import LCRecArguments
 from hf_llmrec.data.files import write_json
 from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.indexing.build import build_index

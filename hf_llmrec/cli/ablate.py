@@ -2,120 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import sys
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from accelerate import PartialState
-from trl import ModelConfig
 
-from ..cli import train_galrec
 from ..data.demo import make_demo_shop
 from ..data.files import read_json, write_json
-from ..data.interactions import RecDataset
 from ..evaluation.evaluator import evaluate_ranker
 from ..evaluation.pair_auc import pair_auc
 from ..methods.galrec.recommender import GALRecRecommender
-from ..methods.galrec.trainer_config import GALRecTrainingConfig
+from .ablate_options import AblationArguments
+from .ablate_runs import changed_since, made_from, train_variant
 from .ablation_report import ablation_table, save_ablation, summarize
-from .galrec_model import GALRecArguments
-from .list_options import json_object
 from .models import open_ranker
-from .option_parser import OptionParser, read_config
-from .options import DatasetArguments, as_words, end_processes, start_run
+from .option_parser import OptionParser
+from .processes import end_processes, start_run
 from .results import run_facts
-from .teacher import train_teacher
 
 logger = logging.getLogger("hf_llmrec")
 COMMUNITY_AUC = "community_auc"
-
-
-@dataclass
-class AblationArguments(DatasetArguments):
-    """What is varied.
-
-    Args:
-        base: YAML file with the options of `train galrec` that all variants share.
-        variants: per name the options that differ, as JSON or in the YAML file; the first is what others are compared
-            with.
-        seeds: each variant is trained with each.
-        external_embeddings: for variants with collaborative embeddings; without it SASRec is trained once.
-        text_embeddings: safetensors file of text embeddings.
-        output_dir: folder for the models, ``ablation.json``, ``ablation.md`` and ``ablation.png``. Runs that are there
-            already are not repeated, unless they were made from another ``base``, dataset or embedding file.
-    """
-
-    base: str = field(default=None, metadata={"help": "YAML file of options that all variants share"})
-    variants: dict[str, Any] | str | None = field(
-        default_factory=dict, metadata={"help": "per name the options that differ; the first is compared with"}
-    )
-    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "each variant is trained with each"})
-    external_embeddings: str | None = field(default=None, metadata={"help": "of a classical recommender"})
-    text_embeddings: str | None = field(default=None, metadata={"help": "safetensors file of text embeddings"})
-    output_dir: str = field(default=None, metadata={"help": "folder for the models, the table and the plot"})
-
-    def __post_init__(self):
-        self.variants = json_object("variants", self.variants)
-        if not self.base or not self.output_dir:
-            raise ValueError("--base and --output_dir are required")
-        if not self.variants or not all(isinstance(changes, dict) for changes in self.variants.values()):
-            raise ValueError("--variants must give, per name, the options that differ")
-        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"--seeds must be different numbers, got {self.seeds}")
-
-
-def made_from(arguments: AblationArguments, data: dict[str, Any]) -> dict[str, Any]:
-    """What all runs follow from beside their variant and seed.
-
-    Args:
-        data: facts of the dataset.
-    """
-    files = {name: getattr(arguments, name) for name in ("external_embeddings", "text_embeddings")}
-    digests = {name: file and _digest(Path(file).read_bytes()) for name, file in files.items()}
-    return {"base": read_config(arguments.base), "data": data, "files": digests}
-
-
-def changed_since(record: dict[str, Any], file: Path) -> list[str] | None:
-    """In which of its parts ``record`` differs from that of the run in ``file``; ``None``: there is no such run."""
-    if not file.is_file():
-        return None
-    there = read_json(file)
-    return [name for name, value in record.items() if there.get(name) != value]
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
-
-
-def train_variant(
-    arguments: AblationArguments, dataset: RecDataset, changes: dict[str, Any], seed: int, folder: Path
-) -> float:
-    """Train one model; returns the seconds it took."""
-    options = {"dataset": arguments.dataset, "k_core": arguments.k_core, "protocol": arguments.protocol}
-    options |= {"output_dir": str(folder), "seed": seed, "disable_tqdm": True, "resume": False, **changes}
-    parser = OptionParser((GALRecArguments, GALRecTrainingConfig, ModelConfig))
-    parsed = parser.parse_args_and_config(["--config", arguments.base, *as_words(options)])
-    began = time.perf_counter()
-    one = parsed[0]
-    if one.external != "text":
-        one.external_embeddings = arguments.external_embeddings or shared_teacher(arguments, dataset, one)
-    if one.external != "collaborative":
-        one.text_embeddings = arguments.text_embeddings
-    train_galrec.run(*parsed)
-    return time.perf_counter() - began
-
-
-def shared_teacher(arguments: AblationArguments, dataset: RecDataset, one: GALRecArguments) -> str:
-    """Embeddings of the SASRec that all variants and seeds with the same ``teacher_options`` share."""
-    follows_from = json.dumps([one.teacher_options, arguments.data_facts(dataset)], sort_keys=True)
-    folder = Path(arguments.output_dir) / f"teacher-{_digest(follows_from.encode())}"
-    return str(train_teacher(arguments, dataset, folder, one.teacher_options, resume=True))
 
 
 def look_alike_pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -36,7 +36,7 @@ _BACKBONE = (
 
 
 def _baseline(name: str, text: str, config: str) -> Command:
-    options = ("cli.train_baseline:BaselineArguments", config)
+    options = ("cli.baseline_options:BaselineArguments", config)
     return Command("train_baseline", text, options, ("--model", name), _SAVED)
 
 
@@ -51,36 +51,38 @@ COMMANDS: dict[str, Command] = {
     "convert": Command("convert", "raw files of a public data set -> a dataset folder"),
     "annotate": Command("annotate", "intentions and preferences from reviews, by a language model"),
     "build-index": Command(
-        "build_index", "item texts or embeddings -> discrete item indices", ("cli.build_index:IndexArguments",)
+        "build_index", "item texts or embeddings -> discrete item indices", ("cli.index_options:IndexArguments",)
     ),
     "train lcrec": Command(
         "train_lcrec",
         "alignment-tune a language model on item indices",
-        ("cli.train_lcrec:LCRecArguments", "methods.lcrec.trainer_config:LCRecTrainingConfig"),
+        ("cli.lcrec_options:LCRecArguments", "methods.lcrec.trainer_config:LCRecTrainingConfig"),
         also=_SAVED + _BACKBONE,
     ),
     "train galrec": Command(
         "train_galrec",
         "train a language model on users, items and their neighbourhoods",
-        ("cli.galrec_model:GALRecArguments", "methods.galrec.trainer_config:GALRecTrainingConfig"),
+        ("cli.galrec_options:GALRecArguments", "methods.galrec.trainer_config:GALRecTrainingConfig"),
         also=_SAVED + _BACKBONE,
     ),
     "train baseline": Command(
         "train_baseline",
         "train or fit one of the four that follow, as --model says",
-        ("cli.train_baseline:BaselineArguments", _ROWS),
+        ("cli.baseline_options:BaselineArguments", _ROWS),
         also=_SAVED,
     ),
     "train sasrec": _baseline("sasrec", "train SASRec", "methods.sasrec.trainer_config:SASRecTrainingConfig"),
     "train lightgcn": _baseline("lightgcn", "train LightGCN", "methods.lightgcn.trainer_config:LightGCNTrainingConfig"),
     "train knn": _baseline("knn", "fit nearest neighbours of items", _ROWS),
     "train popularity": _baseline("popularity", "count how often each item was chosen", _ROWS),
-    "evaluate": Command("evaluate", "full-ranking metrics of a saved model", ("cli.evaluate:EvaluateArguments",)),
+    "evaluate": Command(
+        "evaluate", "full-ranking metrics of a saved model", ("cli.evaluate_options:EvaluateArguments",)
+    ),
     "compare": Command(
-        "compare", "several models in one table, with intervals and in words", ("cli.compare:CompareArguments",)
+        "compare", "several models in one table, with intervals and in words", ("cli.compare_options:CompareArguments",)
     ),
     "ablate": Command(
-        "ablate", "GAL-Rec with one thing changed at a time, over seeds", ("cli.ablate:AblationArguments",)
+        "ablate", "GAL-Rec with one thing changed at a time, over seeds", ("cli.ablate_options:AblationArguments",)
     ),
     "recommend": Command("recommend", "ask a saved model: items after a history"),
     "push": Command("push", "publish a saved model with its card, results and plots; or a demo Space"),

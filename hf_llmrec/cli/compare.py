@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +16,16 @@ from ..data.recommender_folder import load_settings
 from ..evaluation.compare import case_groups, compare_ranks, in_words
 from ..evaluation.comparison_report import markdown_report, save_comparison_plot
 from ..evaluation.evaluator import evaluate_ranker
-from .models import POPULARITY, CaseArguments, open_ranker
+from .case_options import POPULARITY
+from .compare_options import CompareArguments
+from .decoding_words import without_the_tree
+from .models import open_ranker
 from .option_parser import OptionParser
-from .options import end_processes, start_run
-from .results import run_facts, without_the_tree
+from .processes import end_processes, start_run
+from .results import run_facts
 
 logger = logging.getLogger("hf_llmrec")
 BASELINES = {"popularity", "knn", "lightgcn", "sasrec"}
-
-
-@dataclass
-class CompareArguments(CaseArguments):
-    """Which models; on what, see `CaseArguments`.
-
-    Args:
-        models: recommender folders, Hub ids, or ``popularity``. Differences are to the first.
-        names: what they are called in the tables; default: the last part of each path.
-        output: folder for ``comparison.json``, ``comparison.md``, ``comparison.png`` and every user's ranks.
-        bootstrap_samples: of the 95 % intervals.
-    """
-
-    models: list[str] = field(default_factory=list, metadata={"help": "recommender folders, Hub ids, `popularity`"})
-    names: list[str] | None = field(default=None, metadata={"help": "names in the tables (default: from the paths)"})
-    output: str = field(default=None, metadata={"help": "folder for the tables, the plot and every user's ranks"})
-    bootstrap_samples: int = field(default=10_000, metadata={"help": "samples of the 95 %% intervals"})
-
-    def __post_init__(self):
-        if not self.models or not self.output:
-            raise ValueError("--models (one or more) and --output are required")
-        super().__post_init__()
-        if self.bootstrap_samples < 100:
-            raise ValueError(f"--bootstrap_samples must be at least 100, got {self.bootstrap_samples}")
-        if self.names is None:
-            self.names = [Path(model).name for model in self.models]
-        if len(self.names) != len(self.models) or len(set(self.names)) != len(self.names):
-            raise ValueError(f"--names must give each of the {len(self.models)} models one of its own: {self.names}")
 
 
 def run(arguments: CompareArguments) -> dict[str, Any]:

@@ -5,65 +5,23 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from dataclasses import dataclass, field
 
 import numpy as np
 from accelerate import PartialState
 
 from ..data.files import write_json
-from ..data.interactions import RecDataset
-from ..data.splits import RecSplit
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
-from ..evaluation.ranker import Ranker
 from ..methods.lcrec.recommender import LCRecRecommender
 from ..methods.lcrec.task_report import TaskReport
 from ..training.main_process import run_on_main_process
-from .models import CaseArguments, open_ranker
+from .decoding_words import without_the_tree
+from .evaluate_options import EvaluateArguments
 from .option_parser import OptionParser
-from .options import end_processes, metric_table, start_run
-from .results import result_record, run_facts, without_the_tree
+from .options import metric_table
+from .processes import end_processes, start_run
+from .results import result_record, run_facts
 
 logger = logging.getLogger("hf_llmrec")
-
-
-@dataclass
-class EvaluateArguments(CaseArguments):
-    """What to evaluate, and how; on whom, see `CaseArguments`.
-
-    Args:
-        model: recommender folder or Hub id, or ``popularity``.
-        output: JSON file for the metrics.
-        result: JSON file for the metrics together with how the model was trained, to be committed or compared.
-        num_beams, normalize, max_history, batch_size: replace the model's stored settings.
-        templates: ``first``, or ``all`` to average the metrics over all wordings of the prompt (prefix form).
-        tasks: also report whether LC-Rec's alignment tasks were learned, on at most 2,000 items or users each.
-    """
-
-    model: str = field(default=None, metadata={"help": "recommender folder or Hub id, or `popularity`"})
-    output: str | None = field(default=None, metadata={"help": "JSON file for the metrics"})
-    result: str | None = field(default=None, metadata={"help": "JSON file for metrics and training configuration"})
-    num_beams: int | None = field(default=None, metadata={"help": "beams (default: the model's setting)"})
-    normalize: str | None = field(default=None, metadata={"help": "`vocab`, `level` or `children`"})
-    max_history: int | None = field(default=None, metadata={"help": "latest items read (default: the model's)"})
-    batch_size: int | None = field(default=None, metadata={"help": "prompts per forward pass"})
-    templates: str = field(default="first", metadata={"help": "`first`, or `all`: metrics averaged over all wordings"})
-    tasks: bool = field(default=False, metadata={"help": "also report whether LC-Rec's alignment tasks were learned"})
-
-    def __post_init__(self):
-        if not self.model:
-            raise ValueError("--model is required: a recommender folder, a Hub id, or `popularity`")
-        super().__post_init__()
-        if self.templates not in ("first", "all"):
-            raise ValueError(f"--templates must be first or all, got {self.templates!r}")
-        for name in ("num_beams", "max_history", "batch_size"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
-
-    def open_ranker(self, dataset: RecDataset, split: RecSplit) -> Ranker:
-        """The model behind the `Ranker` interface, with the options given here."""
-        options = {name: getattr(self, name) for name in ("num_beams", "normalize", "max_history", "batch_size")}
-        options["neighbors"] = self.neighbors
-        return open_ranker(self.model, dataset, split, **options)
 
 
 def run(arguments: EvaluateArguments) -> dict:

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import logging
 
-import torch
-from torch.nn import functional as F
 from transformers import AutoConfig
 from trl import ModelConfig
 
-from ..data.embedding_files import load_item_embeddings
 from ..data.interactions import RecDataset
 from ..data.recommender_folder import ItemCatalog, load_settings
 from ..data.splits import RecSplit
 from ..methods.galrec.configuration_galrec import GALRecConfig
-from ..methods.galrec.modeling_galrec import GALRecForCausalLM
+from ..methods.galrec.continuing import check_catalog, check_item_vectors
 from ..methods.galrec.prompt import GALRecLayout, GALRecPrompt
 from ..methods.galrec.recommender import GALRecRecommender
 from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from ..training.load_backbone import load_backbone
-from .galrec_model import EXTERNAL, GALRecArguments
-from .models import check_training_data
+from .case_options import check_training_data
+from .galrec_options import EXTERNAL, GALRecArguments
 
 logger = logging.getLogger("hf_llmrec")
 # Fields of the configuration that act in training only: no weight depends on them.
 _ADJUSTABLE = ("external_dropout", "embedding_dropout", "rec_dropout", "rec_weight", "rec_loss", "num_negatives")
-# Saved vectors may be in half precision.
-_SAME_DIRECTION = 0.999
 
 
 def continue_galrec(
@@ -52,7 +47,7 @@ def continue_galrec(
     config = AutoConfig.from_pretrained(name, trust_remote_code=training.trust_remote_code, **source)
     if config.model_type != GALRecConfig.model_type:
         return None
-    _check_catalog(name, ItemCatalog.load(name, **source).item_ids, dataset)
+    check_catalog(name, ItemCatalog.load(name, **source).item_ids, dataset)
     check_training_data(name, arguments, dataset, split, **source)
     prompt = GALRecPrompt(**load_settings(name, **source)["prompt"])
     differences = _differences(arguments, training, config, prompt)
@@ -65,22 +60,12 @@ def continue_galrec(
     options = {**arguments.loading(model_config, training), **fields}
     found = load_backbone(arguments.source(model_config), texts=list, max_length=prompt.max_length, **options)
     if not arguments.dry_run:
-        _check_vectors(name, arguments, dataset, split, found.model)
+        files = {"text": arguments.text_embeddings, "collaborative": arguments.external_embeddings}
+        check_item_vectors(name, found.model, files, dataset, split, other_data=arguments.other_data)
     logger.info("going on from %s: its item vectors, heads and layers stay as learned", name)
     layout = GALRecLayout(prompt, found.model.config, found.tokenizer, dataset.titles)
     kept = {"tokenizer": found.tokenizer, "include_graph": arguments.include_graph}
     return GALRecRecommender(found.model, layout, ItemCatalog.of_dataset(dataset), **kept)
-
-
-def _check_catalog(name: str, known: list[str], dataset: RecDataset) -> None:
-    if known == dataset.item_ids:
-        return
-    rows = zip(known, dataset.item_ids, strict=False)
-    row = next((row for row, (one, other) in enumerate(rows) if one != other), min(len(known), dataset.num_items))
-    raise ValueError(
-        f"{name} was trained on another catalogue: it has {len(known)} items, --dataset {dataset.num_items}, and they "
-        f"differ from row {row} on; items cannot be added to a GAL-Rec"
-    )
 
 
 def _differences(
@@ -98,28 +83,3 @@ def _differences(
         if option not in _ADJUSTABLE:
             pairs.append((f"{option} in --model_options", getattr(config, option), value))
     return [f"{option} was {before}, is {value}" for option, before, value in pairs if before != value]
-
-
-def _check_vectors(
-    name: str, arguments: GALRecArguments, dataset: RecDataset, split: RecSplit, model: GALRecForCausalLM
-) -> None:
-    """Files of external embeddings that were given must be those that the model was trained with.
-
-    Raises:
-        ValueError: names the file.
-    """
-    sizes = model.config.external_sizes
-    saved = dict(zip(sizes, model.model.item_external.float().cpu().split(tuple(sizes.values()), dim=-1), strict=True))
-    files = {"text": arguments.text_embeddings, "collaborative": arguments.external_embeddings}
-    for kind, file in files.items():
-        if not file or kind not in saved:
-            continue
-        vectors = load_item_embeddings(file, dataset, split, other_data=arguments.other_data)
-        given = F.normalize(torch.as_tensor(vectors).float(), dim=-1)
-        same = given.shape == saved[kind].shape
-        if same:
-            known = F.normalize(saved[kind], dim=-1)
-            is_unknown = (given == 0).all(dim=-1) & (known == 0).all(dim=-1)
-            same = bool((((given * known).sum(dim=-1) > _SAME_DIRECTION) | is_unknown).all())
-        if not same:
-            raise ValueError(f"{file}: not the {kind} embeddings that {name} was trained with; leave the option out")

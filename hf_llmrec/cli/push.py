@@ -7,42 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .list_options import ListAction, ListOptions
+from .push_options import parser
 
 _ABOUT_MODEL = ("dataset_name", "dataset_id", "result", "comparison", "name", "plots", "base_model", "command")
-
-
-def parser() -> argparse.ArgumentParser:
-    """The options; what they mean for the card, see `hf_llmrec.hub.publish.Publication`."""
-    found = ListOptions(
-        prog="hf-llmrec push",
-        description="Publish a saved recommender with its model card, results and plots, or a Space that shows some.",
-    )
-    what = found.add_mutually_exclusive_group(required=True)
-    what.add_argument("--model", help="recommender folder")
-    what.add_argument(
-        "--space",
-        nargs="*",
-        action=ListAction,
-        metavar="ID",
-        help="a Gradio Space of these published recommenders (none: small ones of the demo shop)",
-    )
-    found.add_argument("--repo_id", required=True, help="`name` or `owner/name`")
-    found.add_argument("--files_only", metavar="DIR", help="write everything to an empty folder instead of pushing it")
-    found.add_argument("--dataset_name", help="name of the data set, for the card")
-    found.add_argument("--dataset_id", help="Hub id of the data set")
-    found.add_argument("--result", metavar="F.json", help="result file of `evaluate --result`")
-    found.add_argument("--comparison", metavar="F.json", help="comparison.json of `compare`")
-    found.add_argument("--name", help="the model's name in the comparison (default: that of its folder)")
-    found.add_argument("--plots", nargs="*", default=[], metavar="F.png", help="images to show in the card")
-    found.add_argument("--base_model", help="Hub id of the pretrained backbone")
-    found.add_argument("--command", help="the training command, for the card")
-    found.add_argument("--license", default="apache-2.0", help="licence identifier (default: apache-2.0)")
-    found.add_argument("--language", default="en", help="of the item texts (default: en)")
-    found.add_argument("--private", action="store_true", help="make a private repository")
-    found.add_argument("--revision", help="branch to push to")
-    found.add_argument("--token", help="access token (default: that of the login)")
-    return found
 
 
 def package_commit() -> str | None:
@@ -64,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     output = None if arguments.files_only is None else Path(arguments.files_only)
     if output is not None and output.exists() and any(output.iterdir()):
         raise ValueError(f"--files_only {output}: the folder is not empty")
-    from .options import start_logging
+    from .processes import start_logging
 
     start_logging()
     where = {"token": arguments.token, "private": arguments.private or None, "revision": arguments.revision}

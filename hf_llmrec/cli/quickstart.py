@@ -17,15 +17,16 @@ from ..data.demo import DemoShop, make_demo_shop
 from ..data.files import write_json
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.ranker import Ranker
-from ..evaluation.top_k import rank_dense_scores
 from ..methods.auto import AutoRecommender
 from ..methods.popularity.recommender import PopularityRecommender
 from .models import open_ranker
 from .option_parser import OptionParser
-from .options import metric_table, start_logging
+from .options import metric_table
+from .processes import start_logging
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
+from ..evaluation.oracle import OracleRanker
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -41,21 +42,6 @@ class QuickstartArguments:
 
     output_dir: str = field(default="outputs/quickstart", metadata={"help": "folder for index, model and metrics.json"})
     users: int = field(default=5, metadata={"help": "how many users to show with their recommendations"})
-
-
-class OracleRanker(Ranker):
-    """Ranks by the demo generator's true next-item distribution, given history and the user's true community."""
-
-    def __init__(self, shop: DemoShop):
-        self.shop = shop
-        self.item_ids = shop.dataset.item_ids
-
-    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
-        if user_ids is None:
-            raise ValueError("the oracle needs user_ids: it knows each user's community")
-        rows = np.array([self.shop.dataset.user_row[user] for user in user_ids])
-        scores = self.shop.next_item_probabilities(histories, user_rows=rows)
-        return rank_dense_scores(scores, k, exclude=exclude, allowed=allowed)
 
 
 def show_users(shop: DemoShop, cases, result: EvaluationResult, count: int) -> str:

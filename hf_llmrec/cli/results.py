@@ -108,8 +108,3 @@ def result_record(evaluation: dict[str, Any], model: str) -> dict[str, Any]:
     record["evaluation"]["hardware"] = evaluation["hardware"]
     record["evaluation"]["duration_s"] = evaluation["duration_s"]
     return record
-
-
-def without_the_tree(reason: str) -> str:
-    """The line that says at the end of a command why ranking took longer than it could."""
-    return f"items were ranked by `generate`, without the tree of beams, which takes several times longer: {reason}"

@@ -14,7 +14,8 @@ from ..data.files import write_json
 from ..data.recommender_folder import TRAINING_REPORT
 from ..hub.publish import publish
 from ..training.pushes import TrainingPushes
-from .results import run_facts, without_the_tree
+from .decoding_words import without_the_tree
+from .results import run_facts
 
 logger = logging.getLogger("hf_llmrec")
 

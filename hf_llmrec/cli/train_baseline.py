@@ -5,99 +5,33 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from dataclasses import dataclass, field
-from typing import Any
 
-from transformers import PreTrainedConfig, set_seed
+from transformers import set_seed
 
 from ..data.embedding_files import save_embeddings
 from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
-from ..methods.item_knn.configuration_item_knn import ItemKNNConfig
-from ..methods.item_knn.recommender import GRID, ItemKNNRecommender
 from ..methods.lightgcn.configuration_lightgcn import LightGCNConfig
 from ..methods.lightgcn.recommender import LightGCNRecommender
 from ..methods.lightgcn.trainer import LightGCNTrainer
-from ..methods.lightgcn.trainer_config import LightGCNTrainingConfig
-from ..methods.popularity.recommender import PopularityRecommender
 from ..methods.sasrec.configuration_sasrec import SASRecConfig
 from ..methods.sasrec.recommender import SASRecRecommender
 from ..methods.sasrec.trainer import SASRecTrainer
-from ..methods.sasrec.trainer_config import SASRecTrainingConfig
 from ..training.pushes import TrainingPushes
 from ..training.row_config import RowTrainingConfig
-from ..training.row_trainer import validation_cases
-from .list_options import json_object, naming
+from .baseline_options import TRAINING_CONFIGS, BaselineArguments
+from .fit_baseline import count
+from .list_options import naming
 from .option_parser import OptionParser
-from .options import DatasetArguments, end_processes, start_run
+from .processes import end_processes, start_run
 from .results import changed_options, describe_run
 from .saving import finish_run
 
 logger = logging.getLogger("hf_llmrec")
-TRAINING_CONFIGS: dict[str, type[RowTrainingConfig]] = {
-    "sasrec": SASRecTrainingConfig,
-    "lightgcn": LightGCNTrainingConfig,
-    "knn": RowTrainingConfig,
-    "popularity": RowTrainingConfig,
-}
 TRAINED = {
     "sasrec": (SASRecConfig, SASRecRecommender, SASRecTrainer),
     "lightgcn": (LightGCNConfig, LightGCNRecommender, LightGCNTrainer),
 }
-
-
-@dataclass
-class BaselineArguments(DatasetArguments):
-    """Which baseline.
-
-    Args:
-        model: ``sasrec``, ``lightgcn``, ``knn`` or ``popularity``.
-        model_options: fields of the model's configuration, as JSON; of ``knn``: ``num_neighbors``, ``decay``,
-            ``shrinkage``, the last two by default those that are best on validation users.
-        export_embeddings: safetensors file for the learned item and user embeddings. A user's is that of its training
-            history.
-        export_users: with users' embeddings; otherwise only items'.
-        include_users: publish LightGCN's user vectors and ids with the model. Otherwise users are their histories.
-        resume: continue from the last checkpoint in ``--output_dir``, if there is one.
-    """
-
-    model: str = field(default=None, metadata={"help": "`sasrec`, `lightgcn`, `knn` or `popularity`"})
-    model_options: dict[str, Any] | str | None = field(
-        default_factory=dict, metadata={"help": "fields of the model's configuration, as JSON"}
-    )
-    export_embeddings: str | None = field(
-        default=None, metadata={"help": "safetensors file for the learned item and user embeddings"}
-    )
-    export_users: bool = field(default=True, metadata={"help": "--export_embeddings holds those of users, too"})
-    include_users: bool = field(default=False, metadata={"help": "keep LightGCN's user vectors and ids in the model"})
-    resume: bool = field(default=False, metadata={"help": "continue from the last checkpoint in --output_dir"})
-
-    def __post_init__(self):
-        if self.model not in TRAINING_CONFIGS:
-            raise ValueError(f"--model must be one of {sorted(TRAINING_CONFIGS)}, got {self.model!r}")
-        self.model_options = json_object("model_options", self.model_options)
-        if self.export_embeddings and self.model in ("knn", "popularity"):
-            raise ValueError(f"--export_embeddings: {self.model} has no embeddings")
-        if self.include_users and self.model != "lightgcn":
-            raise ValueError(f"--include_users: {self.model} has no vectors of users")
-
-    @property
-    def changed(self) -> dict[str, Any]:
-        """Options that somebody set."""
-        return changed_options(self, BaselineArguments(dataset="", model=self.model))
-
-    def fields(self, config: type[PreTrainedConfig]) -> dict[str, Any]:
-        """Fields of the model's configuration that somebody set.
-
-        Raises:
-            ValueError: ``--model_options`` names a field that it does not have, or a value that it cannot have.
-        """
-        unknown = sorted(set(self.model_options) - set(config().to_dict()))
-        if unknown:
-            raise ValueError(f"--model_options: {config.__name__} has no {unknown}")
-        with naming("model_options"):
-            config(**self.model_options)
-        return dict(self.model_options)
 
 
 def train(
@@ -124,32 +58,6 @@ def train(
             items = recommender.item_vectors()
             save_embeddings(arguments.export_embeddings, dataset, items=items, users=users, split=split)
     return metrics, pushes
-
-
-def count(
-    arguments: BaselineArguments, training: RowTrainingConfig, dataset: RecDataset, split: RecSplit, report: dict
-) -> tuple[dict[str, float], TrainingPushes]:
-    """Fit popularity or nearest neighbours, and save; returns the validation metrics, and pushes that push nothing."""
-    cases = validation_cases(split, training.eval_users)
-    if arguments.model == "popularity":
-        if arguments.model_options:
-            raise ValueError(f"--model_options: popularity has no options, got {sorted(arguments.model_options)}")
-        recommender = PopularityRecommender.fit(dataset, split)
-        metrics = recommender.evaluate(cases).metrics
-    else:
-        unknown = sorted(set(arguments.model_options) - {"num_neighbors", *GRID})
-        if unknown:
-            raise ValueError(f"--model_options: knn has no {unknown}")
-        arguments.fields(ItemKNNConfig)  # before anything is counted: whether the values are such
-        recommender, tried = ItemKNNRecommender.search(dataset, split, cases, **arguments.model_options)
-        best = max(tried, key=lambda each: each["ndcg@10"])
-        chosen = {name: best[name] for name in ("shrinkage", "decay")}
-        metrics = {name: value for name, value in best.items() if name not in chosen}
-        logger.info("shrinkage %g, decay %g: best of %d on validation users", *chosen.values(), len(tried))
-        report |= {"tried": tried, "chosen": chosen}
-    recommender.trained_on(dataset, split, **arguments.facts)
-    recommender.save_pretrained(training.output_dir, is_main_process=training.should_save)
-    return metrics, TrainingPushes(training, recommender.save_pretrained)
 
 
 def run(arguments: BaselineArguments, training: RowTrainingConfig) -> dict[str, float]:

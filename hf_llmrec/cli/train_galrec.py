@@ -17,12 +17,13 @@ from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from ..training.liger import add_liger_kernels
 from ..training.plan import plan_training
 from ..training.pushes import TrainingPushes
+from .case_options import check_base
 from .galrec_continuation import continue_galrec
-from .galrec_model import GALRecArguments, galrec_from_backbone
+from .galrec_model import galrec_from_backbone
+from .galrec_options import GALRecArguments
 from .language_model_run import train_and_save
-from .models import check_base
 from .option_parser import OptionParser
-from .options import end_processes, start_run
+from .processes import end_processes, start_run
 
 logger = logging.getLogger("hf_llmrec")
 

@@ -15,7 +15,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from trl import ModelConfig
 
 from hf_llmrec.cli import COMMANDS, main
-from hf_llmrec.cli.failures import EXTRAS, MEMORY, PRECISION, as_option, remedy
+from hf_llmrec.cli.failures import as_option, remedy
+from hf_llmrec.cli.remedies import EXTRAS, MEMORY, PRECISION
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.text_embeddings import embed_items
 from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer

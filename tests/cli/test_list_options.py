@@ -9,17 +9,17 @@ import pytest
 import yaml
 
 from hf_llmrec.cli import main
-from hf_llmrec.cli.ablate import AblationArguments
-from hf_llmrec.cli.annotate import parser as annotate_options
-from hf_llmrec.cli.build_index import IndexArguments
-from hf_llmrec.cli.compare import CompareArguments
+from hf_llmrec.cli.ablate_options import AblationArguments
+from hf_llmrec.cli.annotate_options import parser as annotate_options
+from hf_llmrec.cli.baseline_options import BaselineArguments
+from hf_llmrec.cli.compare_options import CompareArguments
+from hf_llmrec.cli.galrec_options import GALRecArguments
+from hf_llmrec.cli.index_options import IndexArguments
+from hf_llmrec.cli.lcrec_options import LCRecArguments
 from hf_llmrec.cli.option_parser import OptionParser
-from hf_llmrec.cli.push import parser as push_options
+from hf_llmrec.cli.push_options import parser as push_options
 from hf_llmrec.cli.recommend import as_json
 from hf_llmrec.cli.recommend import parser as recommend_options
-from hf_llmrec.cli.train_baseline import BaselineArguments
-from hf_llmrec.cli.train_galrec import GALRecArguments
-from hf_llmrec.cli.train_lcrec import LCRecArguments
 from hf_llmrec.methods.galrec.trainer_config import GALRecTrainingConfig
 from hf_llmrec.methods.lcrec.trainer_config import LCRecTrainingConfig
 from hf_llmrec.training.row_config import RowTrainingConfig

@@ -6,7 +6,7 @@ import enum
 import pytest
 import torch
 
-from hf_llmrec.cli.options import set_cpu_threads
+from hf_llmrec.cli.processes import set_cpu_threads
 from hf_llmrec.cli.results import changed_options
 
 

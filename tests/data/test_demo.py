@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from hf_llmrec.cli.quickstart import OracleRanker
 from hf_llmrec.data.demo import COMMUNITIES, LOYALTY, make_demo_shop
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
+from hf_llmrec.evaluation.oracle import OracleRanker
 from hf_llmrec.methods.popularity.recommender import PopularityRecommender
 
 

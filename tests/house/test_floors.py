@@ -120,4 +120,6 @@ def test_remote_code_imports_only_its_siblings(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_files_stay_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
+    # A command parses, calls and prints.
+    longest = 110 if path.parent == PACKAGE / "cli" else 350
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= longest

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hf_llmrec.cli.galrec_model import GALRecArguments
+from hf_llmrec.cli.galrec_options import GALRecArguments
 from hf_llmrec.methods.galrec.building import start_prompt
 from hf_llmrec.methods.galrec.losses import ALIGNMENTS
 from hf_llmrec.methods.galrec.trainer_config import GALRecTrainingConfig

@@ -1,0 +1,63 @@
+"""What a command can do about failures: texts by command, package and message."""
+
+from __future__ import annotations
+
+# What a command can do to need less memory. Options that it does not have are no help: a test knows its parser.
+_ROWS = "lower --tokens_per_batch and raise --gradient_accumulation_steps by the same factor"
+
+
+_LANGUAGE_MODEL = (
+    "lower --tokens_per_batch, or --per_device_train_batch_size, and raise --gradient_accumulation_steps by the same "
+    "factor; --activation_checkpointing True and --use_peft True (LoRA) need less; several GPUs share what they hold "
+    "under recipes/accelerate_configs/zero3.yaml or fsdp2.yaml; "
+)
+
+
+MEMORY = {
+    "train lcrec": f"{_LANGUAGE_MODEL}while ranking, fewer --num_beams",
+    "train galrec": f"{_LANGUAGE_MODEL}a shorter --max_history makes shorter rows",
+    "train baseline": _ROWS,
+    "train sasrec": _ROWS,
+    "train lightgcn": _ROWS,
+    "train knn": "--k_core leaves out rare users and items",
+    "train popularity": "--k_core leaves out rare users and items",
+    "evaluate": "lower --batch_size, and of LC-Rec --num_beams",
+    "compare": "its batches are the models' own, which only `hf-llmrec evaluate` lowers: it takes a machine with more",
+    "ablate": "lower tokens_per_batch, or per_device_train_batch_size, in the file of --base",
+    "annotate": "with --local lower --concurrency, the chats of a batch, and --max_tokens",
+    "build-index": (
+        "give --text_embeddings made where there is more, instead of --text_encoder; of the RQ-VAE lower `batch_size` "
+        "in --indexer_options"
+    ),
+}
+
+
+NO_MEMORY = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator")
+
+
+# Modules that an extra of this package installs, and what others are called where they are installed from.
+EXTRAS = {
+    "sentence_transformers": "text",
+    "torch_geometric": "lightgcn",
+    "deepspeed": "deepspeed",
+    "liger_kernel": "liger",
+}
+
+
+FLAGS = {"deepspeed": "--no-build-isolation "}
+
+
+PACKAGES = {"FlashAttention2": "--no-build-isolation flash-attn", "tensorboard": "tensorboard"}
+
+
+PRECISION = {
+    "doesn't support bf16/gpu": "no GPU here computes in bf16: leave out --bf16, or give --use_cpu True",
+    "ds bf16.enabled": (
+        "`mixed_precision: bf16` of the accelerate configuration is not what this run trains in: where the hardware "
+        'has bf16 give --bf16 True, where it has not set `mixed_precision` to "no", or to fp16 with --fp16 True'
+    ),
+    "ds fp16.enabled": (
+        "`mixed_precision: fp16` of the accelerate configuration is not what this run trains in: give --fp16 True, or "
+        'set `mixed_precision` to "no" or bf16'
+    ),
+}

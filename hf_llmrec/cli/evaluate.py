@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 
@@ -20,8 +19,6 @@ from .option_parser import OptionParser
 from .options import metric_table
 from .processes import end_processes, start_run
 from .results import result_record, run_facts
-
-logger = logging.getLogger("hf_llmrec")
 
 
 def run(arguments: EvaluateArguments) -> dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import torch
@@ -19,8 +18,6 @@ from ..methods.sasrec.configuration_sasrec import SASRecConfig
 from .galrec_options import EXTERNAL, GALRecArguments
 from .list_options import naming
 from .teacher import train_teacher
-
-logger = logging.getLogger("hf_llmrec")
 
 
 def external_item_vectors(arguments: GALRecArguments, dataset: RecDataset, output_dir: str) -> dict[str, torch.Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,6 @@ from ..methods.auto import AutoRecommender
 from ..methods.galrec.recommender import GALRecRecommender
 from ..methods.popularity.recommender import PopularityRecommender
 from .case_options import POPULARITY
-
-logger = logging.getLogger("hf_llmrec")
 
 
 def open_ranker(

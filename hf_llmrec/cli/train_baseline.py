@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 
@@ -27,7 +26,6 @@ from .processes import end_processes, start_run
 from .results import changed_options, describe_run
 from .saving import finish_run
 
-logger = logging.getLogger("hf_llmrec")
 TRAINED = {
     "sasrec": (SASRecConfig, SASRecRecommender, SASRecTrainer),
     "lightgcn": (LightGCNConfig, LightGCNRecommender, LightGCNTrainer),

@@ -50,7 +50,9 @@ def plan(places, capsys, caplog, method: str, *options: str) -> str:
     with caplog.at_level("INFO", logger="hf_llmrec"):
         assert main([str(word) for word in (*words, *options)]) == 0
     assert not (places / "out").exists(), "nothing is trained or written"
-    return "\n".join(record.getMessage() for record in caplog.records if record.name == "hf_llmrec")
+    return "\n".join(
+        record.getMessage() for record in caplog.records if record.name in ("hf_llmrec", "hf_llmrec.training.plan")
+    )
 
 
 def test_what_there_is(capsys):

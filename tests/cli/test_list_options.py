@@ -67,8 +67,7 @@ def test_a_list_that_is_given_twice_counts_twice_in_every_command():
         AblationArguments, *"--dataset d --base b --output_dir o --seeds 3 --seeds 4".split(), '--variants={"a": {}}'
     )
     assert varied.seeds == [3, 4]  # in place of the default
-    hops = OptionParser((GALRecTrainingConfig,)).parse_args_and_config(["--title_hops", "1", "--title_hops", "3"])[0]
-    assert hops.title_hops == [1, 3]
+    assert parsed(GALRecArguments, *"--dataset d --title_hops 1 --title_hops 3".split()).title_hops == [1, 3]
     published = push_options().parse_args("--space me/a --space me/b --repo_id x --plots p --plots q".split())
     assert (published.space, published.plots) == (["me/a", "me/b"], ["p", "q"])
     kinds = annotate_options().parse_args("--dataset d --model m --kinds intentions --kinds preferences".split()).kinds

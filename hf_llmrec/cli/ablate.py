@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ from .ablate_options import AblationArguments
 from .ablate_runs import changed_since, made_from, train_variant
 from .ablation_report import ablation_table, save_ablation, summarize
 from .models import open_ranker
-from .option_parser import OptionParser
-from .processes import end_processes, start_run
+from .processes import run_command
 from .results import run_facts
 
 logger = logging.getLogger("hf_llmrec")
@@ -97,8 +95,4 @@ def run(arguments: AblationArguments) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    (arguments,) = OptionParser((AblationArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
-    start_run(arguments)
-    run(arguments)
-    end_processes()
-    return 0
+    return run_command((AblationArguments,), run, argv)

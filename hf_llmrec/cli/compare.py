@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ from .case_options import POPULARITY
 from .compare_options import CompareArguments
 from .decoding_words import without_the_tree
 from .models import open_ranker
-from .option_parser import OptionParser
-from .processes import end_processes, start_run
+from .processes import run_command
 from .results import run_facts
 
 logger = logging.getLogger("hf_llmrec")
@@ -80,8 +78,4 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    (arguments,) = OptionParser((CompareArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
-    start_run(arguments)
-    run(arguments)
-    end_processes()
-    return 0
+    return run_command((CompareArguments,), run, argv)

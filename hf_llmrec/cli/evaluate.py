@@ -15,9 +15,8 @@ from ..methods.lcrec.task_report import TaskReport
 from ..training.main_process import run_on_main_process
 from .decoding_words import without_the_tree
 from .evaluate_options import EvaluateArguments
-from .option_parser import OptionParser
 from .options import metric_table
-from .processes import end_processes, start_run
+from .processes import run_command
 from .results import result_record, run_facts
 
 
@@ -80,8 +79,4 @@ def run(arguments: EvaluateArguments) -> dict:
 
 
 def main(argv: list[str] | None = None) -> int:
-    (arguments,) = OptionParser((EvaluateArguments,)).parse_args_and_config(sys.argv[1:] if argv is None else argv)
-    start_run(arguments)
-    run(arguments)
-    end_processes()
-    return 0
+    return run_command((EvaluateArguments,), run, argv)

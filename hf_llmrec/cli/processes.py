@@ -6,11 +6,14 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from accelerate import PartialState
 
 from ..evaluation.processes import join_processes
+from .option_parser import OptionParser
 from .options import DatasetArguments
 
 
@@ -54,3 +57,18 @@ def end_processes() -> None:
     # where C++ aborts on threads that nobody joined.
     gc.collect()
     PartialState().destroy_process_group()
+
+
+def run_command(kinds: tuple[type, ...], run: Callable[..., Any], argv: list[str] | None) -> int:
+    """Parse, join the launched processes, run, and leave them; returns the exit status.
+
+    Args:
+        kinds: dataclasses whose fields are the command's options; the first one's says which data.
+        run: called with an object of each.
+        argv: words of the command line; ``None``: the process's.
+    """
+    parsed = OptionParser(kinds).parse_args_and_config(sys.argv[1:] if argv is None else argv)
+    start_run(parsed[0])
+    run(*parsed)
+    end_processes()
+    return 0

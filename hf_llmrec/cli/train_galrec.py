@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 
 from transformers import set_seed
@@ -22,8 +21,7 @@ from .galrec_continuation import continue_galrec
 from .galrec_model import galrec_from_backbone
 from .galrec_options import GALRecArguments
 from .language_model_run import train_and_save
-from .option_parser import OptionParser
-from .processes import end_processes, start_run
+from .processes import run_command
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -82,9 +80,4 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = OptionParser((GALRecArguments, GALRecTrainingConfig, ModelConfig))
-    arguments, training, model_config = parser.parse_args_and_config(sys.argv[1:] if argv is None else argv)
-    start_run(arguments)
-    run(arguments, training, model_config)
-    end_processes()
-    return 0
+    return run_command((GALRecArguments, GALRecTrainingConfig, ModelConfig), run, argv)

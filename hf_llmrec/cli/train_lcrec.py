@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from typing import Any
 
@@ -21,8 +20,7 @@ from ..training.pushes import TrainingPushes
 from .case_options import check_base
 from .language_model_run import train_and_save
 from .lcrec_options import LCRecArguments
-from .option_parser import OptionParser
-from .processes import end_processes, start_run
+from .processes import run_command
 
 logger = logging.getLogger("hf_llmrec")
 
@@ -92,9 +90,4 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = OptionParser((LCRecArguments, LCRecTrainingConfig, ModelConfig))
-    arguments, training, model_config = parser.parse_args_and_config(sys.argv[1:] if argv is None else argv)
-    start_run(arguments)
-    run(arguments, training, model_config)
-    end_processes()
-    return 0
+    return run_command((LCRecArguments, LCRecTrainingConfig, ModelConfig), run, argv)

@@ -19,6 +19,7 @@ class LanguageModelTrainingConfig(StartDefaults, MachineConfig, TrackedConfig, S
         tokens_per_batch: tokens per batch and process; replaces ``per_device_train_batch_size`` when set. Rows of
             similar length share a batch: in batches of as many rows each, targets of long rows count for less.
         eval_users: how many validation users are ranked at each evaluation (0: all).
+        patience: stop after so many evaluations without a better result (0: never); needs ``load_best_model_at_end``.
         max_length: tokens of the longest row, and of what the recommender reads; default: what it reads already.
         pretrained: whether trained weights are tuned, whose defaults differ from those of a model trained from scratch.
             Trainers take it from their recommender.
@@ -38,6 +39,9 @@ class LanguageModelTrainingConfig(StartDefaults, MachineConfig, TrackedConfig, S
     )
     per_device_train_batch_size: int | None = field(
         default=None, metadata={"help": "rows per batch and process (default: 8, or what tokens_per_batch gives)"}
+    )
+    patience: int = field(
+        default=0, metadata={"help": "stop after so many evaluations without a better one (0: never)"}
     )
     max_length: int | None = field(
         default=None, metadata={"help": "longest row, in tokens (default: the model's own, from scratch 1024)"}
@@ -71,5 +75,6 @@ class LanguageModelTrainingConfig(StartDefaults, MachineConfig, TrackedConfig, S
         for name in ("tokens_per_batch", "max_length"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.eval_users < 0:
-            raise ValueError(f"eval_users must not be negative, got {self.eval_users}")
+        for name in ("eval_users", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")

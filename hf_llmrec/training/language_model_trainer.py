@@ -13,7 +13,6 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from trl import SFTTrainer
 from trl.models import unwrap_model_for_generation
 
-from ..data.epoch_dataset import EpochDataset
 from .budget import fill_budget
 from .language_model_config import LanguageModelTrainingConfig
 from .load_backbone import check_positions
@@ -41,28 +40,34 @@ def start_from_recommender(args: LanguageModelTrainingConfig, recommender: Any) 
 class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
     """`SFTTrainer` whose rows are built per epoch; see `RowTrainerMixin`.
 
-    Args:
-        recommender: whose model is trained in place, with its tokenizer.
-        args: its options that depend on the start follow from the recommender.
-        target_per_item: whether long rows have more targets than short ones, see `fill_budget`.
-        others: see `RowTrainerMixin` and `trl.SFTTrainer`.
+    Its recommender has a ``tokenizer``, a ``prompt`` and `set_max_length`.
     """
 
-    def __init__(self, recommender, args, *, train_dataset: EpochDataset, target_per_item: bool, **kwargs: Any):
-        check_positions(recommender.model, recommender.model.name_or_path or "the model", args.max_length)
-        size = sum(map(num_values, recommender.model.parameters()))
-        adapters = kwargs.get("peft_config") is not None
-        fill_budget(args, train_dataset.lengths(0), size, adapters, target_per_item=target_per_item)
-        super().__init__(
-            recommender,
-            args,
-            train_dataset=train_dataset,
-            model=recommender.model,
-            processing_class=recommender.tokenizer,
-            **kwargs,
-        )
-        recommender.model = self._recommending(self.accelerator.unwrap_model(self.model))
-        recommender.adapted = self.accelerator.unwrap_model(self.model) if self._is_peft() else None
+    # Why the last ranking was made in a slower way than the recommender's own; ``None``: it was not.
+    decoding_fallback: str | None = None
+
+    def __init__(self, recommender, args, **kwargs: Any):
+        start_from_recommender(args, recommender)
+        super().__init__(recommender, args, processing_class=recommender.tokenizer, **kwargs)
+        whole = self.accelerator.unwrap_model(self.model)
+        recommender.model, recommender.adapted = self._recommending(whole), whole if self._is_peft() else None
+
+    def prepare(self, args, train_dataset, *, has_adapters):
+        model = self.recommender.model
+        check_positions(model, model.name_or_path or "the model", args.max_length)
+        size, lengths = sum(map(num_values, model.parameters())), train_dataset.lengths(0)
+        fill_budget(args, lengths, size, has_adapters, target_per_item=self.has_target_per_item)
+        return model
+
+    @property
+    def has_target_per_item(self) -> bool:
+        """Whether long rows have more targets than short ones, see `fill_budget`."""
+        return True
+
+    def _rank(self, cases):
+        metrics = super()._rank(cases)
+        self.decoding_fallback = self.recommender.fallback
+        return metrics
 
     def _recommending(self, model: nn.Module) -> PreTrainedModel:
         from peft import PeftModel

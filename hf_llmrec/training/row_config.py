@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments
+from transformers import TrainingArguments
 
 from .machine_config import MachineConfig
 from .tracked_config import TrackedConfig
@@ -59,7 +59,3 @@ class RowTrainingConfig(MachineConfig, TrackedConfig, TrainingArguments):
         for name in ("eval_users", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-
-    def stopping(self) -> list[TrainerCallback]:
-        """What ends a run that gets no better: nothing, or early stopping."""
-        return [EarlyStoppingCallback(self.patience)] if self.patience and self.load_best_model_at_end else []

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..data.epoch_dataset import EpochDataset
@@ -41,14 +41,41 @@ def validation_cases(split: RecSplit, users: int) -> EvalCases:
     return cases.sample(users, seed=0) if users else cases
 
 
-class RowTrainerMixin:
-    """Put before `transformers.Trainer` or a subclass.
+def early_stopping(args) -> list[TrainerCallback]:
+    """What ends a run that gets no better: nothing, or transformers' early stopping.
 
-    ``args`` needs ``tokens_per_batch`` and ``eval_users``.
+    Args:
+        args: with ``patience``, evaluations without a better result after which a run ends (0: never).
+    """
+    return [EarlyStoppingCallback(args.patience)] if args.patience and args.load_best_model_at_end else []
+
+
+class RowTrainerMixin:
+    """Put before `transformers.Trainer` or a subclass. ``args`` needs ``tokens_per_batch``, ``eval_users``
+    and ``patience``.
+
+    Subclasses define `build_train_dataset`, `build_eval_dataset` and `build_collator`; `prepare` sets what follows from
+    the rows.
+
+    Args:
+        recommender: what is trained, in place.
+        args: options of the training.
+        split: from `RecDataset.split`; shorthand for the three that follow.
+        train_dataset: training rows; default: those of `build_train_dataset`.
+        eval_dataset: rows of the validation loss; default: the next item of ``eval_cases``.
+        eval_cases: users that are ranked at every evaluation, all processes together; default: ``eval_users`` of the
+            split's validation users, a fixed sample. ``None`` and no split: nobody is ranked.
+        data_collator: makes a batch of rows; default: that of `build_collator`.
+        callbacks: see `transformers.Trainer`.
+        kwargs: of the trainer that this is put before.
 
     Attributes:
-        recommender: what is trained. Its model is ranked with at every evaluation, and is the trained one afterwards.
-        eval_cases: users that are ranked at every evaluation; ``None``: nobody is.
+        recommender: its model is ranked with at every evaluation, and is the trained one afterwards.
+        eval_cases: as above.
+
+    Raises:
+        ValueError: neither a split nor training rows; no user has enough interactions to be evaluated; a dataset of
+            other items than the recommender's.
     """
 
     # Whether the batches of one optimizer step are neighbours in length, see `LengthGroupedBatchSampler`.
@@ -59,18 +86,26 @@ class RowTrainerMixin:
         recommender,
         args,
         *,
-        split: RecSplit | None,
-        train_dataset: EpochDataset,
-        eval_dataset: EpochDataset | None,
-        eval_cases: EvalCases | None,
-        data_collator: Callable[[list], dict[str, torch.Tensor]],
-        callbacks: list[TrainerCallback] | None,
-        model: nn.Module,
+        split: RecSplit | None = None,
+        train_dataset: EpochDataset | None = None,
+        eval_dataset: EpochDataset | None = None,
+        eval_cases: EvalCases | None = None,
+        data_collator: Callable[[list], dict[str, torch.Tensor]] | None = None,
+        callbacks: list[TrainerCallback] | None = None,
         **kwargs: Any,
     ):
-        self.recommender, self.eval_cases = recommender, eval_cases
-        if split is not None and split.dataset is not None:
-            recommender.trained_on(split.dataset, split)
+        self.recommender, self.split = recommender, split
+        if train_dataset is None:
+            if split is None:
+                raise ValueError("there is nothing to train on: give split=, or train_dataset=")
+            train_dataset = self.build_train_dataset(recommender, split, args)
+        if split is not None:
+            eval_cases = validation_cases(split, args.eval_users) if eval_cases is None else eval_cases
+            recommender.trained_on(split.require_dataset(), split)
+        self.eval_cases = eval_cases
+        model = self.prepare(args, train_dataset, has_adapters=kwargs.get("peft_config") is not None)
+        if eval_dataset is None and eval_cases is not None:
+            eval_dataset = self.build_eval_dataset(eval_cases)
         self._sampler: LengthGroupedBatchSampler | None = None
         self._clock, self._tokens = TrainingClock(), 0
         self._run = ResumedRun(lambda: self._sampler)
@@ -79,16 +114,39 @@ class RowTrainerMixin:
         super().__init__(
             model=model,
             args=args,
-            data_collator=data_collator,
+            data_collator=data_collator or self.build_collator(),
             # TRL takes datasets of this kind only.
             train_dataset=as_arrow_dataset(train_dataset),
             eval_dataset=None if eval_dataset is None else as_arrow_dataset(eval_dataset),
             # The clock comes last: what the others do at a save is part of the save.
-            callbacks=[*own, *(callbacks or []), self._clock],
+            callbacks=[*own, *(callbacks or []), *early_stopping(args), self._clock],
             **kwargs,
         )
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
         shorten_logs(self)
+
+    @staticmethod
+    def build_train_dataset(recommender, split: RecSplit, args) -> EpochDataset:
+        """The rows that are trained on where none are given."""
+        raise NotImplementedError
+
+    def build_eval_dataset(self, cases: EvalCases) -> EpochDataset:
+        """The rows of the validation loss where none are given."""
+        raise NotImplementedError
+
+    def build_collator(self) -> Callable[[list], dict[str, torch.Tensor]]:
+        """What makes a batch of rows where nothing else is given."""
+        raise NotImplementedError
+
+    def prepare(self, args, train_dataset: EpochDataset, *, has_adapters: bool) -> nn.Module:
+        """Set options and parts of the model that follow from the rows; returns the model that is trained.
+
+        Args:
+            args: options of the training, changed in place.
+            train_dataset: training rows.
+            has_adapters: whether adapters are trained instead of the model's weights.
+        """
+        raise NotImplementedError
 
     def _get_collator_with_removed_columns(self, data_collator, description=None):
         return data_collator  # rows hold what collators read, which need not be arguments of the model

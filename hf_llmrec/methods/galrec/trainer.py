@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
-from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
 
-from ...data.epoch_dataset import EpochDataset
 from ...data.graph import InteractionGraph
-from ...data.splits import EvalCases, RecSplit
+from ...data.splits import RecSplit
 from ...training.language_model_trainer import LanguageModelTrainer, start_from_recommender
-from ...training.row_trainer import validation_cases
 from ...training.training_dropout import add_training_dropout
 from .collator import GALRecCollator
 from .configuration_galrec import SPECIAL_TOKENS
@@ -49,18 +46,11 @@ class GALRecTrainer(LanguageModelTrainer):
         recommender: from `GALRecRecommender.from_backbone`, or a saved one. Its model is trained in place, and it reads
             neighbours in the graph of the training interactions from now on.
         args: `GALRecTrainingConfig`; its ``max_length``, where it is set, becomes the recommender's.
-        split: from `RecDataset.split`; shorthand for the three that follow.
-        train_dataset: training examples; default: see `build_train_dataset`.
-        eval_dataset: rows of the validation loss; default: the next item of ``eval_cases``.
-        eval_cases: users that are ranked at every evaluation, all processes together; default: ``eval_users`` of the
-            validation users, a fixed sample.
-        data_collator: makes a batch of rows; default: `GALRecCollator`.
-        callbacks: see `transformers.Trainer`.
-        kwargs: of `trl.SFTTrainer`, such as ``peft_config``.
+        kwargs: ``split``, or ``train_dataset`` (a `GALRecDataset`), ``eval_dataset`` and ``eval_cases``, see
+            `RowTrainerMixin`; and those of `trl.SFTTrainer`, such as ``peft_config``.
 
     Raises:
-        ValueError: neither a split nor training rows; losses between read-outs that the prompt's ``hops`` leave out, or
-            rows without what the losses need; no user has enough interactions to be evaluated.
+        ValueError: losses between read-outs that the prompt's ``hops`` leave out, or rows without what the losses need.
 
     Example:
         ```python
@@ -73,51 +63,8 @@ class GALRecTrainer(LanguageModelTrainer):
     _tag_names = ["trl", "sft", "galrec", "hf_llmrec"]
     _group_steps = True
 
-    def __init__(
-        self,
-        recommender: GALRecRecommender,
-        args: GALRecTrainingConfig,
-        *,
-        split: RecSplit | None = None,
-        train_dataset: GALRecDataset | None = None,
-        eval_dataset: EpochDataset | None = None,
-        eval_cases: EvalCases | None = None,
-        data_collator: Callable[[list], dict[str, torch.Tensor]] | None = None,
-        callbacks: list[TrainerCallback] | None = None,
-        **kwargs,
-    ):
-        start_from_recommender(args, recommender)
-        if train_dataset is None:
-            if split is None:
-                raise ValueError("there is nothing to train on: give split=, or train_dataset=")
-            train_dataset = self.build_train_dataset(recommender, split, args)
-        graph = train_dataset.graph
-        if recommender.graph is not graph:
-            recommender.attach_graph(graph, () if split is None else split.require_dataset().user_ids)
-        if split is not None and eval_cases is None:
-            eval_cases = validation_cases(split, args.eval_users)
-        if eval_dataset is None and eval_cases is not None:
-            eval_dataset = GALRecEvalDataset(eval_cases, graph, recommender.layout)
-        has_graph_losses = args.has_graph_losses
-        if (has_graph_losses or args.lm_loss_weight) and not train_dataset.pairs:
-            raise ValueError("graph-aware losses and the vocabulary loss need rows with pairs=True")
-        _check_prompt(args, recommender.prompt)
-        _freeze_unused(recommender.model, args)
-        callbacks = list(callbacks or [])
-        if args.patience and args.load_best_model_at_end:
-            callbacks.append(EarlyStoppingCallback(args.patience))
-        super().__init__(
-            recommender,
-            args,
-            split=split,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            eval_cases=eval_cases,
-            target_per_item=True,
-            data_collator=data_collator or GALRecCollator(),
-            callbacks=callbacks,
-            **kwargs,
-        )
+    def __init__(self, recommender: GALRecRecommender, args: GALRecTrainingConfig, **kwargs):
+        super().__init__(recommender, args, **kwargs)
         if self._is_peft() and self.accelerator.native_amp:
             # PEFT keeps adapters in float32, but not whole layers: half precision would round small steps away.
             for name, parameter in self.model.named_parameters():
@@ -127,8 +74,8 @@ class GALRecTrainer(LanguageModelTrainer):
         add_training_dropout(base.get_base_model() if self._is_peft() else base, 0.0, args.residual_dropout)
         self.alignment: GraphAlignment | None = None
         self._momentum_encoder: MomentumEncoder | None = None
-        if has_graph_losses:
-            wanted = args.queue_length
+        if args.has_graph_losses:
+            graph, wanted = self.train_dataset.graph, args.queue_length
             entities = {"user": graph.num_users, "item": graph.num_items}
             self.alignment = GraphAlignment(
                 args.loss_weights,
@@ -167,6 +114,22 @@ class GALRecTrainer(LanguageModelTrainer):
             neighbor_dropout=args.neighbor_dropout,
             seed=args.seed,
         )
+
+    def prepare(self, args, train_dataset, *, has_adapters):
+        recommender, graph = self.recommender, train_dataset.graph
+        if recommender.graph is not graph:
+            recommender.attach_graph(graph, () if self.split is None else self.split.require_dataset().user_ids)
+        if (args.has_graph_losses or args.lm_loss_weight) and not train_dataset.pairs:
+            raise ValueError("graph-aware losses and the vocabulary loss need rows with pairs=True")
+        _check_prompt(args, recommender.prompt)
+        _freeze_unused(recommender.model, args)
+        return super().prepare(args, train_dataset, has_adapters=has_adapters)
+
+    def build_eval_dataset(self, cases):
+        return GALRecEvalDataset(cases, self.recommender.graph, self.recommender.layout)
+
+    def build_collator(self):
+        return GALRecCollator()
 
     @property
     def momentum_encoder(self) -> MomentumEncoder:

@@ -30,7 +30,6 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
             learns slowly from it, and costs least.
         history_targets, latest_share, item_dropout, neighbor_dropout: see `GALRecDataset`.
         residual_dropout: dropout on what attention and MLP add to the residual stream during training.
-        patience: stop after so many evaluations without a better NDCG@10 (0: never).
 
     Options that are ``None`` have one default for pretrained weights and another one for a model trained from scratch,
     see `start_defaults.GALREC`.
@@ -77,7 +76,6 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
             "help": "dropout on what attention and MLP add to the residual stream (default: 0, 0.2 from scratch)"
         },
     )
-    patience: int = field(default=0, metadata={"help": "stop after so many evaluations without a better NDCG@10"})
 
     def __post_init__(self):
         if self.ddp_broadcast_buffers is None:
@@ -89,7 +87,7 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
         if not isinstance(self.loss_weights, dict):
             raise ValueError(f"loss_weights must be a JSON object of loss and weight, got {self.loss_weights!r}")
         check_weights(self.loss_weights)
-        for name in ("lm_loss_weight", "queue_length", "patience"):
+        for name in ("lm_loss_weight", "queue_length"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.momentum < 1 or self.contrastive_temperature <= 0:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from transformers import TrainerCallback
 
-from ...data.epoch_dataset import EpochDataset
-from ...data.splits import EvalCases, RecSplit
+from ...data.splits import RecSplit
 from ...training.epoch_rows import RightPadCollator
 from ...training.language_model_trainer import LanguageModelTrainer, start_from_recommender
-from ...training.row_trainer import validation_cases
 from ...training.training_dropout import add_training_dropout
 from .loss import IndexLoss, add_index_loss
 from .recommender import LCRecRecommender
@@ -25,18 +20,8 @@ class LCRecTrainer(LanguageModelTrainer):
     Args:
         recommender: from `LCRecRecommender.from_backbone`, or a saved one. Its model is trained in place.
         args: `LCRecTrainingConfig`; its ``max_length``, where it is set, becomes the recommender's.
-        split: from `RecDataset.split`; shorthand for the three that follow.
-        train_dataset: rows of token ids and labels; default: those of the five tasks, see `build_train_dataset`.
-        eval_dataset: rows of the validation loss; default: the next item of ``eval_cases``.
-        eval_cases: users that are ranked at every evaluation, all processes together; default: ``eval_users`` of the
-            validation users, a fixed sample.
-        data_collator: makes a batch of rows; default: `RightPadCollator`.
-        callbacks: see `transformers.Trainer`.
-        kwargs: of `trl.SFTTrainer`, such as ``peft_config``.
-
-    Raises:
-        ValueError: neither a split nor training rows; no user has enough interactions to be evaluated; a dataset of
-            other items than the recommender's.
+        kwargs: ``split``, or ``train_dataset``, ``eval_dataset`` and ``eval_cases``, see `RowTrainerMixin`; and those
+            of `trl.SFTTrainer`, such as ``peft_config``.
 
     Example:
         ```python
@@ -47,55 +32,20 @@ class LCRecTrainer(LanguageModelTrainer):
     """
 
     _tag_names = ["trl", "sft", "lcrec", "hf_llmrec"]
-    # Why the last ranking was made by `generate`, without the tree of beams; ``None``: it was not.
-    decoding_fallback: str | None = None
 
-    def __init__(
-        self,
-        recommender: LCRecRecommender,
-        args: LCRecTrainingConfig,
-        *,
-        split: RecSplit | None = None,
-        train_dataset: EpochDataset | None = None,
-        eval_dataset: EpochDataset | None = None,
-        eval_cases: EvalCases | None = None,
-        data_collator: Callable[[list], dict[str, torch.Tensor]] | None = None,
-        callbacks: list[TrainerCallback] | None = None,
-        **kwargs,
-    ):
-        start_from_recommender(args, recommender)
-        tokenizer = recommender.tokenizer
-        if split is not None and eval_cases is None:
-            eval_cases = validation_cases(split, args.eval_users)
-        if train_dataset is None:
-            if split is None:
-                raise ValueError("there is nothing to train on: give split=, or train_dataset=")
-            train_dataset = self.build_train_dataset(recommender, split, args)
-        if eval_dataset is None and eval_cases is not None:
-            eval_dataset = LCRecEvalDataset(tokenizer, recommender.prompt, eval_cases)
-        adapters = kwargs.get("peft_config") is not None
-        super().__init__(
-            recommender,
-            args,
-            split=split,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            eval_cases=eval_cases,
-            target_per_item=recommender.prompt.form == "packed",
-            data_collator=data_collator or RightPadCollator(tokenizer.pad_token_id),
-            callbacks=callbacks,
-            **kwargs,
-        )
+    def __init__(self, recommender: LCRecRecommender, args: LCRecTrainingConfig, **kwargs):
+        super().__init__(recommender, args, **kwargs)
         base = self.accelerator.unwrap_model(self.model)
-        if self.is_fsdp_enabled and adapters and base.config.get_text_config().tie_word_embeddings:
-            if kwargs["peft_config"].trainable_token_indices:
+        adapters = kwargs.get("peft_config")
+        if self.is_fsdp_enabled and adapters is not None and base.config.get_text_config().tie_word_embeddings:
+            if adapters.trainable_token_indices:
                 raise ValueError(
                     "FSDP2 cannot spread single rows of tied embeddings: use --train_index_rows all, or another of "
                     "recipes/accelerate_configs, such as ddp.yaml or zero2.yaml"
                 )
         stock = base.get_base_model() if self._is_peft() else base
         softcap = getattr(stock.config.get_text_config(), "final_logit_softcapping", None)
-        add_index_loss(stock, IndexLoss(tokenizer.level_token_ids, args.index_loss, softcap))
+        add_index_loss(stock, IndexLoss(recommender.tokenizer.level_token_ids, args.index_loss, softcap))
         add_training_dropout(stock, args.embedding_dropout, args.residual_dropout)
 
     @staticmethod
@@ -119,10 +69,15 @@ class LCRecTrainer(LanguageModelTrainer):
             item_dropout=args.item_dropout,
         )
 
-    def _rank(self, cases):
-        metrics = super()._rank(cases)
-        self.decoding_fallback = self.recommender.fallback
-        return metrics
+    def build_eval_dataset(self, cases):
+        return LCRecEvalDataset(self.recommender.tokenizer, self.recommender.prompt, cases)
+
+    def build_collator(self):
+        return RightPadCollator(self.recommender.tokenizer.pad_token_id)
+
+    @property
+    def has_target_per_item(self):
+        return self.recommender.prompt.form == "packed"
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Mean cross-entropy per labelled token of the whole (accumulated, distributed) batch."""

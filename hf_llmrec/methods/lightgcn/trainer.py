@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from scipy.sparse import coo_matrix
 from torch import nn
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
 
 from ...data.epoch_dataset import EpochDataset
-from ...data.splits import EvalCases, RecSplit
+from ...data.splits import RecSplit
 from ...training.budget import fill_row_budget
-from ...training.row_trainer import RowTrainerMixin, validation_cases
+from ...training.row_trainer import RowTrainerMixin
 from .configuration_lightgcn import LightGCNConfig
 from .modeling_lightgcn import LightGCNModel
 from .recommender import LightGCNRecommender
@@ -146,51 +146,47 @@ class LightGCNTrainer(RowTrainerMixin, Trainer):
     Args:
         recommender: from `LightGCNRecommender.from_dataset`; its model is that of the trained embeddings afterwards.
         args: `LightGCNTrainingConfig`.
-        split: from `RecDataset.split`; its training interactions are learned, its validation cases give the validation
-            loss.
-        eval_cases: users that are ranked at every evaluation, all processes together; default: ``eval_users`` of the
-            validation users, a fixed sample.
-        callbacks: see `transformers.Trainer`.
-        kwargs: of `transformers.Trainer`.
+        split: from `RecDataset.split`; its training interactions are the graph, and what is learned.
+        kwargs: ``eval_cases`` and others of `RowTrainerMixin`; and those of `transformers.Trainer`.
 
     Raises:
         ImportError: PyTorch Geometric is not installed.
-        ValueError: no user has enough interactions to be evaluated; a dataset of other items than the recommender's.
+        ValueError: see `RowTrainerMixin`.
     """
 
-    def __init__(
-        self,
-        recommender: LightGCNRecommender,
-        args: LightGCNTrainingConfig,
-        *,
-        split: RecSplit,
-        eval_cases: EvalCases | None = None,
-        callbacks: list[TrainerCallback] | None = None,
-        **kwargs,
-    ):
-        users = np.repeat(np.arange(len(split.train_indptr) - 1), np.diff(split.train_indptr))
+    def __init__(self, recommender: LightGCNRecommender, args: LightGCNTrainingConfig, *, split: RecSplit, **kwargs):
         fields = {**recommender.model.config.to_diff_dict(), "num_users": len(split.train_indptr) - 1}
         self.network = LightGCNNetwork(split, LightGCNConfig(**fields))
-        eval_cases = validation_cases(split, args.eval_users) if eval_cases is None else eval_cases
+        super().__init__(recommender, args, split=split, **kwargs)
+
+    @staticmethod
+    def build_train_dataset(
+        recommender: LightGCNRecommender, split: RecSplit, args: LightGCNTrainingConfig
+    ) -> EdgeDataset:
+        """Batches of training interactions with random negatives.
+
+        Args:
+            recommender: of how many items.
+            split: its training interactions are used.
+            args: gives sizes and ``seed``; sizes that nobody chose are chosen.
+        """
+        users = np.repeat(np.arange(len(split.train_indptr) - 1), np.diff(split.train_indptr))
         fill_row_budget(args, len(users))
-        size, num_items = args.tokens_per_batch, len(recommender.item_ids)
-        cases = split.validation
+        sizes = {"batch_size": args.tokens_per_batch, "num_processes": args.world_size}
+        return EdgeDataset(users, split.train_indices, len(recommender.item_ids), seed=args.seed, **sizes)
+
+    def build_eval_dataset(self, cases):
+        cases, size = self.split.validation, self._pairs_per_batch
+        return EdgeDataset(cases.user_rows, cases.targets, len(self.recommender.item_ids), batch_size=size)
+
+    def build_collator(self):
+        return one_batch
+
+    def prepare(self, args, train_dataset, *, has_adapters):
+        self._pairs_per_batch = args.tokens_per_batch
         # Batches come ready, one per step.
         args.tokens_per_batch, args.per_device_train_batch_size, args.per_device_eval_batch_size = None, 1, 1
-        super().__init__(
-            recommender,
-            args,
-            split=split,
-            train_dataset=EdgeDataset(
-                users, split.train_indices, num_items, batch_size=size, seed=args.seed, num_processes=args.world_size
-            ),
-            eval_dataset=EdgeDataset(cases.user_rows, cases.targets, num_items, batch_size=size),
-            eval_cases=eval_cases,
-            data_collator=one_batch,
-            callbacks=[*(callbacks or []), *args.stopping()],
-            model=self.network,
-            **kwargs,
-        )
+        return self.network
 
     def train(self, *args, **kwargs):
         """As in `transformers.Trainer`; the recommender has the trained vectors afterwards."""

@@ -240,6 +240,7 @@ class Recommender(Ranker):
         cases: EvalCases,
         *,
         k: int = 10,
+        ks: Sequence[int] = (),
         mask_seen: bool = False,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> EvaluationResult:
@@ -248,6 +249,7 @@ class Recommender(Ranker):
         Args:
             cases: such as ``dataset.split().test``.
             k: length of the rankings. Metrics with a larger cut-off are left out.
+            ks: further cut-offs, such as ``(20, 50)``, of HR, NDCG, MRR and MAP; rankings are made as long.
             mask_seen: never recommend an item of the user's history.
             on_progress: called with (cases done, cases of this process).
 
@@ -257,7 +259,7 @@ class Recommender(Ranker):
         Raises:
             ValueError: there is no case, or the cases are of another catalogue.
         """
-        return evaluate_ranker(self, cases, k=k, mask_seen=mask_seen, on_progress=on_progress)
+        return evaluate_ranker(self, cases, k=k, ks=ks, mask_seen=mask_seen, on_progress=on_progress)
 
     def trained_on(self, dataset: RecDataset, split: RecSplit, **facts: Any) -> None:
         """Note what the model was trained on; `save_pretrained` writes it, and commands refuse other data.

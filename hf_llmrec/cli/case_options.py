@@ -13,6 +13,7 @@ from ..data.interactions import RecDataset
 from ..data.recommender_folder import load_settings
 from ..data.same_data import check_same_data
 from ..data.splits import EvalCases, RecSplit
+from ..evaluation.predictions import is_predictions_file
 from .options import SameDataArguments
 
 logger = logging.getLogger("hf_llmrec")
@@ -45,7 +46,7 @@ class CaseArguments(SameDataArguments):
         """Dataset, split and the cases to rank, after a check that ``models`` may be asked for them."""
         dataset, split = self.load()
         for model in models:
-            if model != POPULARITY:
+            if model != POPULARITY and not is_predictions_file(model):
                 check_training_data(model, self, dataset, split)
         cases = split.require_cases(self.split)
         return dataset, split, cases.sample(self.users, seed=0) if self.users else cases

@@ -15,6 +15,7 @@ from ..data.recommender_folder import load_settings
 from ..evaluation.compare import case_groups, compare_ranks, in_words
 from ..evaluation.comparison_report import markdown_report, save_comparison_plot
 from ..evaluation.evaluator import evaluate_ranker
+from ..evaluation.predictions import PredictedRankings
 from .case_options import POPULARITY
 from .compare_options import CompareArguments
 from .decoding_words import without_the_tree
@@ -35,7 +36,8 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
     for name, model in zip(arguments.names, arguments.models, strict=True):
         ranker = open_ranker(model, dataset, split, neighbors=arguments.neighbors)
         found = evaluate_ranker(ranker, cases, mask_seen=arguments.mask_seen)
-        method = POPULARITY if model == POPULARITY else load_settings(model)["method"]
+        is_file = isinstance(ranker, PredictedRankings)
+        method = "predictions" if is_file else POPULARITY if model == POPULARITY else load_settings(model)["method"]
         if method in BASELINES:
             baselines.add(name)
         ranks[name] = found.ranks
@@ -46,6 +48,10 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
             "max_history": ranker.max_history,
         }
         logger.info("%s: NDCG@10 %.4f, %.0f users/s", name, found.metrics["ndcg@10"], facts[name]["users_per_second"])
+        if is_file:
+            facts[name]["predictions"] = ranker.notes
+            for line in ranker.report():
+                logger.warning("%s", line)
         if ranker.fallback:
             facts[name]["decoding_fallback"] = ranker.fallback
             logger.warning("%s: %s", name, without_the_tree(ranker.fallback))

@@ -13,13 +13,16 @@ class CompareArguments(CaseArguments):
     """Which models; on what, see `CaseArguments`.
 
     Args:
-        models: recommender folders, Hub ids, or ``popularity``. Differences are to the first.
+        models: recommender folders, Hub ids, ``popularity``, or files of predictions, see `PredictedRankings`.
+            Differences are to the first.
         names: what they are called in the tables; default: the last part of each path.
         output: folder for ``comparison.json``, ``comparison.md``, ``comparison.png`` and every user's ranks.
         bootstrap_samples: of the 95 % intervals.
     """
 
-    models: list[str] = field(default_factory=list, metadata={"help": "recommender folders, Hub ids, `popularity`"})
+    models: list[str] = field(
+        default_factory=list, metadata={"help": "recommender folders, Hub ids, `popularity`, files of predictions"}
+    )
     names: list[str] | None = field(default=None, metadata={"help": "names in the tables (default: from the paths)"})
     output: str = field(default=None, metadata={"help": "folder for the tables, the plot and every user's ranks"})
     bootstrap_samples: int = field(default=10_000, metadata={"help": "samples of the 95 %% intervals"})

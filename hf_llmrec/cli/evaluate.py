@@ -10,6 +10,7 @@ from accelerate import PartialState
 
 from ..data.files import write_json
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
+from ..evaluation.predictions import PredictedRankings
 from ..methods.lcrec.recommender import LCRecRecommender
 from ..methods.lcrec.task_report import TaskReport
 from ..training.main_process import run_on_main_process
@@ -32,7 +33,7 @@ def run(arguments: EvaluateArguments) -> dict:
             print(f"\r{done}/{total} users, {rate:.0f} users/s", end="\n" if done == total else "", file=sys.stderr)
 
     def evaluate() -> EvaluationResult:
-        return evaluate_ranker(ranker, cases, mask_seen=arguments.mask_seen, on_progress=progress)
+        return evaluate_ranker(ranker, cases, ks=arguments.ks, mask_seen=arguments.mask_seen, on_progress=progress)
 
     result = evaluate()
     metrics = result.metrics
@@ -67,8 +68,12 @@ def run(arguments: EvaluateArguments) -> dict:
                 print(f"{name:<34}{'no data' if value is None else f'{value:.4f}'}")
     if isinstance(ranker, LCRecRecommender):
         report["decoding_fallback"] = ranker.fallback
+    if isinstance(ranker, PredictedRankings):
+        report["predictions"] = ranker.notes
     if PartialState().is_main_process:
         print(metric_table({arguments.model: metrics}))
+        for line in ranker.report() if isinstance(ranker, PredictedRankings) else ():
+            print(f"warning: {line}")
         if ranker.fallback:
             print(f"warning: {without_the_tree(ranker.fallback)}")
         if arguments.output:

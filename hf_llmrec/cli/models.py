@@ -12,6 +12,7 @@ from ..data.interactions import RecDataset
 from ..data.recommender_folder import load_settings
 from ..data.splits import RecSplit
 from ..evaluation.evaluator import catalog_mapping
+from ..evaluation.predictions import PredictedRankings, is_predictions_file
 from ..evaluation.ranker import Ranker
 from ..methods.auto import AutoRecommender
 from ..methods.galrec.recommender import GALRecRecommender
@@ -30,7 +31,8 @@ def open_ranker(
     batch_size: int | None = None,
     neighbors: bool = True,
 ) -> Ranker:
-    """The ranker of a recommender folder or Hub id, or ``popularity`` fitted here; on the accelerator if there is one.
+    """The ranker of a recommender folder or Hub id, on the accelerator if there is one; ``popularity``, fitted here; or
+    a file of predictions.
 
     Args:
         neighbors: let GAL-Rec read the neighbours that the split's training interactions give.
@@ -40,6 +42,8 @@ def open_ranker(
     """
     if model == POPULARITY:
         return PopularityRecommender.fit(dataset, split)
+    if is_predictions_file(model):
+        return PredictedRankings.from_file(model, dataset)
     overrides: dict[str, Any] = {"batch_size": batch_size}
     if load_settings(model)["method"] == "lcrec":
         overrides |= {"num_beams": num_beams, "normalize": normalize}

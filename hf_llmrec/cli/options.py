@@ -10,7 +10,7 @@ from typing import Any
 from ..data.interactions import RecDataset
 from ..data.same_data import data_facts
 from ..data.splits import RecSplit
-from ..evaluation.metrics import METRIC_NAMES
+from ..evaluation.metrics import metric_columns
 
 logger = logging.getLogger("hf_llmrec")
 SPLITS = ("leave_one_out", "temporal")
@@ -90,8 +90,9 @@ def as_words(options: dict[str, Any]) -> list[str]:
 def metric_table(results: dict[str, dict[str, float]]) -> str:
     """Models as rows, metrics as columns, aligned for a terminal."""
     width = max(len(name) for name in results) + 2
-    lines = ["".ljust(width) + "".join(column.rjust(13) for column in METRIC_NAMES) + "users".rjust(9)]
+    columns = metric_columns(next(iter(results.values())))
+    lines = ["".ljust(width) + "".join(column.rjust(13) for column in columns) + "users".rjust(9)]
     for name, metrics in results.items():
-        cells = "".join(f"{metrics[column]:13.4f}" for column in METRIC_NAMES)
+        cells = "".join(f"{metrics[column]:13.4f}" for column in columns)
         lines.append(name.ljust(width) + cells + f"{metrics['num_users']:9d}")
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from torch import nn
 from ..data.files import read_json
 from ..data.interactions import RecDataset
 from ..data.recommender_folder import TRAINING_REPORT
-from ..evaluation.metrics import METRIC_NAMES
+from ..evaluation.metrics import metric_columns
 from ..training.machine_config import accelerator_name
 from ..training.spread_weights import num_values
 from ..training.tracked_config import TrackedConfig
@@ -94,7 +94,7 @@ def result_record(evaluation: dict[str, Any], model: str) -> dict[str, Any]:
     report_file = Path(model) / TRAINING_REPORT
     training = read_json(report_file) if report_file.is_file() else {}
     record = {
-        "metrics": {name: evaluation[name] for name in (*METRIC_NAMES, "num_users")},
+        "metrics": {name: evaluation[name] for name in (*metric_columns(evaluation), "num_users")},
         "config": training.get("config", {}),
         "seed": training.get("seed"),
         "versions": training.get("versions", evaluation["versions"]),

@@ -10,7 +10,7 @@ import numpy as np
 from accelerate.utils import gather_object
 
 from ..data.splits import EvalCases
-from .metrics import ranking_metrics, target_ranks
+from .metrics import check_cutoffs, ranking_metrics, target_ranks
 from .processes import join_processes
 from .ranker import Ranker
 
@@ -74,6 +74,7 @@ def evaluate_ranker(
     *,
     user_ids: Sequence[str] | None = None,
     k: int = 10,
+    ks: Sequence[int] = (),
     mask_seen: bool = False,
     chunk_size: int = 1024,
     on_progress: Callable[[int, int], None] | None = None,
@@ -89,6 +90,8 @@ def evaluate_ranker(
         dataset_item_ids: the dataset's item ids in row order; default: those of the cases, or else the ranker's.
         user_ids: ids of all users of the dataset, for rankers that know users; default: those of the cases.
         k: length of the rankings, at least 1. Metrics with a larger cut-off are left out.
+        ks: further cut-offs, for which rankings are made longer, see `ranking_metrics`. Of LC-Rec a longer ranking is a
+            wider search, which may find other items, also at its top.
         mask_seen: never recommend an item of the user's history.
         chunk_size: cases per call of `Ranker.rank`.
         on_progress: called with (cases done, cases of this process).
@@ -101,6 +104,7 @@ def evaluate_ranker(
         raise ValueError("nobody can be evaluated: there is no case (the split has held out no interaction)")
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
+    k = max(k, *check_cutoffs(ks), 1)
     if dataset_item_ids is None:
         dataset_item_ids = ranker.item_ids if cases.item_ids is None else cases.item_ids
     user_ids = cases.user_ids if user_ids is None else user_ids
@@ -129,4 +133,4 @@ def evaluate_ranker(
     mine = np.concatenate(pieces) if pieces else np.empty((0, k), dtype=np.int64)
     item_rows = np.concatenate(gather_object([mine])) if state.num_processes > 1 else mine
     ranks = target_ranks(item_rows, cases.targets)
-    return EvaluationResult(ranking_metrics(ranks, k), ranks, item_rows, seconds)
+    return EvaluationResult(ranking_metrics(ranks, k, ks), ranks, item_rows, seconds)

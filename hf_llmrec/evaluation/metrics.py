@@ -1,10 +1,13 @@
 """Ranking metrics as pure functions of the rank of one relevant item per user.
 
-With one held-out item per user (leave-one-out), HR@k is Recall@k, and the ideal DCG is 1, so NDCG@k of a hit at
-0-based rank r is ``1 / log2(r + 2)``.
+With one held-out item per user (leave-one-out), HR@k is Recall@k, the ideal DCG is 1, so that NDCG@k of a hit at
+0-based rank r is ``1 / log2(r + 2)``, and average precision is the reciprocal rank ``1 / (r + 1)``.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -77,18 +80,61 @@ def ndcg_at(ranks: np.ndarray, k: int) -> float:
     return float(np.where(inside, 1.0 / np.log2(np.maximum(ranks, 0) + 2.0), 0.0).mean())
 
 
-def ranking_metrics(ranks: np.ndarray, depth: int = MAX_CUTOFF) -> dict[str, float | int]:
-    """``{"hit_rate@1", "hit_rate@5", "hit_rate@10", "ndcg@5", "ndcg@10", "num_users"}``.
+def mrr_at(ranks: np.ndarray, k: int) -> float:
+    """Mean reciprocal rank of the targets among the first ``k``, 0 for others; with one relevant item also MAP@k.
+
+    Args:
+        ranks: int (n,), 0-based, -1 for a miss; of rankings of at least ``k`` items.
+        k: cut-off.
+
+    Raises:
+        ValueError: no user.
+    """
+    ranks = _some(ranks)
+    inside = (ranks >= 0) & (ranks < k)
+    return float(np.where(inside, 1.0 / (np.maximum(ranks, 0) + 1.0), 0.0).mean())
+
+
+def check_cutoffs(ks: Sequence[int]) -> tuple[int, ...]:
+    """Cut-offs in ascending order, each once.
+
+    Raises:
+        ValueError: one is no whole number of at least 1.
+    """
+    wrong = [k for k in ks if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1]
+    if wrong:
+        raise ValueError(f"ks must be whole numbers of at least 1, got {wrong[0]!r}")
+    return tuple(sorted({int(k) for k in ks}))
+
+
+def ranking_metrics(ranks: np.ndarray, depth: int = MAX_CUTOFF, ks: Sequence[int] = ()) -> dict[str, float | int]:
+    """``{"hit_rate@1", "hit_rate@5", "hit_rate@10", "ndcg@5", "ndcg@10", "num_users"}``, and those of other cut-offs.
 
     Args:
         ranks: int (n,), 0-based, -1 for a miss.
         depth: length of the rankings that they come from. Metrics with a larger cut-off are left out: what lies beyond
             the end of a ranking is not known.
+        ks: further cut-offs, of which ``hit_rate@k``, ``ndcg@k``, ``mrr@k`` and ``map@k`` are given.
 
     Raises:
-        ValueError: no user.
+        ValueError: no user, or a cut-off below 1.
     """
     result: dict[str, float | int] = {f"hit_rate@{k}": hit_rate_at(ranks, k) for k in HIT_RATE_CUTOFFS if k <= depth}
     result.update({f"ndcg@{k}": ndcg_at(ranks, k) for k in NDCG_CUTOFFS if k <= depth})
+    for k in check_cutoffs(ks):
+        if k <= depth:
+            reciprocal = mrr_at(ranks, k)
+            result |= {f"hit_rate@{k}": hit_rate_at(ranks, k), f"ndcg@{k}": ndcg_at(ranks, k)}
+            result |= {f"mrr@{k}": reciprocal, f"map@{k}": reciprocal}
     result["num_users"] = int(np.asarray(ranks).size)
     return result
+
+
+def metric_columns(metrics: Mapping[str, Any]) -> list[str]:
+    """Names of the metrics among some values, the usual ones first.
+
+    Args:
+        metrics: of `ranking_metrics`, perhaps with other values.
+    """
+    further = [name for name in metrics if name.partition("@")[0] in ("hit_rate", "ndcg", "mrr", "map")]
+    return [*METRIC_NAMES, *(name for name in further if name not in METRIC_NAMES)]

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from ..converters.sources import SOURCES
+from . import convert_table
 from .list_options import ListOptions
 
 
@@ -15,7 +16,8 @@ def parser() -> argparse.ArgumentParser:
     found = ListOptions(
         prog="hf-llmrec convert",
         description="Raw files of a public data set -> a dataset folder (Parquet tables and a card).",
-        epilog=f"sources, and the files they read (.gz, .bz2 and .zip as they are):\n{listed}",
+        epilog=f"sources, and the files they read (.gz, .bz2 and .zip as they are):\n{listed}\n"
+        "  table         any table of your own: see `hf-llmrec convert table --help`",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     found.add_argument("source", choices=sorted(SOURCES), metavar="SOURCE", help="which publisher's format")
@@ -35,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["table"]:
+        return convert_table.main(argv[1:])
     arguments = parser().parse_args(argv)
     from ..converters.convert import convert
 

@@ -20,12 +20,15 @@ class Clock:
 
     It is told by magnitude (`data.time_units`), and days are such if all of the first part's may be days.
 
+    Args:
+        unit: of the times, which is then not told by their magnitude.
+
     Attributes:
         unit: ``D``, ``s``, ``ms``, ``us`` or ``ns``; ``None`` before the first time.
     """
 
-    def __init__(self):
-        self.unit: str | None = None
+    def __init__(self, unit: str | None = None):
+        self.unit, self._is_given = unit, unit is not None
 
     def seconds(self, times: np.ndarray) -> np.ndarray:
         """Seconds since 1970, int64 (n,).
@@ -44,7 +47,7 @@ class Clock:
         if self.unit is None:
             self.unit = "D" if is_day.all() else str(units[0])
         odd = ~is_day if self.unit == "D" else units != self.unit
-        if odd.any():
+        if odd.any() and not self._is_given:
             place = int(places[odd.argmax()])
             count = f"{int(odd.sum())} of {len(known)} are not in {NAMES[self.unit]}"
             raise TimeUnitError(f"times in different units: {count}; the first is {times[place]:.15g}", place)

@@ -74,6 +74,7 @@ def convert(
     name: str | None = None,
     keep_repeats: bool = False,
     max_bad_lines: int = 100,
+    time_unit: str | None = None,
 ) -> Report:
     """Write ``interactions.parquet``, ``items.parquet``, where there are texts ``reviews.parquet``, and a card.
 
@@ -84,6 +85,7 @@ def convert(
         output_dir: a dataset folder of the package. name: for the card, default: the folder's.
         keep_repeats: keep all interactions of a user with an item, not the first alone.
         max_bad_lines: so many lines that cannot be read are skipped.
+        time_unit: of times that are numbers, ``D``, ``s``, ``ms``, ``us`` or ``ns``; ``None``: by their magnitude.
 
     Raises:
         FileNotFoundError: an input is not there, or no file of them is the source's.
@@ -98,7 +100,7 @@ def convert(
     if (output / "interactions.parquet").exists():
         raise FileExistsError(f"{output} holds a data set already: choose another folder, or remove it")
     with staged(output) as folder:
-        log = Log(folder / "reviews.parquet")
+        log = Log(folder / "reviews.parquet", time_unit)
         log.extend(source.log(logs, notes))
         if log.is_empty:
             shown = f": {notes.count} lines cannot be read: {'; '.join(notes.examples)}" if notes.count else ""
@@ -107,7 +109,7 @@ def convert(
         if log.unit not in (None, "seconds"):
             notes.remark(f"times came in {log.unit}, and are in seconds now")
         wanted = pc.unique(table.column("item_id")).cast(pa.string())
-        items, unknown = item_table(wanted, _all_items(source, about, notes))
+        items, unknown = item_table(wanted, _all_items(source, source.items_in(logs, about), notes))
         titles = pc.equal(items.column("title"), "")
         report = Report(
             num_users=len(pc.unique(table.column("user_id"))),

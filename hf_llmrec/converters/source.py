@@ -137,6 +137,14 @@ class Source(ABC):
         """
         raise ValueError(f"{self.label}: its files are not for anybody to fetch; get them at {self.homepage}")
 
+    def items_in(self, logs: Sequence[RawFile], about: Sequence[RawFile]) -> Sequence[RawFile]:
+        """The files that items are read from.
+
+        Args:
+            logs, about: as `sort` gives them.
+        """
+        return about
+
     @abstractmethod
     def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:
         """Which of the files are logs, and which describe items."""

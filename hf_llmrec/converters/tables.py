@@ -25,13 +25,14 @@ class Log:
 
     Args:
         reviews: file for the reviews, made if there is one.
+        time_unit: of the times; ``None``: by their magnitude.
     """
 
-    def __init__(self, reviews: Path):
+    def __init__(self, reviews: Path, time_unit: str | None = None):
         self._rows: list[Interaction] = []
         self._parts: list[pa.Table] = []
         self._reviews, self._writer = reviews, None
-        self._clock = Clock()
+        self._clock = Clock(time_unit)
         self.num_reviews = 0
 
     @property

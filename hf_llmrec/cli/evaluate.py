@@ -9,8 +9,11 @@ import numpy as np
 from accelerate import PartialState
 
 from ..data.files import write_json
+from ..evaluation.beyond_accuracy import beyond_accuracy
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
+from ..evaluation.metrics import MAX_CUTOFF
 from ..evaluation.predictions import PredictedRankings
+from ..indexing.text_embeddings import embed_items
 from ..methods.lcrec.recommender import LCRecRecommender
 from ..methods.lcrec.task_report import TaskReport
 from ..training.main_process import run_on_main_process
@@ -58,6 +61,12 @@ def run(arguments: EvaluateArguments) -> dict:
         "duration_s": round(result.seconds, 2),
         **run_facts(),
     }
+    if arguments.beyond_accuracy:
+        vectors, ks = embed_items(dataset), (MAX_CUTOFF, *arguments.ks)
+        found = beyond_accuracy(result.item_rows, split, dataset.num_items, vectors=vectors, ks=ks)
+        report["beyond_accuracy"] = found
+        if PartialState().is_main_process:
+            print("\n".join(f"{name:<34}{value:.4f}" for name, value in found.items()))
     if arguments.tasks:
         if not isinstance(ranker, LCRecRecommender):
             raise ValueError(f"--tasks is about LC-Rec models; {arguments.model} is none")

@@ -22,6 +22,7 @@ class EvaluateArguments(CaseArguments):
         result: JSON file for the metrics together with how the model was trained, to be committed or compared.
         num_beams, normalize, max_history, batch_size: replace the model's stored settings.
         ks: further cut-offs, of HR, NDCG, MRR and MAP.
+        beyond_accuracy: also report novelty, popularity, diversity (by texts) and coverage of what is recommended.
         templates: ``first``, or ``all`` to average the metrics over all wordings of the prompt (prefix form).
         tasks: also report whether LC-Rec's alignment tasks were learned, on at most 2,000 items or users each.
     """
@@ -37,6 +38,9 @@ class EvaluateArguments(CaseArguments):
     batch_size: int | None = field(default=None, metadata={"help": "prompts per forward pass"})
     ks: list[int] = field(
         default_factory=list, metadata={"help": "further cut-offs, of HR, NDCG, MRR and MAP: --ks 20 50 100"}
+    )
+    beyond_accuracy: bool = field(
+        default=False, metadata={"help": "also report novelty, popularity, diversity and coverage of recommendations"}
     )
     templates: str = field(default="first", metadata={"help": "`first`, or `all`: metrics averaged over all wordings"})
     tasks: bool = field(default=False, metadata={"help": "also report whether LC-Rec's alignment tasks were learned"})

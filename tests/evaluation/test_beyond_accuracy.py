@@ -13,7 +13,7 @@ from hf_llmrec.evaluation.beyond_accuracy import beyond_accuracy
 ROWS = np.array([[3, 1, 4, 0], [2, 0, 5, -1], [1, 2, 3, 6], [7, -1, -1, -1], [-1, -1, -1, -1], [5, 6, 0, 2]])
 LOG = [[0, 1, 2], [0, 1, 1], [0, 3], [5, 0, 2, 4], [1], [6, 0]]  # a repeat, and item 7, which nobody chose
 VECTORS = [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0, 2], [1, 1, 1], [0.2, 0, 0.9], [0, 0.3, 0.1], [1, 0, 1]]
-# MeanInvUserFreq, AvgRecPopularity(normalize=True), IntraListDiversity with 1 - cosine, CatalogCoverage(normalize=True).
+# MeanInvUserFreq, AvgRecPopularity and CatalogCoverage with normalize=True, IntraListDiversity with 1 - cosine.
 EXPECTED = {
     "novelty@2": 1.8357771910881886,
     "popularity@2": 0.13333333333333336,

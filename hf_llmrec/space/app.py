@@ -10,7 +10,7 @@ from pathlib import Path
 import gradio as gr
 from huggingface_hub import RepoCard
 
-from ..cli.options import start_logging
+from ..cli.processes import start_logging
 from .demo_models import demo_models
 from .pages import Pages
 from .shop import MAX_HISTORY, MAX_ITEMS, MAX_WISH, Shop

@@ -1,6 +1,8 @@
 """The house plan holds: floors import downwards only, no cycles, remote-code files stand alone, files stay short."""
 
 import ast
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,37 @@ def test_imports_go_down(path):
         other = floor(target)
         assert other is not None, f"{path.name} imports the package itself"
         assert FLOORS.index(other) >= FLOORS.index(mine), f"{module_name(path)} imports upwards: {target}"
+
+
+def imported_names() -> list[tuple[Path, str, str]]:
+    """(file, module, name) of whatever the package, its scripts and its tests import from the package."""
+    root, found = PACKAGE.parent, []
+    folders = ("hf_llmrec", "benchmarks", "recipes", "datasets_scripts", "docs", "model_cards", "spaces", "examples")
+    for path in sorted(path for folder in folders for path in (root / folder).rglob("*.py")):
+        inside = path.is_relative_to(PACKAGE)
+        here = (
+            (module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0])
+            if inside
+            else ""
+        )
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and path.parent != TRAVELLING:
+                base = here.split(".")[: len(here.split(".")) - (node.level - 1)] if node.level else []
+                module = ".".join([*base, *([node.module] if node.module else [])])
+                if module.split(".")[0] == "hf_llmrec":
+                    found += [(path.relative_to(root), module, alias.name) for alias in node.names]
+    return found
+
+
+def test_what_is_imported_is_there():
+    """Also what a function imports when it runs, and what only a browser or a GPU would come to."""
+    missing = []
+    for path, module, name in imported_names():
+        there = import_module(module)
+        is_module = hasattr(there, "__path__") and find_spec(f"{module}.{name}") is not None
+        if not hasattr(there, name) and not is_module:
+            missing.append(f"{path}: from {module} import {name}")
+    assert not missing
 
 
 def test_type_checkers_see_what_is_exported():

@@ -261,13 +261,12 @@ class Recommender(Ranker):
         """
         return evaluate_ranker(self, cases, k=k, ks=ks, mask_seen=mask_seen, on_progress=on_progress)
 
-    def trained_on(self, dataset: RecDataset, split: RecSplit, **facts: Any) -> None:
+    def trained_on(self, dataset: RecDataset, split: RecSplit) -> None:
         """Note what the model was trained on; `save_pretrained` writes it, and commands refuse other data.
 
         Args:
             dataset: the split's.
             split: whose training interactions the model sees.
-            facts: what else is to be known of the data, JSON values.
 
         Raises:
             ValueError: a dataset of other items than the model's.
@@ -278,7 +277,7 @@ class Recommender(Ranker):
                 f"the recommender ({len(self.item_ids)} items)"
             )
         self.dataset_name = dataset.name
-        self.training_data = {**data_facts(dataset, split), **facts}
+        self.training_data = data_facts(dataset, split)
         self.catalog = ItemCatalog(self.catalog.item_ids, self.catalog.titles, dataset.fingerprint)
 
     @abstractmethod

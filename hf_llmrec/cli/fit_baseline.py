@@ -38,6 +38,6 @@ def count(
         metrics = {name: value for name, value in best.items() if name not in chosen}
         logger.info("shrinkage %g, decay %g: best of %d on validation users", *chosen.values(), len(tried))
         report |= {"tried": tried, "chosen": chosen}
-    recommender.trained_on(dataset, split, **arguments.facts)
+    recommender.training_data |= arguments.facts
     recommender.save_pretrained(training.output_dir, is_main_process=training.should_save)
     return metrics, TrainingPushes(training, recommender.save_pretrained)

@@ -8,7 +8,6 @@ from typing import Any
 from trl import ModelConfig
 
 from ..data.interactions import RecDataset
-from ..data.splits import RecSplit
 from ..recommender import Recommender
 from ..training.language_model_config import LanguageModelTrainingConfig
 from ..training.language_model_trainer import LanguageModelTrainer
@@ -26,7 +25,6 @@ def train_and_save(
     make_trainer: Callable[[TrainingPushes], LanguageModelTrainer],
     *,
     dataset: RecDataset,
-    split: RecSplit,
     defaults: BackboneArguments,
     began: float,
     report: Callable[[LanguageModelTrainer], dict[str, Any]] = lambda trainer: {},
@@ -36,7 +34,7 @@ def train_and_save(
     Args:
         recommender: what is trained.
         make_trainer: gets the callback that pushes.
-        dataset, split: what it is trained on.
+        dataset: what it is trained on.
         defaults: arguments that nobody changed, with which these are compared.
         began: `time.perf_counter` at the start.
         report: what else ``training_report.json`` says.
@@ -44,7 +42,7 @@ def train_and_save(
     dtype = arguments.saved_dtype(model_config, training)
     pushes = TrainingPushes(training, lambda folder: trainer.save_recommender(folder, dtype))
     trainer = make_trainer(pushes)
-    recommender.trained_on(dataset, split, **arguments.facts)
+    recommender.training_data |= arguments.facts
     options = {**changed_options(arguments, defaults), **changed_options(model_config, ModelConfig())}
     describe_run(training, recommender.method, dataset, recommender.training_data, options, trainer.model)
     prompt = recommender.settings()["prompt"]

@@ -44,7 +44,7 @@ def train(
         recommender = recommender_class.from_dataset(dataset, **options)
     pushes = TrainingPushes(training, lambda folder: trainer.save_recommender(folder))
     trainer = trainer_class(recommender, training, split=split, callbacks=[pushes])
-    recommender.trained_on(dataset, split, **arguments.facts)
+    recommender.training_data |= arguments.facts
     describe_run(training, arguments.model, dataset, recommender.training_data, arguments.changed, trainer.model)
     result = trainer.train(resume_from_checkpoint=pushes.checkpoint() if arguments.resume else None)
     report |= {"train": result.metrics, "log": trainer.state.log_history}

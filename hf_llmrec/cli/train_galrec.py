@@ -73,7 +73,6 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         model_config,
         make_trainer,
         dataset=dataset,
-        split=split,
         defaults=GALRecArguments(dataset=""),
         began=began,
     )

@@ -82,7 +82,6 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         model_config,
         make_trainer,
         dataset=dataset,
-        split=split,
         defaults=LCRecArguments(dataset="", index=" "),
         began=began,
         report=report,

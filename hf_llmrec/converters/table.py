@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from .any_table import table_rows
-from .lines import RawFile, check_row
+from .lines import RawFile, check_row, raw_files
 from .notes import ReadingNotes
 from .source import Interaction, Item, Source
 from .text import clean_name, plain
@@ -27,7 +28,7 @@ class TableSource(Source):
         rating, event: further columns of the log.
         title, description, brand, categories: columns with texts of items, in the files about items or, without such,
             in the log; default: columns of these names, where there are any.
-        item_files: names of the files that are about items; the others are logs.
+        item_files: files, folders or archives that are about items; the others are logs.
         items_id: column with the item's id in the files about items; default: ``item``.
         time_format: of `datetime.strptime`, for times that are neither numbers nor ISO dates.
         keep_events: only rows with one of these in column ``event``.
@@ -62,8 +63,15 @@ class TableSource(Source):
                 raise ValueError(f"{option} is about a column: name it with {column}")
 
     def sort(self, paths):
-        about = [path for path in paths if str(path) in set(map(str, self.item_files))]
-        return [path for path in paths if path not in about], about
+        return [path for path in paths if not self._is_about(path)], list(filter(self._is_about, paths))
+
+    @cached_property
+    def _about(self) -> set[str]:
+        return {str(path) for path in raw_files(self.item_files)}
+
+    def _is_about(self, path: RawFile) -> bool:
+        """Whether a file is one about items."""
+        return str(path) in self._about
 
     def items_in(self, logs: Sequence[RawFile], about: Sequence[RawFile]) -> Sequence[RawFile]:
         """Where texts of items are: in files about items, or in the logs."""
@@ -102,7 +110,7 @@ class TableSource(Source):
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
     def items(self, path: RawFile, notes: ReadingNotes) -> Iterator[Item]:
-        is_about = str(path) in set(map(str, self.item_files))
+        is_about = self._is_about(path)
         key = (self.items_id or self.item) if is_about else self.item
         named = {text: getattr(self, text) for text in _TEXTS}
         given = [name for name in named.values() if name]

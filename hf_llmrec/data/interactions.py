@@ -207,9 +207,8 @@ class RecDataset:
             raise ValueError(f"columns: no frame has {unknown}; there are {[list(each) for each in frames.values()]}")
         named = {name: frame.rename(columns=dict(columns or {})) for name, frame in frames.items()}
         if items is None:
-            table = arrow_table(named["interactions"], "interactions", "interactions")
-            known = table.column("item_id") if "item_id" in table.column_names else pa.chunked_array([[]], pa.string())
-            ids = known.unique()
+            named["interactions"] = arrow_table(named["interactions"], "interactions", "interactions")
+            ids = named["interactions"].column("item_id").unique()
             named["items"] = pa.table({"item_id": ids, "title": [""] * len(ids)})
         return cls.from_datasets(named["interactions"], named["items"], **options)
 

@@ -102,6 +102,11 @@ class RecSplit:
             raise ValueError("the split does not know its dataset: make it with RecDataset.split()")
         return self.dataset
 
+    @property
+    def train_users(self) -> np.ndarray:
+        """int64 (training interactions,), the user row of each, aligned with ``train_indices``."""
+        return np.repeat(np.arange(len(self.train_indptr) - 1), np.diff(self.train_indptr))
+
     def train_sequence(self, user_row: int) -> np.ndarray:
         """int32 training items of a user, oldest first."""
         return self.train_indices[self.train_indptr[user_row] : self.train_indptr[user_row + 1]]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..data.graph import InteractionGraph
 from ..data.splits import RecSplit
 from .metrics import check_cutoffs
 
@@ -53,10 +54,9 @@ def beyond_accuracy(
         raise ValueError("nobody is recommended anything")
     if vectors is not None and len(vectors) != num_items:
         raise ValueError(f"vectors: {len(vectors)} for {num_items} items")
-    users = np.repeat(np.arange(len(split.train_indptr) - 1), np.diff(split.train_indptr))
-    pairs = np.unique(np.stack([users, split.train_indices.astype(np.int64)]), axis=1)
-    chosen_by = np.maximum(np.bincount(pairs[1], minlength=num_items), 1)
-    novelty = -np.log2(chosen_by / len(np.unique(users)))
+    graph = InteractionGraph.from_split(split, num_items)
+    users = np.count_nonzero(graph.user_items.degrees)
+    novelty = -np.log2(np.maximum(graph.item_users.degrees, 1) / users)
     popularity = np.bincount(split.train_indices, minlength=num_items) / len(split.train_indices)
     found: dict[str, float] = {}
     for k in cutoffs:

@@ -6,7 +6,7 @@ With one held-out item per user (leave-one-out), HR@k is Recall@k, the ideal DCG
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,13 @@ def _some(ranks: np.ndarray) -> np.ndarray:
     return ranks
 
 
+def _mean_gain(ranks: np.ndarray, k: int, gain: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Mean over users of ``gain`` at the 0-based rank of a target among the first ``k``, 0 for others."""
+    ranks = _some(ranks)
+    inside = (ranks >= 0) & (ranks < k)
+    return float(np.where(inside, gain(np.maximum(ranks, 0)), 0.0).mean())
+
+
 def hit_rate_at(ranks: np.ndarray, k: int) -> float:
     """Share of users whose target is among the first ``k``.
 
@@ -75,9 +82,7 @@ def ndcg_at(ranks: np.ndarray, k: int) -> float:
     Raises:
         ValueError: no user.
     """
-    ranks = _some(ranks)
-    inside = (ranks >= 0) & (ranks < k)
-    return float(np.where(inside, 1.0 / np.log2(np.maximum(ranks, 0) + 2.0), 0.0).mean())
+    return _mean_gain(ranks, k, lambda places: 1.0 / np.log2(places + 2.0))
 
 
 def mrr_at(ranks: np.ndarray, k: int) -> float:
@@ -90,9 +95,7 @@ def mrr_at(ranks: np.ndarray, k: int) -> float:
     Raises:
         ValueError: no user.
     """
-    ranks = _some(ranks)
-    inside = (ranks >= 0) & (ranks < k)
-    return float(np.where(inside, 1.0 / (np.maximum(ranks, 0) + 1.0), 0.0).mean())
+    return _mean_gain(ranks, k, lambda places: 1.0 / (places + 1.0))
 
 
 def check_cutoffs(ks: Sequence[int]) -> tuple[int, ...]:

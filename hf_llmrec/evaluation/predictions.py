@@ -74,8 +74,7 @@ class PredictedRankings(Ranker):
                 and column.
         """
         table = _read(Path(file))
-        missing = [name for name in ("user_id",) if name not in table]
-        if missing or not {"item_ids", "item_id"} & set(table):
+        if "user_id" not in table or not {"item_ids", "item_id"} & set(table):
             raise ValueError(
                 f"{file}: needs the columns user_id and item_ids, or user_id and item_id; has {list(table)}"
             )

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zipfile
 
 import pandas as pd
 import pytest
@@ -68,6 +69,18 @@ def test_several_files_and_what_is_said_of_items(tmp_path):
     dataset = converted(tmp_path, *files, *named, *COLUMNS)
     assert dataset.titles == ["One", "Two; halves"] and dataset.brands == ["", "B"]
     assert dataset.num_interactions == 4
+
+
+@pytest.mark.parametrize("place", ["folder", "archive"])
+def test_items_in_a_folder_or_an_archive(tmp_path, place):
+    items = pd.DataFrame({"sku": ["x-2", "x-1"], "title": ["Two", "One"]}).to_csv(index=False)
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "items.csv").write_text(items, encoding="utf-8")
+    with zipfile.ZipFile(tmp_path / "shelf.zip", "w") as archive:
+        archive.writestr("items.csv", items)
+    where = str(tmp_path / ("shelf" if place == "folder" else "shelf.zip"))
+    dataset = converted(tmp_path, "--input", write(tmp_path / "commas.csv"), "--items", where, *COLUMNS)
+    assert dataset.titles == ["One", "Two"] and dataset.num_interactions == 4
 
 
 def test_texts_in_the_log(tmp_path):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...prompting.item_sequences import IGNORE
 from .collator import GALRecCollator
 from .configuration_galrec import GALRecConfig
 from .prompt import GALRecLayout
-
-IGNORE = -100
 
 
 def galrec_sizes(batch: list[dict], config: GALRecConfig) -> tuple[int, int]:

@@ -70,8 +70,7 @@ class GALRecTrainer(LanguageModelTrainer):
             for name, parameter in self.model.named_parameters():
                 if parameter.requires_grad and ".modules_to_save." in name:
                     parameter.data = parameter.data.float()
-        base = self.accelerator.unwrap_model(self.model)
-        add_training_dropout(base.get_base_model() if self._is_peft() else base, 0.0, args.residual_dropout)
+        add_training_dropout(recommender.model, 0.0, args.residual_dropout)
         self.alignment: GraphAlignment | None = None
         self._momentum_encoder: MomentumEncoder | None = None
         if args.has_graph_losses:
@@ -79,7 +78,7 @@ class GALRecTrainer(LanguageModelTrainer):
             entities = {"user": graph.num_users, "item": graph.num_items}
             self.alignment = GraphAlignment(
                 args.loss_weights,
-                base.config.projection_size,
+                recommender.model.config.projection_size,
                 queue_lengths={
                     side: min(_DEFAULT_QUEUE, max(count // 2, 1)) if wanted is None else wanted
                     for side, count in entities.items()

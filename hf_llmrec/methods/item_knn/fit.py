@@ -22,7 +22,7 @@ def fit_item_knn(
     The similarity of i and j is ``n_ij / (sqrt(n_i n_j) + shrinkage)``, where n counts users. For the other arguments
     see `ItemKNNConfig`.
     """
-    users = np.repeat(np.arange(len(split.train_indptr) - 1), np.diff(split.train_indptr))
+    users = split.train_users
     seen = csr_matrix(
         (np.ones(len(users), dtype=np.float32), (users, split.train_indices)), shape=(users.max() + 1, num_items)
     )

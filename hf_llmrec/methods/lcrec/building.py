@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from ...data.recommender_folder import load_settings
 from ...data.same_data import check_index
 from ...data.splits import RecSplit
 from ...prompting.training_text import corpus_texts
+from ...training.backbones import BACKBONES
 from ...training.load_backbone import Backbone, load_backbone
 from .index_embeddings import grow_embeddings, initialize_index_embeddings, learned_index_tokens
 from .prompt import LCRecPrompt
@@ -26,18 +28,17 @@ DEFAULT_PROMPT = LCRecPrompt(packed_prefix="Items this customer chose, oldest fi
 DECODING = {"num_beams": 20, "normalize": "level"}
 
 
-def own_settings(name: str | os.PathLike, **source: Any) -> dict[str, Any]:
+def own_settings(backbone: str | os.PathLike | PreTrainedModel, **source: Any) -> dict[str, Any]:
     """Settings of a saved LC-Rec: ``prompt``, ``num_beams``, ``normalize``; the defaults of any other model.
 
     Args:
-        name: folder or Hub id of a language model.
+        backbone: see `load_backbone`; only a folder or Hub id has settings.
         source: ``revision`` and others of `load_settings`.
     """
     found: dict[str, Any] = {}
-    try:
-        found = load_settings(name, **source)
-    except FileNotFoundError:  # no recommender
-        pass
+    if not isinstance(backbone, PreTrainedModel) and str(backbone) not in BACKBONES:
+        with suppress(FileNotFoundError):  # no recommender
+            found = load_settings(backbone, **source)
     if found.get("method") != "lcrec":
         return {"prompt": DEFAULT_PROMPT, **DECODING}
     return {"prompt": LCRecPrompt.from_dict(found["prompt"]), **{key: found[key] for key in DECODING}}

@@ -20,8 +20,7 @@ from ...evaluation.batches import by_length, evaluation_mode, rank_in_batches
 from ...generation.beam_search import fallback_reason, recommend_items, score_items
 from ...generation.item_trie import ItemTrie
 from ...recommender import Recommender
-from ...training.backbones import BACKBONES
-from .building import DECODING, DEFAULT_PROMPT, build_lcrec, change_prompt, check_usable_index, own_settings
+from .building import build_lcrec, change_prompt, check_usable_index, own_settings
 from .prompt import LCRecPrompt
 from .tokenization_lcrec import LCRecTokenizer
 
@@ -126,9 +125,7 @@ class LCRecRecommender(Recommender):
         if not isinstance(index, ItemIndex):
             name, index = f"index {index}", ItemIndex.from_pretrained(index)
         check_usable_index(name, index, dataset, split, other_data=other_data)
-        stored: dict[str, Any] = {"prompt": DEFAULT_PROMPT, **DECODING}
-        if not isinstance(backbone, PreTrainedModel) and str(backbone) not in BACKBONES:
-            stored = own_settings(backbone, revision=options.get("revision"))
+        stored = own_settings(backbone, revision=options.get("revision"))
         found, read = build_lcrec(
             backbone,
             index,

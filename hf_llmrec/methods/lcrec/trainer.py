@@ -35,15 +35,13 @@ class LCRecTrainer(LanguageModelTrainer):
 
     def __init__(self, recommender: LCRecRecommender, args: LCRecTrainingConfig, **kwargs):
         super().__init__(recommender, args, **kwargs)
-        base = self.accelerator.unwrap_model(self.model)
-        adapters = kwargs.get("peft_config")
-        if self.is_fsdp_enabled and adapters is not None and base.config.get_text_config().tie_word_embeddings:
+        stock, adapters = recommender.model, kwargs.get("peft_config")
+        if self.is_fsdp_enabled and adapters is not None and stock.config.get_text_config().tie_word_embeddings:
             if adapters.trainable_token_indices:
                 raise ValueError(
                     "FSDP2 cannot spread single rows of tied embeddings: use --train_index_rows all, or another of "
                     "recipes/accelerate_configs, such as ddp.yaml or zero2.yaml"
                 )
-        stock = base.get_base_model() if self._is_peft() else base
         softcap = getattr(stock.config.get_text_config(), "final_logit_softcapping", None)
         add_index_loss(stock, IndexLoss(recommender.tokenizer.level_token_ids, args.index_loss, softcap))
         add_training_dropout(stock, args.embedding_dropout, args.residual_dropout)

@@ -84,7 +84,7 @@ class LightGCNNetwork(nn.Module):
         except ImportError as error:
             raise ImportError("LightGCN is trained by PyTorch Geometric: pip install 'hf_llmrec[lightgcn]'") from error
         self.config = config
-        users = np.repeat(np.arange(len(split.train_indptr) - 1), np.diff(split.train_indptr))
+        users = split.train_users
         nodes = config.num_users + config.num_items
         items = split.train_indices + config.num_users
         rows, columns = np.concatenate([users, items]), np.concatenate([items, users])
@@ -170,7 +170,7 @@ class LightGCNTrainer(RowTrainerMixin, Trainer):
             split: its training interactions are used.
             args: gives sizes and ``seed``; sizes that nobody chose are chosen.
         """
-        users = np.repeat(np.arange(len(split.train_indptr) - 1), np.diff(split.train_indptr))
+        users = split.train_users
         fill_row_budget(args, len(users))
         sizes = {"batch_size": args.tokens_per_batch, "num_processes": args.world_size}
         return EdgeDataset(users, split.train_indices, len(recommender.item_ids), seed=args.seed, **sizes)

@@ -14,6 +14,9 @@ TORCH_NEWEST ?= torch==$(TORCH)
 # What constraints.txt holds: the extras that the targets below install.
 EXTRAS := dev space browser deepspeed text serving wandb
 
+# The suite in as many processes as there are cores, a file of tests in one of them: each loads torch, hence at most four.
+SUITE := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
@@ -43,7 +46,7 @@ quickstart: install
 	$(BIN)/python -m hf_llmrec.cli quickstart --output_dir outputs/quickstart
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python $(SUITE)
 
 test-slow: install
 	$(PIP) setuptools wheel ninja
@@ -68,14 +71,14 @@ test-oldest:
 	.venv-oldest/bin/python .ci/lowest_versions.py dev > .venv-oldest/lowest.txt
 	.venv-oldest/bin/python -m pip install --quiet "$(TORCH_OLDEST)"
 	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/lowest.txt --editable ".[dev]"
-	.venv-oldest/bin/python -m pytest
+	.venv-oldest/bin/python $(SUITE)
 
 # The newest versions that pyproject.toml admits, whatever constraints.txt says, in a fresh environment.
 test-newest:
 	$(PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip install --quiet "$(TORCH_NEWEST)"
 	.venv-newest/bin/python -m pip install --quiet --editable ".[dev]"
-	.venv-newest/bin/python -m pytest
+	.venv-newest/bin/python $(SUITE)
 
 # Of the newest versions the base install alone (and what tests/conftest.py imports), with one test of each thing that
 # users do.

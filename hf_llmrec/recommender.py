@@ -45,9 +45,9 @@ class Recommender(Ranker):
         is_pretrained: whether its language model's weights were loaded; a training chooses defaults by it.
         adapted: the `peft.PeftModel` around ``model``, if it was trained with adapters, which are merged when it is
             saved; ``None``: there are none.
-        dataset_name: of the dataset that the model was trained on; ``None``: not known.
+        dataset_name: of the dataset that the model was trained on; ``None``: unknown.
         training_data: what the model was trained on, which `evaluate` commands hold against their data: protocol,
-            fingerprint and others; empty: not known.
+            fingerprint and others; empty: unknown.
     """
 
     method: ClassVar[str] = ""
@@ -216,7 +216,7 @@ class Recommender(Ranker):
         if not self.supports_similar_items:
             raise ValueError(f"{self.method} knows nothing of single items that would make two of them similar")
         rows = self.requests.rows(item_ids, "item_ids")
-        ranking = rank_dense_scores(self._similarities(rows), top_k, exclude=rows[:, None])
+        ranking = rank_dense_scores(self._similarities(rows), top_k, exclude=list(rows[:, None]))
         return self.catalog.answers(*ranking)
 
     def _similarities(self, rows: np.ndarray) -> np.ndarray:
@@ -241,6 +241,7 @@ class Recommender(Ranker):
         *,
         k: int = 10,
         ks: Sequence[int] = (),
+        targets: str = "first",
         mask_seen: bool = False,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> EvaluationResult:
@@ -250,6 +251,8 @@ class Recommender(Ranker):
             cases: such as ``dataset.split().test``.
             k: length of the rankings. Metrics with a larger cut-off are left out.
             ks: further cut-offs, such as ``(20, 50)``, of HR, NDCG, MRR and MAP; rankings are made as long.
+            targets: ``first``, the first item after the history is relevant; ``all``, so is every item of the user in
+                the evaluation period of a temporal split, and recall is given, too.
             mask_seen: never recommend an item of the user's history.
             on_progress: called with (cases done, cases of this process).
 
@@ -259,7 +262,7 @@ class Recommender(Ranker):
         Raises:
             ValueError: there is no case, or the cases are of another catalogue.
         """
-        return evaluate_ranker(self, cases, k=k, ks=ks, mask_seen=mask_seen, on_progress=on_progress)
+        return evaluate_ranker(self, cases, k=k, ks=ks, targets=targets, mask_seen=mask_seen, on_progress=on_progress)
 
     def trained_on(self, dataset: RecDataset, split: RecSplit) -> None:
         """Note what the model was trained on; `save_pretrained` writes it, and commands refuse other data.

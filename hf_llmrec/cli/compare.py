@@ -1,4 +1,4 @@
-"""``compare``: several models on the same users, in one table with intervals, and in words."""
+"""``compare``: evaluate several models on the same users, and report one table with intervals, and a verdict."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from safetensors.numpy import save_file
 
 from ..data.files import staged, write_json, write_text
 from ..data.recommender_folder import load_settings
-from ..evaluation.compare import case_groups, compare_ranks, in_words
+from ..evaluation.compare import case_groups, compare_results, in_words
 from ..evaluation.comparison_report import markdown_report, save_comparison_plot
-from ..evaluation.evaluator import evaluate_ranker
+from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.predictions import PredictedRankings
 from .case_options import POPULARITY
 from .compare_options import CompareArguments
@@ -28,26 +28,26 @@ BASELINES = {"popularity", "knn", "lightgcn", "sasrec"}
 
 
 def run(arguments: CompareArguments) -> dict[str, Any]:
-    """Rank the same users with every model, compare, print and write; returns what ``comparison.json`` holds."""
+    """Rank the same users with every model, compare, print and save; returns the contents of ``comparison.json``."""
     dataset, split, cases = arguments.load_cases(arguments.models)
-    ranks: dict[str, np.ndarray] = {}
+    results: dict[str, EvaluationResult] = {}
     facts: dict[str, dict[str, Any]] = {}
     baselines = set()
     for name, model in zip(arguments.names, arguments.models, strict=True):
         ranker = open_ranker(model, dataset, split, neighbors=arguments.neighbors)
-        found = evaluate_ranker(ranker, cases, mask_seen=arguments.mask_seen)
+        result = evaluate_ranker(ranker, cases, **arguments.metric_options)
         is_file = isinstance(ranker, PredictedRankings)
         method = "predictions" if is_file else POPULARITY if model == POPULARITY else load_settings(model)["method"]
         if method in BASELINES:
             baselines.add(name)
-        ranks[name] = found.ranks
+        results[name] = result
         facts[name] = {
             "method": method,
-            "catalogue_coverage": found.catalogue_coverage(dataset.num_items),
-            "users_per_second": len(cases) / max(found.seconds, 1e-9),
+            "catalogue_coverage": result.catalogue_coverage(dataset.num_items),
+            "users_per_second": len(cases) / max(result.seconds, 1e-9),
             "max_history": ranker.max_history,
         }
-        logger.info("%s: NDCG@10 %.4f, %.0f users/s", name, found.metrics["ndcg@10"], facts[name]["users_per_second"])
+        logger.info("%s: NDCG@10 %.4f, %.0f users/s", name, result["ndcg@10"], facts[name]["users_per_second"])
         if is_file:
             facts[name]["predictions"] = ranker.notes
             for line in ranker.report():
@@ -56,7 +56,7 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
             facts[name]["decoding_fallback"] = ranker.fallback
             logger.warning("%s: %s", name, without_the_tree(ranker.fallback))
     groups = case_groups(dataset, split, cases)
-    compared = compare_ranks(ranks, groups, samples=arguments.bootstrap_samples)
+    compared = compare_results(results, groups, ks=arguments.ks, samples=arguments.bootstrap_samples)
     report = {
         "dataset": dataset.name,
         "split": arguments.split,
@@ -66,16 +66,19 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
         "num_items": dataset.num_items,
         "bootstrap_samples": arguments.bootstrap_samples,
         "groups": groups.notes,
-        "models": {name: {**facts[name], **found} for name, found in compared.items()},
+        "models": {name: {**facts[name], **model} for name, model in compared.items()},
         "in_words": in_words(compared, baselines),
         **run_facts(),
     }
+    if arguments.targets == "all":
+        report["targets"] = "all"
     if PartialState().is_main_process:
         text = markdown_report(report)
         print(text)
         output = Path(arguments.output)
         with staged(output) as folder:
-            save_file({name: found.astype(np.int16) for name, found in ranks.items()}, folder / "ranks.safetensors")
+            ranks = {name: result.ranks.astype(np.int16) for name, result in results.items()}
+            save_file(ranks, folder / "ranks.safetensors")
         save_comparison_plot(report, output)
         write_text(output / "comparison.md", text)
         write_json(output / "comparison.json", report)

@@ -10,22 +10,22 @@ from .case_options import CaseArguments
 
 @dataclass
 class CompareArguments(CaseArguments):
-    """Which models; on what, see `CaseArguments`.
+    """Which models to compare. The other parameters are those of [`CaseArguments`].
 
     Args:
-        models: recommender folders, Hub ids, ``popularity``, or files of predictions, see `PredictedRankings`.
-            Differences are to the first.
-        names: what they are called in the tables; default: the last part of each path.
-        output: folder for ``comparison.json``, ``comparison.md``, ``comparison.png`` and every user's ranks.
-        bootstrap_samples: of the 95 % intervals.
+        models: recommender folders, Hub ids, ``popularity``, or files of predictions (see `PredictedRankings`), one or
+            more. The others are compared with the first one. Required.
+        names: their names in the tables, all different; default: the last part of each path.
+        output: folder for ``comparison.json``, ``comparison.md``, ``comparison.png`` and every user's ranks. Required.
+        bootstrap_samples: number of bootstrap samples for the 95 % intervals, at least 100.
     """
 
     models: list[str] = field(
         default_factory=list, metadata={"help": "recommender folders, Hub ids, `popularity`, files of predictions"}
     )
-    names: list[str] | None = field(default=None, metadata={"help": "names in the tables (default: from the paths)"})
-    output: str = field(default=None, metadata={"help": "folder for the tables, the plot and every user's ranks"})
-    bootstrap_samples: int = field(default=10_000, metadata={"help": "samples of the 95 %% intervals"})
+    names: list[str] = field(default_factory=list, metadata={"help": "names in the tables (default: from the paths)"})
+    output: str = field(default="", metadata={"help": "folder for the tables, the plot and every user's ranks"})
+    bootstrap_samples: int = field(default=10_000, metadata={"help": "bootstrap samples for the 95 %% intervals"})
 
     def __post_init__(self):
         if not self.models or not self.output:
@@ -33,7 +33,7 @@ class CompareArguments(CaseArguments):
         super().__post_init__()
         if self.bootstrap_samples < 100:
             raise ValueError(f"--bootstrap_samples must be at least 100, got {self.bootstrap_samples}")
-        if self.names is None:
+        if not self.names:
             self.names = [Path(model).name for model in self.models]
         if len(self.names) != len(self.models) or len(set(self.names)) != len(self.names):
             raise ValueError(f"--names must give each of the {len(self.models)} models one of its own: {self.names}")

@@ -1,4 +1,4 @@
-"""``evaluate``: full-ranking metrics of a saved model, on one process or several."""
+"""``evaluate``: compute full-ranking metrics of a saved model, on one process or several."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from ..methods.lcrec.task_report import TaskReport
 from ..training.main_process import run_on_main_process
 from .decoding_words import without_the_tree
 from .evaluate_options import EvaluateArguments
-from .options import metric_table
+from .metric_table import metric_table
 from .processes import run_command
-from .results import result_record, run_facts
+from .result_file import result_record
+from .results import run_facts
 
 
 def run(arguments: EvaluateArguments) -> dict:
-    """Evaluate, print the table and write ``--output``; returns the metrics."""
+    """Evaluate, print the metrics and write ``--output`` and ``--result``; returns the contents of ``--output``."""
     dataset, split, cases = arguments.load_cases([arguments.model])
     ranker = arguments.open_ranker(dataset, split)
     began = time.perf_counter()
@@ -36,18 +37,18 @@ def run(arguments: EvaluateArguments) -> dict:
             print(f"\r{done}/{total} users, {rate:.0f} users/s", end="\n" if done == total else "", file=sys.stderr)
 
     def evaluate() -> EvaluationResult:
-        return evaluate_ranker(ranker, cases, ks=arguments.ks, mask_seen=arguments.mask_seen, on_progress=progress)
+        return evaluate_ranker(ranker, cases, **arguments.metric_options, on_progress=progress)
 
     result = evaluate()
     metrics = result.metrics
     if arguments.templates == "all":
         if not isinstance(ranker, LCRecRecommender) or ranker.prompt.num_templates == 1:
             raise ValueError(f"--templates all: the prompt of {arguments.model} has one wording only")
-        found = [metrics]
+        per_template = [metrics]
         for template in range(1, ranker.prompt.num_templates):
             ranker.template = template
-            found.append(evaluate().metrics)
-        metrics = {name: type(value)(np.mean([each[name] for each in found])) for name, value in metrics.items()}
+            per_template.append(evaluate().metrics)
+        metrics = {name: type(value)(np.mean([each[name] for each in per_template])) for name, value in metrics.items()}
         ranker.template = 0
     report = {
         **metrics,
@@ -61,19 +62,22 @@ def run(arguments: EvaluateArguments) -> dict:
         "duration_s": round(result.seconds, 2),
         **run_facts(),
     }
+    if arguments.targets == "all":
+        report["targets"] = "all"
     if arguments.beyond_accuracy:
         vectors, ks = embed_items(dataset), (MAX_CUTOFF, *arguments.ks)
-        found = beyond_accuracy(result.item_rows, split, dataset.num_items, vectors=vectors, ks=ks)
-        report["beyond_accuracy"] = found
+        values = beyond_accuracy(result.item_rows, split, dataset.num_items, vectors=vectors, ks=ks)
+        report["beyond_accuracy"] = values
         if PartialState().is_main_process:
-            print("\n".join(f"{name:<34}{value:.4f}" for name, value in found.items()))
+            print("\n".join(f"{name:<34}{value:.4f}" for name, value in values.items()))
     if arguments.tasks:
         if not isinstance(ranker, LCRecRecommender):
             raise ValueError(f"--tasks is about LC-Rec models; {arguments.model} is none")
         tasks = TaskReport(ranker, dataset, split, arguments.split)
-        report["tasks"] = run_on_main_process(tasks.run, "reporting on the tasks")
-        if PartialState().is_main_process:
-            for name, value in report["tasks"].items():
+        task_metrics = run_on_main_process(tasks.run, "reporting on the tasks")
+        report["tasks"] = task_metrics
+        if task_metrics is not None:  # on the main process
+            for name, value in task_metrics.items():
                 print(f"{name:<34}{'no data' if value is None else f'{value:.4f}'}")
     if isinstance(ranker, LCRecRecommender):
         report["decoding_fallback"] = ranker.fallback

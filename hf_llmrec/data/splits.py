@@ -1,4 +1,4 @@
-"""Evaluation cases and the two ways of holding interactions out."""
+"""Evaluation cases, and the two strategies of holding out interactions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from typing import Any
 
 import numpy as np
 
+# Which interactions of an evaluation period count as relevant items.
+TARGETS = ("first", "all")
+
 
 class Histories:
-    """A list of int32 arrays over one shared array: history i is ``indices[starts[i]:stops[i]]``, without copies."""
+    """A sequence of int32 arrays that are views of one array: history i is ``indices[starts[i]:stops[i]]``.
+
+    Args:
+        indices: int32, the shared array of item rows.
+        starts: int (n,), where each history begins in ``indices``.
+        stops: int (n,), where each history ends.
+    """
 
     def __init__(self, indices: np.ndarray, starts: np.ndarray, stops: np.ndarray):
         self._indices, self._starts, self._stops = indices, starts, stops
@@ -20,13 +29,18 @@ class Histories:
 
     @property
     def lengths(self) -> np.ndarray:
-        """int (n,), items of each history."""
+        """int (n,), number of items of each history."""
         return self._stops - self._starts
 
     def __getitem__(self, number: int) -> np.ndarray:
         return self._indices[self._starts[number] : self._stops[number]]
 
     def take(self, numbers: np.ndarray) -> Histories:
+        """A selection of the histories.
+
+        Args:
+            numbers: int (m,), numbers of the histories, in the order to return them.
+        """
         return Histories(self._indices, self._starts[numbers], self._stops[numbers])
 
 
@@ -35,16 +49,19 @@ class EvalCases:
     """One held-out interaction per case.
 
     Attributes:
-        user_rows: int32 (n,).
-        targets: int32 (n,), the item row that was held out.
-        histories: n int32 arrays, everything that the user did before it, oldest first.
-        item_ids: of the dataset, by row; ``None``: not known.
-        user_ids: of all users of the dataset, by row; ``None``: not known.
+        user_rows: int32 (n,), user row of each case.
+        targets: int32 (n,), the held-out item row of each case.
+        histories: n int32 arrays, the item rows of the user's earlier interactions, oldest first.
+        period_items: of a temporal split n int32 arrays, everything that the user did in the evaluation period,
+            ``targets`` first; otherwise ``None``.
+        item_ids: ids of all items of the dataset, by row; ``None``: not available.
+        user_ids: ids of all users of the dataset, by row; ``None``: not available.
     """
 
     user_rows: np.ndarray
     targets: np.ndarray
     histories: Histories
+    period_items: Histories | None = None
     item_ids: Sequence[str] | None = None
     user_ids: Sequence[str] | None = None
 
@@ -52,12 +69,22 @@ class EvalCases:
         return len(self.user_rows)
 
     def sample(self, count: int, seed: int = 0) -> EvalCases:
-        """A random sample without repeats, in the order of the cases; all of them when there are fewer."""
+        """Draw a random sample without replacement; it keeps the order of the cases.
+
+        Args:
+            count: size of the sample; if there are fewer cases, all are returned.
+            seed: seed of the sample.
+        """
         if count >= len(self):
             return self
         chosen = np.sort(np.random.default_rng(seed).choice(len(self), count, replace=False))
-        kept = {"user_rows": self.user_rows[chosen], "targets": self.targets[chosen]}
-        return replace(self, **kept, histories=self.histories.take(chosen))
+        return replace(
+            self,
+            user_rows=self.user_rows[chosen],
+            targets=self.targets[chosen],
+            histories=self.histories.take(chosen),
+            period_items=None if self.period_items is None else self.period_items.take(chosen),
+        )
 
 
 @dataclass(frozen=True)
@@ -65,12 +92,14 @@ class RecSplit:
     """Training sequences and evaluation cases of one dataset.
 
     Attributes:
-        train_indptr: int32 (num_users + 1,). train_indices: int32, training items per user in time order.
-        validation, test: evaluation cases.
-        train_only_users: users with too few interactions to be evaluated.
+        train_indptr: int32 (num_users + 1,), where the training items of each user begin in ``train_indices``.
+        train_indices: int32 (training interactions,), training items per user, oldest first.
+        validation: cases for validation.
+        test: cases for test.
+        train_only_users: number of users that are not evaluated.
         strategy: ``leave_one_out`` or ``temporal``.
-        cuts: times at which validation and test begin, which belong to them, of a temporal split; otherwise empty.
-        dataset: the `RecDataset` that was split; ``None``: not known.
+        cuts: of a temporal split, the times in seconds at which validation and test begin (inclusive); otherwise empty.
+        dataset: the `RecDataset` that was split; ``None``: not available.
     """
 
     train_indptr: np.ndarray
@@ -83,7 +112,7 @@ class RecSplit:
     dataset: Any = field(default=None, repr=False, compare=False)
 
     def of(self, dataset: Any) -> RecSplit:
-        """The same split, which knows its dataset, and whose cases know the ids of its items and users.
+        """The same split with a reference to its dataset and with the dataset's ids in its cases.
 
         Args:
             dataset: the `RecDataset` that was split.
@@ -96,7 +125,7 @@ class RecSplit:
         """The `RecDataset` that was split.
 
         Raises:
-            ValueError: the split does not know it: it was not made by `RecDataset.split`.
+            ValueError: the split has no reference to it, because it was not made by `RecDataset.split`.
         """
         if self.dataset is None:
             raise ValueError("the split does not know its dataset: make it with RecDataset.split()")
@@ -104,18 +133,25 @@ class RecSplit:
 
     @property
     def train_users(self) -> np.ndarray:
-        """int64 (training interactions,), the user row of each, aligned with ``train_indices``."""
+        """int64 (training interactions,), user row of each interaction, aligned with ``train_indices``."""
         return np.repeat(np.arange(len(self.train_indptr) - 1), np.diff(self.train_indptr))
 
     def train_sequence(self, user_row: int) -> np.ndarray:
-        """int32 training items of a user, oldest first."""
+        """int32 (n,), training items of a user, oldest first.
+
+        Args:
+            user_row: row of the user.
+        """
         return self.train_indices[self.train_indptr[user_row] : self.train_indptr[user_row + 1]]
 
     def require_cases(self, which: str) -> EvalCases:
-        """The cases of ``validation`` or ``test``.
+        """The cases for validation or test, of which there must be some.
+
+        Args:
+            which: ``validation`` or ``test``.
 
         Raises:
-            ValueError: there is none, so that nobody can be evaluated; says why.
+            ValueError: there is no case. The message says why.
         """
         cases: EvalCases = getattr(self, which)
         if not len(cases):
@@ -129,23 +165,30 @@ class RecSplit:
         return cases
 
 
-def _cases(indices: np.ndarray, indptr: np.ndarray, users: np.ndarray, places: np.ndarray) -> EvalCases:
-    """Cases whose targets lie at ``places`` of ``indices``."""
+def _cases(
+    indices: np.ndarray, indptr: np.ndarray, users: np.ndarray, places: np.ndarray, stops: np.ndarray | None = None
+) -> EvalCases:
+    """Cases whose targets lie at ``places`` of ``indices``, and whose evaluation period ends at ``stops``."""
     histories = Histories(indices, indptr[users], places)
-    return EvalCases(users.astype(np.int32), indices[places], histories)
+    period_items = None if stops is None else Histories(indices, places, stops)
+    return EvalCases(users.astype(np.int32), indices[places], histories, period_items)
 
 
 def _train(indices: np.ndarray, indptr: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """CSR of the first ``keep[u]`` interactions of every user."""
+    """The first ``keep[u]`` interactions of every user u, as indptr and indices."""
     position = np.arange(len(indices)) - np.repeat(indptr[:-1], np.diff(indptr))
     mask = position < np.repeat(keep, np.diff(indptr))
     return np.concatenate([[0], np.cumsum(keep)]).astype(np.int32), indices[mask]
 
 
 def leave_one_out(indptr: np.ndarray, indices: np.ndarray) -> RecSplit:
-    """Last interaction = test, last but one = validation, the rest = training (per user).
+    """Hold out the last interaction of each user for test and the last but one for validation.
 
-    Users with fewer than three interactions train only.
+    Users with fewer than three interactions are used for training only.
+
+    Args:
+        indptr: int (num_users + 1,), where the interactions of each user begin in ``indices``.
+        indices: int32 (num_interactions,), item rows per user, oldest first.
     """
     lengths = np.diff(indptr)
     users = np.flatnonzero(lengths >= 3)
@@ -162,14 +205,21 @@ def temporal(
     validation_share: float = 0.1,
     test_share: float = 0.1,
 ) -> RecSplit:
-    """Split at two points of global time; everyone's first interaction after each point is the case.
+    """Split at two points of global time; the first interaction of a user after each point is the target.
 
-    The last ``test_share`` of all interactions in time are the test period, the ``validation_share`` before them the
-    validation period; training ends where validation begins. A user is evaluated in a period when it has an interaction
-    there and at least one before it.
+    The latest ``test_share`` of all interactions are the test period, the ``validation_share`` before them the
+    validation period; training ends where validation begins. A user is evaluated in a period if it has at least one
+    interaction there and at least one before the period.
+
+    Args:
+        indptr: int (num_users + 1,), where the interactions of each user begin in ``indices``.
+        indices: int32 (num_interactions,), item rows per user, oldest first.
+        timestamps: int64 (num_interactions,), seconds, aligned with ``indices``.
+        validation_share: share of all interactions in the validation period.
+        test_share: share of all interactions in the test period.
 
     Raises:
-        ValueError: there are no timestamps, or shares that leave no training period.
+        ValueError: there are no timestamps, or the shares leave no training period.
     """
     if timestamps is None:
         raise ValueError("the temporal split needs a timestamp column in interactions; this dataset has positions only")
@@ -186,8 +236,11 @@ def temporal(
     train_indptr, train_indices = _train(indices, indptr, before_validation)
     in_validation = np.flatnonzero((before_test > before_validation) & (before_validation > 0))
     in_test = np.flatnonzero((lengths > before_test) & (before_test > 0))
-    validation = _cases(indices, indptr, in_validation, indptr[in_validation] + before_validation[in_validation])
-    test = _cases(indices, indptr, in_test, indptr[in_test] + before_test[in_test])
+    begins_validation, begins_test = indptr[:-1] + before_validation, indptr[:-1] + before_test
+    validation = _cases(
+        indices, indptr, in_validation, begins_validation[in_validation], stops=begins_test[in_validation]
+    )
+    test = _cases(indices, indptr, in_test, begins_test[in_test], stops=indptr[1:][in_test])
     evaluated = len(np.union1d(in_validation, in_test))
     cuts = begin_validation, begin_test
     return RecSplit(train_indptr, train_indices, validation, test, len(lengths) - evaluated, "temporal", cuts)

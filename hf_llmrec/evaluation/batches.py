@@ -12,7 +12,11 @@ from torch import nn
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Without dropout inside the block; afterwards as before."""
+    """Switch a model to evaluation mode inside the block, and back to its former mode afterwards.
+
+    Args:
+        model: the model.
+    """
     was_training = model.training
     model.eval()
     try:
@@ -28,12 +32,15 @@ def rank_in_batches(
     batch_size: int,
     exclude: Sequence[np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rank cases of similar length together: padding is computed, too.
+    """Rank cases in batches of similar length, which need little padding.
 
     Args:
-        rank_batch: called with the numbers of some cases, int64 (m,), and what to leave out for each (or ``None``);
-            gives their item rows and scores, (m, k).
-        lengths: of each case's sequence.
+        rank_batch: called with the numbers of some cases, int64 (m,), and the items to exclude for each (or ``None``);
+            returns their item rows and scores, (m, k).
+        lengths: length of each case's sequence.
+        k: how many items to return per case.
+        batch_size: cases ranked at once.
+        exclude: per case int64 item rows that must not be returned.
 
     Returns:
         item rows int64 and scores float64, (n, k), in the order of the cases.
@@ -41,8 +48,8 @@ def rank_in_batches(
     rows = np.full((len(lengths), k), -1, dtype=np.int64)
     scores = np.full((len(lengths), k), -np.inf, dtype=np.float64)
     for batch in by_length(lengths, batch_size):
-        left_out = None if exclude is None else [exclude[number] for number in batch]
-        rows[batch], scores[batch] = rank_batch(batch, left_out)
+        excluded = None if exclude is None else [exclude[number] for number in batch]
+        rows[batch], scores[batch] = rank_batch(batch, excluded)
     return rows, scores
 
 
@@ -52,11 +59,11 @@ def score_in_batches(
     candidates: Sequence[np.ndarray],
     batch_size: int,
 ) -> list[np.ndarray]:
-    """Scores of candidates from models that score the whole catalogue.
+    """Scores of candidates, for models that score the entire catalogue.
 
     Args:
-        score_batch: called with the numbers of some cases, int64 (m,); gives float (m, num_items).
-        lengths: of each case's sequence.
+        score_batch: called with the numbers of some cases, int64 (m,); returns float (m, num_items).
+        lengths: length of each case's sequence.
         candidates: per case, int64 item rows.
         batch_size: cases scored at once.
 
@@ -73,6 +80,11 @@ def score_in_batches(
 
 
 def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[np.ndarray]:
-    """Numbers of cases, int64 (at most batch_size,), with cases of similar length together."""
+    """Batches of case numbers, int64 (at most batch_size,), with cases of similar length together.
+
+    Args:
+        lengths: length of each case's sequence.
+        batch_size: cases in a batch.
+    """
     order = np.argsort(np.array(lengths, dtype=np.int64), kind="stable")
     return (order[start : start + batch_size] for start in range(0, len(order), batch_size))

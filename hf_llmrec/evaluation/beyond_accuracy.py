@@ -1,4 +1,4 @@
-"""What recommendations are like besides being right: novelty, popularity, diversity, coverage, as RecTools has them."""
+"""Metrics beyond accuracy: novelty, popularity bias, diversity and coverage, as RecTools defines them."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ def beyond_accuracy(
     users = np.count_nonzero(graph.user_items.degrees)
     novelty = -np.log2(np.maximum(graph.item_users.degrees, 1) / users)
     popularity = np.bincount(split.train_indices, minlength=num_items) / len(split.train_indices)
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for k in cutoffs:
         top = rows[:, :k]
         top = top[(top >= 0).any(axis=1)]
-        found[f"novelty@{k}"] = _mean(novelty, top)
-        found[f"popularity@{k}"] = _mean(popularity, top)
+        metrics[f"novelty@{k}"] = _mean(novelty, top)
+        metrics[f"popularity@{k}"] = _mean(popularity, top)
         if vectors is not None:
-            found[f"diversity@{k}"] = _diversity(np.asarray(vectors, dtype=np.float64), top)
-        found[f"coverage@{k}"] = len(np.unique(top[top >= 0])) / num_items
-    return found
+            metrics[f"diversity@{k}"] = _diversity(np.asarray(vectors, dtype=np.float64), top)
+        metrics[f"coverage@{k}"] = len(np.unique(top[top >= 0])) / num_items
+    return metrics
 
 
 def _mean(values: np.ndarray, top: np.ndarray) -> float:

@@ -1,8 +1,8 @@
-"""Several models on the same cases: groups of users, and what of a difference is more than chance."""
+"""Comparison of several models on the same cases: paired bootstrap intervals and groups of users."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,35 +10,11 @@ import numpy as np
 
 from ..data.interactions import RecDataset
 from ..data.splits import EvalCases, RecSplit
-from .metrics import MAX_CUTOFF, METRIC_NAMES, hit_rate_at, ndcg_at, ranking_metrics
+from .evaluator import EvaluationResult
+from .metrics import check_cutoffs
 
 # Items that make up this share of the catalogue, the most frequent first, are the head.
 HEAD_SHARE = 0.2
-
-
-def metric_values(ranks: np.ndarray, metric: str, depth: int = MAX_CUTOFF) -> np.ndarray:
-    """What every user adds to a metric, float64 (n,): its mean is the metric.
-
-    Args:
-        ranks: int (n,), 0-based, -1 for a miss.
-        metric: a name such as ``hit_rate@5`` or ``ndcg@10``.
-        depth: length of the rankings that the ranks come from.
-
-    Raises:
-        ValueError: an unknown metric, or a cut-off above ``depth``.
-    """
-    name, _, cutoff = metric.partition("@")
-    functions: dict[str, Callable[[np.ndarray, int], float]] = {"hit_rate": hit_rate_at, "ndcg": ndcg_at}
-    if name not in functions or not cutoff.isdigit():
-        raise ValueError(f"unknown metric {metric!r}; known are {METRIC_NAMES}")
-    k = int(cutoff)
-    if not 1 <= k <= depth:
-        raise ValueError(
-            f"{metric} cannot be computed from rankings of {depth} items: the cut-off must lie in 1..{depth}"
-        )
-    by_rank = np.array([functions[name](np.array([rank]), k) for rank in range(-1, k)])
-    ranks = np.asarray(ranks)
-    return by_rank[np.where(ranks < k, ranks, -1) + 1]
 
 
 @dataclass(frozen=True)
@@ -46,7 +22,9 @@ class Difference:
     """A paired difference of two models in one metric.
 
     Attributes:
-        value: mean over users of the second's minus the first's. low, high: its 95 % bootstrap interval.
+        value: mean over users of the second model's value minus the first model's.
+        low: lower end of its 95 % bootstrap interval.
+        high: upper end of the interval.
     """
 
     value: float
@@ -55,7 +33,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """``better``, ``worse`` or ``unclear``: whether the interval leaves out 0."""
+        """``better`` or ``worse`` if the interval excludes 0, otherwise ``unclear``."""
         return "better" if self.low > 0 else "worse" if self.high < 0 else "unclear"
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,11 +44,15 @@ class Difference:
 def paired_bootstrap(
     first: np.ndarray, second: np.ndarray, *, samples: int = 10_000, level: float = 0.95, seed: int = 0
 ) -> Difference:
-    """Percentile interval of ``mean(second - first)`` when users are drawn anew, with repeats.
+    """Percentile interval of ``mean(second - first)`` when users are resampled with replacement.
 
     Args:
-        first, second: float (n,), what each user adds to the metric under each model; the same users in both.
-        samples: bootstrap samples. level: of the interval. seed: fixes the samples.
+        first: float (n,), each user's contribution to a metric under the first model, see
+            `EvaluationResult.per_user`.
+        second: float (n,), those of the same users under the second model.
+        samples: number of bootstrap samples.
+        level: coverage of the interval, in (0, 1).
+        seed: of the resampling.
 
     Raises:
         ValueError: different numbers of users, or none.
@@ -78,7 +60,7 @@ def paired_bootstrap(
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if first.shape != second.shape or not first.size:
         raise ValueError(f"both models need values of the same users, got {first.shape} and {second.shape}")
-    # Differences of ranking metrics take few values. To draw users is to draw how often each value occurs.
+    # Differences of ranking metrics take few distinct values: drawing users amounts to drawing their counts.
     values, counts = np.unique(second - first, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(first.size, counts / first.size, size=samples)
     low, high = np.quantile(drawn @ values / first.size, [(1 - level) / 2, (1 + level) / 2])
@@ -87,10 +69,11 @@ def paired_bootstrap(
 
 @dataclass(frozen=True)
 class Groups:
-    """Which cases belong to which group.
+    """Groups of cases, which may overlap.
 
     Attributes:
-        masks: bool (n,) by name. notes: what each name means on this dataset.
+        masks: per name bool (n,), the cases of the group.
+        notes: per name its definition on this dataset.
     """
 
     masks: dict[str, np.ndarray]
@@ -100,7 +83,10 @@ class Groups:
 def case_groups(dataset: RecDataset, split: RecSplit, cases: EvalCases) -> Groups:
     """Head and tail by the popularity of the target, short and long histories, and cold targets.
 
-    Popularity is counted in training interactions only.
+    Args:
+        dataset: the dataset that was split.
+        split: its training interactions define popularity.
+        cases: the cases to group; with several relevant items per user the first one counts.
     """
     counts = np.bincount(split.train_indices, minlength=dataset.num_items)
     head = np.zeros(dataset.num_items, dtype=bool)
@@ -126,59 +112,74 @@ def case_groups(dataset: RecDataset, split: RecSplit, cases: EvalCases) -> Group
     return Groups(masks, notes)
 
 
-def compare_ranks(
-    ranks: Mapping[str, np.ndarray], groups: Groups, *, samples: int = 10_000, seed: int = 0
+def compare_results(
+    results: Mapping[str, EvaluationResult],
+    groups: Groups,
+    *,
+    ks: Sequence[int] = (),
+    samples: int = 10_000,
+    seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """Metrics of every model, per group, and its differences to every other model.
+    """Metrics of every model, overall and per group, and its differences to every other model.
 
     Args:
-        ranks: per model int (n,), 0-based rank of every case's target, -1 for a miss; the same cases in all.
+        results: per model its result of `evaluate_ranker`, on the same cases with rankings of at least 10 items.
         groups: see `case_groups`.
+        ks: further cut-offs, at which differences in HR and NDCG are given, too.
+        samples: number of bootstrap samples.
+        seed: of the resampling.
 
     Returns:
-        per model ``metrics``; ``groups`` (NDCG@10 and HR@10, ``None`` where nobody is in the group, and number of
-        users); ``interval`` of its NDCG@10; and ``against``, per other model and metric (HR@10, NDCG@10) a `Difference`
-        of this model minus the other.
+        per model ``metrics``; ``groups`` (NDCG@10 and HR@10, ``None`` for an empty group, and the number of users);
+        ``interval`` of its NDCG@10; and ``against``: per other model and metric (HR@10, NDCG@10) the `Difference` of
+        this model minus the other one.
+
+    Raises:
+        ValueError: a cut-off below 1 or beyond the end of the rankings.
     """
     metrics = ("hit_rate@10", "ndcg@10")
-    values = {name: {metric: metric_values(own, metric) for metric in metrics} for name, own in ranks.items()}
-    result: dict[str, dict[str, Any]] = {}
-    for name, own in ranks.items():
-        grouped = {
-            group: {
-                "hit_rate@10": hit_rate_at(own[mask], 10) if mask.any() else None,
-                "ndcg@10": ndcg_at(own[mask], 10) if mask.any() else None,
-                "num_users": int(mask.sum()),
-            }
-            for group, mask in groups.masks.items()
-        }
-        ndcg = values[name]["ndcg@10"]
+    metrics += tuple(f"{name}@{k}" for k in check_cutoffs(ks) if k != 10 for name in ("hit_rate", "ndcg"))
+    values = {name: {metric: result.per_user(metric) for metric in metrics} for name, result in results.items()}
+    comparison: dict[str, dict[str, Any]] = {}
+    for name, own in values.items():
+        ndcg = own["ndcg@10"]
         interval = paired_bootstrap(np.zeros_like(ndcg), ndcg, samples=samples, seed=seed)
-        against = {
-            other: {
-                metric: paired_bootstrap(theirs[metric], values[name][metric], samples=samples, seed=seed).to_dict()
-                for metric in metrics
-            }
-            for other, theirs in values.items()
-            if other != name
-        }
-        result[name] = {
-            "metrics": ranking_metrics(own),
-            "groups": grouped,
+        comparison[name] = {
+            "metrics": dict(results[name].metrics),
+            "groups": {group: _group_metrics(own, mask) for group, mask in groups.masks.items()},
             "interval": {"ndcg@10": [interval.low, interval.high]},
-            "against": against,
+            "against": {
+                other: {
+                    metric: paired_bootstrap(theirs[metric], own[metric], samples=samples, seed=seed).to_dict()
+                    for metric in metrics
+                }
+                for other, theirs in values.items()
+                if other != name
+            },
         }
-    return result
+    return comparison
+
+
+def _group_metrics(values: Mapping[str, np.ndarray], mask: np.ndarray) -> dict[str, Any]:
+    means = {
+        metric: float(values[metric][mask].mean()) if mask.any() else None for metric in ("hit_rate@10", "ndcg@10")
+    }
+    return {**means, "num_users": int(mask.sum())}
 
 
 def in_words(comparison: Mapping[str, Mapping[str, Any]], baselines: set[str]) -> list[str]:
-    """One sentence per model that is no baseline: which baselines it beats in NDCG@10, and which it does not."""
+    """One sentence per model that is no baseline: which baselines it beats in NDCG@10, and which it does not.
+
+    Args:
+        comparison: result of `compare_results`.
+        baselines: names of the models that are baselines.
+    """
     sentences = []
-    for name, found in comparison.items():
-        if name in baselines or not baselines & set(found["against"]):
+    for name, model in comparison.items():
+        if name in baselines or not baselines & set(model["against"]):
             continue
         verdicts: dict[str, list[str]] = {"better": [], "worse": [], "unclear": []}
-        for other, differences in found["against"].items():
+        for other, differences in model["against"].items():
             if other in baselines:
                 verdicts[differences["ndcg@10"]["verdict"]].append(other)
         parts = []

@@ -8,30 +8,34 @@ from pathlib import Path
 from typing import Any
 
 from ..data.files import staged
-from .metrics import METRIC_NAMES
+from .metrics import METRIC_NAMES, metric_columns
 
 PLOT_FILE = "comparison.png"
 INK, BAR, ERROR = "#333333", "#4c72b0", "#222222"
-HEADINGS = {name: name.replace("hit_rate", "HR").replace("ndcg", "NDCG") for name in METRIC_NAMES}
 
 
 def markdown_report(report: Mapping[str, Any]) -> str:
-    """Two tables (metrics with differences to the first model, groups of cases) and the verdict in words."""
+    """Two tables (metrics with differences to the first model, groups of cases) and the verdict in words.
+
+    Args:
+        report: what ``comparison.json`` holds.
+    """
     models: Mapping[str, Any] = report["models"]
     first = next(iter(models))
     lines = [f"# {report['dataset']}: {report['split']}, {report['num_users']} users, {report['num_items']} items", ""]
     lines += report["in_words"] + [""] if report["in_words"] else []
+    columns = metric_columns(models[first]["metrics"])
     lines += _table(
-        ["model", *HEADINGS.values(), f"NDCG@10 against {first}", "coverage", "users/s"],
+        ["model", *map(heading, columns), f"NDCG@10 against {first}", "coverage", "users/s"],
         [
             [
                 name,
-                *(f"{found['metrics'][metric]:.4f}" for metric in METRIC_NAMES),
-                _difference(found["against"].get(first, {}).get("ndcg@10")),
-                f"{found['catalogue_coverage']:.3f}",
-                f"{found['users_per_second']:.0f}",
+                *(f"{model['metrics'][metric]:.4f}" for metric in columns),
+                _difference(model["against"].get(first, {}).get("ndcg@10")),
+                f"{model['catalogue_coverage']:.3f}",
+                f"{model['users_per_second']:.0f}",
             ]
-            for name, found in models.items()
+            for name, model in models.items()
         ],
     )
     groups = report["groups"]
@@ -39,16 +43,31 @@ def markdown_report(report: Mapping[str, Any]) -> str:
     counts = models[first]["groups"]
     lines += _table(
         ["model", *(f"{group} ({counts[group]['num_users']})" for group in groups)],
-        [[name, *(_number(found["groups"][group]) for group in groups)] for name, found in models.items()],
+        [[name, *(_number(model["groups"][group]) for group in groups)] for name, model in models.items()],
     )
     lines += ["", *(f"- {group}: {note}" for group, note in groups.items())]
     lines += [
         "",
         f"{report['split']} users, {report['protocol']}, full ranking, seen items "
-        f"{'masked' if report['mask_seen'] else 'not masked'}. Intervals: 95 %, paired bootstrap over users, "
+        f"{'masked' if report['mask_seen'] else 'not masked'}"
+        f"{', every item of the period relevant' if report.get('targets') == 'all' else ''}. "
+        "Intervals: 95 %, paired bootstrap over users, "
         f"{report['bootstrap_samples']} samples.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def heading(metric: str) -> str:
+    """A metric as tables call it: ``HR@10`` for ``hit_rate@10``.
+
+    Args:
+        metric: such as ``ndcg@10``.
+    """
+    name, _, cutoff = metric.partition("@")
+    return f"{'HR' if name == 'hit_rate' else 'Recall' if name == 'recall' else name.upper()}@{cutoff}"
+
+
+HEADINGS = {name: heading(name) for name in METRIC_NAMES}
 
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:
@@ -60,10 +79,10 @@ def _table(header: list[str], rows: list[list[str]]) -> list[str]:
     ]
 
 
-def _difference(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _difference(paired: Mapping[str, Any] | None) -> str:
+    if paired is None:
         return ""
-    return f"{found['difference']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}] {found['verdict']}"
+    return f"{paired['difference']:+.4f} [{paired['low']:+.4f}, {paired['high']:+.4f}] {paired['verdict']}"
 
 
 def _number(group: Mapping[str, Any]) -> str:
@@ -71,7 +90,15 @@ def _number(group: Mapping[str, Any]) -> str:
 
 
 def save_comparison_plot(report: Mapping[str, Any], folder: str | os.PathLike) -> Path:
-    """Write ``comparison.png``: NDCG@10 with its interval per model, and per group of cases. Returns its path."""
+    """Write ``comparison.png``: NDCG@10 with its interval per model, and per group of cases.
+
+    Args:
+        report: what ``comparison.json`` holds.
+        folder: where to write it.
+
+    Returns:
+        path of the image.
+    """
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -94,8 +121,8 @@ def save_comparison_plot(report: Mapping[str, Any], folder: str | os.PathLike) -
     height = 0.8 / max(len(names), 1)
     rows = np.arange(len(groups))[::-1]
     for number, name in enumerate(names):
-        found = [models[name]["groups"][group]["ndcg@10"] for group in groups]
-        right.barh(rows + 0.4 - (number + 0.5) * height, found, height=height, label=name)
+        by_group = [models[name]["groups"][group]["ndcg@10"] for group in groups]
+        right.barh(rows + 0.4 - (number + 0.5) * height, by_group, height=height, label=name)
     right.set_yticks(rows, groups)
     right.set_xlabel("NDCG@10 by group of cases")
     right.legend(fontsize=8, frameon=False)

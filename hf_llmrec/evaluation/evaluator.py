@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from accelerate.utils import gather_object
 
-from ..data.splits import EvalCases
-from .metrics import check_cutoffs, ranking_metrics, target_ranks
+from ..data.splits import TARGETS, EvalCases
+from .metrics import check_cutoffs, metric_values, ranking_metrics, target_ranks
 from .processes import join_processes
 from .ranker import Ranker
+from .relevance import Relevance
 
 
 @dataclass(eq=False, repr=False)
@@ -20,16 +21,19 @@ class EvaluationResult(Mapping):
     """A mapping of metrics, and the rankings that they were computed from.
 
     Attributes:
-        metrics: see `ranking_metrics`; those with a cut-off above k are left out.
-        ranks: int64 (n,), 0-based rank of every case's target, -1 for a miss, in the order of the cases.
-        item_rows: int64 (n, k), the dataset rows that were recommended, -1 padding.
+        metrics: by name, see `ranking_metrics`; with several relevant items per user see `Relevance.metrics`.
+        ranks: int64 (n,), 0-based rank of every case's target, -1 for a miss, in the order of the cases. With several
+            relevant items: of the best-placed one.
+        item_rows: int64 (n, k), the dataset rows that were recommended, -1 as padding.
         seconds: wall-clock time of the ranking on this process.
+        relevance: where the relevant items were ranked; ``None`` with one relevant item per user.
     """
 
     metrics: dict[str, float | int]
     ranks: np.ndarray
     item_rows: np.ndarray
     seconds: float
+    relevance: Relevance | None = None
 
     def __getitem__(self, name: str) -> float | int:
         return self.metrics[name]
@@ -43,13 +47,34 @@ class EvaluationResult(Mapping):
     def __repr__(self) -> str:
         return repr(self.metrics)
 
+    def per_user(self, metric: str) -> np.ndarray:
+        """Contribution of every user to a metric, float64 (n,): its mean is the metric.
+
+        Args:
+            metric: such as ``ndcg@10``, see `metric_values` and `Relevance.per_user`.
+
+        Raises:
+            ValueError: an unknown metric, or a cut-off beyond the end of the rankings.
+        """
+        if self.relevance is not None:
+            return self.relevance.per_user(metric)
+        return metric_values(self.ranks, metric, self.item_rows.shape[1])
+
     def catalogue_coverage(self, num_items: int) -> float:
-        """Share of the catalogue that was recommended to somebody."""
+        """Share of the catalogue that was recommended to somebody.
+
+        Args:
+            num_items: size of the catalogue.
+        """
         return len(np.unique(self.item_rows[self.item_rows >= 0])) / num_items
 
 
 def catalog_mapping(ranker_ids: Sequence[str], dataset_ids: Sequence[str]) -> np.ndarray | None:
     """int64 map from the ranker's rows to the dataset's, or ``None`` when both have the same order.
+
+    Args:
+        ranker_ids: item ids in the ranker's row order.
+        dataset_ids: item ids in the dataset's row order.
 
     Raises:
         ValueError: the two catalogues do not hold the same items.
@@ -75,11 +100,12 @@ def evaluate_ranker(
     user_ids: Sequence[str] | None = None,
     k: int = 10,
     ks: Sequence[int] = (),
+    targets: str = "first",
     mask_seen: bool = False,
     chunk_size: int = 1024,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationResult:
-    """Rank the whole catalogue for every case and compute HR and NDCG (full ranking; a hit is the same item id).
+    """Rank the entire catalogue for every case and compute HR and NDCG (full ranking; a hit is the same item id).
 
     Under several processes (``accelerate launch``, torchrun) each process ranks a contiguous share and all receive
     the same result: ranks are gathered per case and the metrics computed once, so they equal a single process's.
@@ -90,16 +116,22 @@ def evaluate_ranker(
         dataset_item_ids: the dataset's item ids in row order; default: those of the cases, or else the ranker's.
         user_ids: ids of all users of the dataset, for rankers that know users; default: those of the cases.
         k: length of the rankings, at least 1. Metrics with a larger cut-off are left out.
-        ks: further cut-offs, for which rankings are made longer, see `ranking_metrics`. Of LC-Rec a longer ranking is a
-            wider search, which may find other items, also at its top.
+        ks: further cut-offs, for which rankings are made longer, see `ranking_metrics`. LC-Rec searches with more beams
+            for a longer ranking, which may change its top, too.
+        targets: ``first``: the relevant item is the first one after the history. ``all``: so is every item of the user
+            in the evaluation period, which a temporal split has; metrics are then those of `Relevance.metrics`.
         mask_seen: never recommend an item of the user's history.
         chunk_size: cases per call of `Ranker.rank`.
         on_progress: called with (cases done, cases of this process).
 
     Raises:
-        ValueError: there is no case, ``k`` is below 1, the catalogues differ, or the ranker returns rankings of another
-            shape than (cases, k).
+        ValueError: there is no case, ``k`` is below 1, the catalogues differ, the ranker returns rankings of another
+            shape than (cases, k), or all targets are asked for and the split is not temporal.
     """
+    if targets not in TARGETS:
+        raise ValueError(f"targets must be one of {TARGETS}, got {targets!r}")
+    if targets == "all" and cases.period_items is None:
+        raise ValueError("targets='all' needs the cases of a temporal split: others hold out one interaction per user")
     if not len(cases):
         raise ValueError("nobody can be evaluated: there is no case (the split has held out no interaction)")
     if k < 1:
@@ -107,7 +139,7 @@ def evaluate_ranker(
     k = max(k, *check_cutoffs(ks), 1)
     if dataset_item_ids is None:
         dataset_item_ids = ranker.item_ids if cases.item_ids is None else cases.item_ids
-    user_ids = cases.user_ids if user_ids is None else user_ids
+    users = cases.user_ids if user_ids is None else user_ids
     state = join_processes()
     to_dataset = catalog_mapping(ranker.item_ids, dataset_item_ids)
     to_ranker = None if to_dataset is None else np.argsort(to_dataset)
@@ -120,7 +152,7 @@ def evaluate_ranker(
         histories = [cases.histories[i] for i in range(first, last)]
         if to_ranker is not None:
             histories = [to_ranker[history] for history in histories]
-        ids = None if user_ids is None else [user_ids[u] for u in cases.user_rows[first:last]]
+        ids = None if users is None else [users[int(u)] for u in cases.user_rows[first:last]]
         rows, _ = ranker.rank(histories, k, user_ids=ids, exclude=histories if mask_seen else None)
         if np.shape(rows) != (len(histories), k):
             raise ValueError(
@@ -132,5 +164,8 @@ def evaluate_ranker(
     seconds = time.perf_counter() - began
     mine = np.concatenate(pieces) if pieces else np.empty((0, k), dtype=np.int64)
     item_rows = np.concatenate(gather_object([mine])) if state.num_processes > 1 else mine
+    if targets == "all" and cases.period_items is not None:
+        relevance = Relevance.of(item_rows, cases.period_items)
+        return EvaluationResult(relevance.metrics(k, ks), relevance.first_ranks, item_rows, seconds, relevance)
     ranks = target_ranks(item_rows, cases.targets)
     return EvaluationResult(ranking_metrics(ranks, k, ks), ranks, item_rows, seconds)

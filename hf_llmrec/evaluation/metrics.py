@@ -1,4 +1,4 @@
-"""Ranking metrics as pure functions of the rank of one relevant item per user.
+"""Ranking metrics as pure functions of the rank of one relevant item per user; `relevance` has those of several.
 
 With one held-out item per user (leave-one-out), HR@k is Recall@k, the ideal DCG is 1, so that NDCG@k of a hit at
 0-based rank r is ``1 / log2(r + 2)``, and average precision is the reciprocal rank ``1 / (r + 1)``.
@@ -43,7 +43,7 @@ def target_ranks(item_rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return np.where(hits.any(axis=1), hits.argmax(axis=1), -1).astype(np.int64)
 
 
-def _some(ranks: np.ndarray) -> np.ndarray:
+def _require_users(ranks: np.ndarray) -> np.ndarray:
     """``ranks`` as an array; a mean over no user is an error, not 0."""
     ranks = np.asarray(ranks)
     if not ranks.size:
@@ -53,7 +53,7 @@ def _some(ranks: np.ndarray) -> np.ndarray:
 
 def _mean_gain(ranks: np.ndarray, k: int, gain: Callable[[np.ndarray], np.ndarray]) -> float:
     """Mean over users of ``gain`` at the 0-based rank of a target among the first ``k``, 0 for others."""
-    ranks = _some(ranks)
+    ranks = _require_users(ranks)
     inside = (ranks >= 0) & (ranks < k)
     return float(np.where(inside, gain(np.maximum(ranks, 0)), 0.0).mean())
 
@@ -68,7 +68,7 @@ def hit_rate_at(ranks: np.ndarray, k: int) -> float:
     Raises:
         ValueError: no user.
     """
-    ranks = _some(ranks)
+    ranks = _require_users(ranks)
     return float(((ranks >= 0) & (ranks < k)).mean())
 
 
@@ -101,23 +101,26 @@ def mrr_at(ranks: np.ndarray, k: int) -> float:
 def check_cutoffs(ks: Sequence[int]) -> tuple[int, ...]:
     """Cut-offs in ascending order, each once.
 
+    Args:
+        ks: cut-offs.
+
     Raises:
-        ValueError: one is no whole number of at least 1.
+        ValueError: one is not an integer of at least 1.
     """
     wrong = [k for k in ks if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1]
     if wrong:
-        raise ValueError(f"ks must be whole numbers of at least 1, got {wrong[0]!r}")
+        raise ValueError(f"ks must be integers of at least 1, got {wrong[0]!r}")
     return tuple(sorted({int(k) for k in ks}))
 
 
 def ranking_metrics(ranks: np.ndarray, depth: int = MAX_CUTOFF, ks: Sequence[int] = ()) -> dict[str, float | int]:
-    """``{"hit_rate@1", "hit_rate@5", "hit_rate@10", "ndcg@5", "ndcg@10", "num_users"}``, and those of other cut-offs.
+    """``hit_rate@1``, ``hit_rate@5``, ``hit_rate@10``, ``ndcg@5``, ``ndcg@10``, ``num_users``, and further cut-offs.
 
     Args:
         ranks: int (n,), 0-based, -1 for a miss.
-        depth: length of the rankings that they come from. Metrics with a larger cut-off are left out: what lies beyond
-            the end of a ranking is not known.
-        ks: further cut-offs, of which ``hit_rate@k``, ``ndcg@k``, ``mrr@k`` and ``map@k`` are given.
+        depth: length of the rankings. Metrics with a larger cut-off are left out: what is missing in the first 10 items
+            may be among the first 20.
+        ks: further cut-offs, for which ``hit_rate@k``, ``ndcg@k``, ``mrr@k`` and ``map@k`` are given.
 
     Raises:
         ValueError: no user, or a cut-off below 1.
@@ -133,11 +136,50 @@ def ranking_metrics(ranks: np.ndarray, depth: int = MAX_CUTOFF, ks: Sequence[int
     return result
 
 
-def metric_columns(metrics: Mapping[str, Any]) -> list[str]:
-    """Names of the metrics among some values, the usual ones first.
+def parse_metric(metric: str, names: Sequence[str], depth: int) -> tuple[str, int]:
+    """Name and cut-off of a metric such as ``ndcg@10``.
 
     Args:
-        metrics: of `ranking_metrics`, perhaps with other values.
+        metric: what was asked for.
+        names: which metrics there are.
+        depth: length of the rankings.
+
+    Raises:
+        ValueError: another name, or a cut-off beyond the end of the rankings.
     """
-    further = [name for name in metrics if name.partition("@")[0] in ("hit_rate", "ndcg", "mrr", "map")]
+    name, _, cutoff = metric.partition("@")
+    if name not in names or not cutoff.isdigit():
+        raise ValueError(f"unknown metric {metric!r}; use {', '.join(f'{each}@k' for each in names)}")
+    if not 1 <= int(cutoff) <= depth:
+        raise ValueError(
+            f"{metric} cannot be computed from rankings of {depth} items: the cut-off must lie in 1..{depth}"
+        )
+    return name, int(cutoff)
+
+
+def metric_values(ranks: np.ndarray, metric: str, depth: int = MAX_CUTOFF) -> np.ndarray:
+    """Contribution of every user to a metric, float64 (n,): its mean is the metric.
+
+    Args:
+        ranks: int (n,), 0-based, -1 for a miss.
+        metric: ``hit_rate``, ``ndcg``, ``mrr`` or ``map`` with a cut-off, such as ``ndcg@10``.
+        depth: length of the rankings that the ranks come from.
+
+    Raises:
+        ValueError: another metric, or a cut-off above ``depth``.
+    """
+    functions = {"hit_rate": hit_rate_at, "ndcg": ndcg_at, "mrr": mrr_at, "map": mrr_at}
+    name, k = parse_metric(metric, tuple(functions), depth)
+    by_rank = np.array([functions[name](np.array([rank]), k) for rank in range(-1, k)])
+    ranks = np.asarray(ranks)
+    return by_rank[np.where(ranks < k, ranks, -1) + 1]
+
+
+def metric_columns(metrics: Mapping[str, Any]) -> list[str]:
+    """Names of the metrics among some values, the default ones first.
+
+    Args:
+        metrics: result of `ranking_metrics` or `Relevance.metrics`, possibly with other values.
+    """
+    further = [name for name in metrics if name.partition("@")[0] in ("hit_rate", "recall", "ndcg", "mrr", "map")]
     return [*METRIC_NAMES, *(name for name in further if name not in METRIC_NAMES)]

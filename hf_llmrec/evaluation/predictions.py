@@ -41,16 +41,17 @@ class PredictedRankings(Ranker):
 
     def __init__(self, rankings: Mapping[str, Sequence[str]], item_ids: Sequence[str], name: str = "predictions"):
         self.item_ids, self.name = list(item_ids), name
-        self.notes = dict.fromkeys(("unknown_items", "repeated_items", "missing_users", "short_lists"), 0)
+        names = ("unknown_items", "repeated_items", "missing_users", "short_lists")
+        self.notes: dict[str, int] = dict.fromkeys(names, 0)
         self.examples: dict[str, str] = {}
         row = {item: number for number, item in enumerate(self.item_ids)}
         self._rows: dict[str, np.ndarray] = {}
         for user, items in rankings.items():
-            known = [row[item] for item in items if item in row]
-            distinct = list(dict.fromkeys(known))
+            in_catalogue = [row[item] for item in items if item in row]
+            distinct = list(dict.fromkeys(in_catalogue))
             unknown = next((item for item in items if item not in row), "")
-            self._note("unknown_items", len(items) - len(known), unknown)
-            self._note("repeated_items", len(known) - len(distinct), str(user))
+            self._note("unknown_items", len(items) - len(in_catalogue), unknown)
+            self._note("repeated_items", len(in_catalogue) - len(distinct), str(user))
             self._rows[str(user)] = np.array(distinct, dtype=np.int64)
 
     def _note(self, name: str, count: int, example: str) -> None:
@@ -78,9 +79,9 @@ class PredictedRankings(Ranker):
             raise ValueError(
                 f"{file}: needs the columns user_id and item_ids, or user_id and item_id; has {list(table)}"
             )
-        empty = table["user_id"].isna()
+        empty = table["user_id"].isna().to_numpy()
         if empty.any():
-            raise ValueError(f"{file}, row {int(empty.to_numpy().argmax())}: no user_id")
+            raise ValueError(f"{file}, row {int(empty.argmax())}: no user_id")
         table = table.assign(user_id=table["user_id"].astype(str))
         rankings = _of_lists(file, table) if "item_ids" in table else _of_rows(file, table)
         made = cls(rankings, dataset.item_ids, str(file))
@@ -93,7 +94,7 @@ class PredictedRankings(Ranker):
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
         if user_ids is None:
-            raise ValueError(f"{self.name} has rankings of users: whose histories these are must be known")
+            raise ValueError(f"{self.name} has rankings by user id: user_ids are needed")
         rows = np.full((len(histories), k), -1, dtype=np.int64)
         for number, user in enumerate(user_ids):
             items = self._rows.get(user)
@@ -106,7 +107,7 @@ class PredictedRankings(Ranker):
                 items = items[np.isin(items, allowed)]
             self._note("short_lists", int(len(items) < k), user)
             rows[number, : len(items[:k])] = items[:k]
-        # Whatever scores they were made by: the order is what is known of all of them.
+        # Not all files have scores, and theirs are not comparable: the order is all that is used.
         scores = np.where(rows >= 0, -np.arange(k, dtype=np.float64), -np.inf)
         return rows, scores
 
@@ -161,8 +162,9 @@ def _of_rows(file: Any, table: pd.DataFrame) -> dict[str, list[str]]:
             table = table.assign(**{order: table[order].astype(float)})
         except (ValueError, TypeError) as error:
             raise ValueError(f"{file}, column {order}: not all are numbers ({error})") from error
-        if table[order].isna().any():
-            raise ValueError(f"{file}, row {int(table[order].isna().to_numpy().argmax())}, column {order}: no number")
+        missing = table[order].isna().to_numpy()
+        if missing.any():
+            raise ValueError(f"{file}, row {int(missing.argmax())}, column {order}: no number")
         table = table.sort_values(order, ascending=order == "rank", kind="stable")
     items = table["item_id"].astype(str)
-    return {user: list(group) for user, group in items.groupby(table["user_id"], sort=False)}
+    return {str(user): list(group) for user, group in items.groupby(table["user_id"], sort=False)}

@@ -19,7 +19,7 @@ def runs_on_cpus() -> bool:
     """Whether several processes were launched on a machine without an accelerator.
 
     ``accelerate launch`` does not hand ``use_cpu: true`` on to several processes, and accelerate joins them over gloo
-    only when it is told to use the CPU: otherwise each would take itself for the only one.
+    only when CPU use is requested: otherwise each would take itself for the only one.
     """
     return launched_processes() > 1 and not torch.accelerator.is_available()
 

@@ -22,7 +22,11 @@ MODULES = ("hit_rate", "ndcg")
 
 
 def ranking_features(datasets: ModuleType) -> list[Any]:
-    """The two spellings of a batch: ids as strings, or as integers."""
+    """The two spellings of a batch: ids as strings, or as integers.
+
+    Args:
+        datasets: the module, which is imported late.
+    """
     return [
         datasets.Features({"predictions": datasets.List(datasets.Value(kind)), "references": datasets.Value(kind)})
         for kind in ("int64", "string")
@@ -31,6 +35,11 @@ def ranking_features(datasets: ModuleType) -> list[Any]:
 
 def ranks_of(predictions: Sequence[Sequence[Any]], references: Sequence[Any], k: int) -> np.ndarray:
     """int64 (n,), 0-based rank of every reference, -1 for a miss.
+
+    Args:
+        predictions: per user its item ids, best first; at least k entries, padding counted.
+        references: per user the id of the held-out item.
+        k: cut-off.
 
     Raises:
         ValueError: a list with fewer than k entries, an item twice, or a reference that is padding.
@@ -48,6 +57,12 @@ def ranks_of(predictions: Sequence[Sequence[Any]], references: Sequence[Any], k:
 
 def load_metric(name: str):
     """``hit_rate`` or ``ndcg`` as a module of Hugging Face's evaluate.
+
+    Args:
+        name: which of the two.
+
+    Raises:
+        ValueError: another name.
 
     Example:
         ```python

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from ..data.requests import Request
-from .ranker import Ranker
+
+
+class QueryRanker(Protocol):
+    """Ranks for histories and for queries in free text, see `Recommender.rank` and `Recommender.rank_queries`."""
+
+    def rank(
+        self,
+        histories: Sequence[np.ndarray],
+        k: int,
+        *,
+        exclude: Sequence[np.ndarray] | None = None,
+        allowed: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def rank_queries(
+        self,
+        histories: Sequence[np.ndarray],
+        queries: Sequence[str],
+        k: int,
+        *,
+        exclude: Sequence[np.ndarray] | None = None,
+        allowed: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 def rank_requests(
-    ranker: Ranker,
+    ranker: QueryRanker,
     requests: Sequence[Request],
     k: int,
     exclude: np.ndarray | None = None,
@@ -20,7 +43,7 @@ def rank_requests(
     """`Ranker.rank` of requests in item rows, each with limits of its own beside those of the call.
 
     Args:
-        ranker: with `rank_queries` where there are requests with a query.
+        ranker: the recommender.
         requests: of `RequestReader.read`.
         k: how many items, at least 1.
         exclude: int64 item rows that nobody is recommended, sorted.
@@ -42,10 +65,12 @@ def rank_requests(
         group = [limited[number] for number in numbers]
         histories = [request.history for request in group]
         excluded = [nothing if request.exclude is None else request.exclude for request in group]
-        limits = {"exclude": excluded if any(map(len, excluded)) else None, "allowed": group[0].allowed}
+        exclusions, only = excluded if any(map(len, excluded)) else None, group[0].allowed
         if is_query:
             queries = [request.query or "" for request in group]
-            rows[numbers], scores[numbers] = ranker.rank_queries(histories, queries, k, **limits)
+            rows[numbers], scores[numbers] = ranker.rank_queries(
+                histories, queries, k, exclude=exclusions, allowed=only
+            )
         else:
-            rows[numbers], scores[numbers] = ranker.rank(histories, k, **limits)
+            rows[numbers], scores[numbers] = ranker.rank(histories, k, exclude=exclusions, allowed=only)
     return rows, scores

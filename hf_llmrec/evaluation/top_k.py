@@ -1,4 +1,4 @@
-"""The best k of dense scores, with ties by place: `torch.topk` breaks ties as it likes."""
+"""Top k of dense scores with ties in item order, which `torch.topk` does not guarantee."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ import torch
 
 
 def best_first(scores: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The ``width`` best of scores (batch, n) and their places, best first, equal ones by place."""
-    # One more than wanted shows whether equal scores straddle the border, where it is a matter of who is in.
+    """Top ``width`` scores of each row, best first, ties in order of place.
+
+    Args:
+        scores: float (batch, n).
+        width: how many, at most n.
+
+    Returns:
+        the scores and their int64 places, (batch, width).
+    """
+    # One candidate more shows whether equal scores straddle the cut-off: only then topk may have picked the wrong ones.
     best, place = scores.topk(min(width + 1, scores.shape[1]), dim=1)
-    contested = (best[:, -1] == best[:, width - 1]) & ~torch.isneginf(best[:, -1]) & (best.shape[1] > width)
+    tied_at_border = (best[:, -1] == best[:, width - 1]) & ~torch.isneginf(best[:, -1]) & (best.shape[1] > width)
     best, place = best[:, :width].contiguous(), place[:, :width].contiguous()
-    if contested.any():
-        rows = scores[contested]
-        border = best[contested, -1:]
+    if tied_at_border.any():
+        rows = scores[tied_at_border]
+        border = best[tied_at_border, -1:]
         last_first = torch.arange(scores.shape[1], 0, -1, device=scores.device)
         equal = torch.where(rows == border, last_first, 0).topk(width, dim=1).indices  # by place
-        above = (best[contested] > border).sum(1, keepdim=True)
+        above = (best[tied_at_border] > border).sum(1, keepdim=True)
         column = torch.arange(width, device=scores.device).expand_as(equal)
         filled = equal.gather(1, (column - above).clamp_min(0))
-        place[contested] = torch.where(column < above, place[contested], filled)
+        place[tied_at_border] = torch.where(column < above, place[tied_at_border], filled)
     # Among the chosen, an ordering mends topk's ties.
     place, order = place.sort(dim=1)
     best, order = best.gather(1, order).sort(dim=1, descending=True, stable=True)
@@ -38,7 +46,14 @@ def rank_dense_scores(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Top ``k`` of dense scores (n, num_items), ties by item order, for models that score the whole catalogue.
 
-    ``scores`` is changed in place where items are left out. See `Ranker.rank` for the other arguments and the result.
+    Args:
+        scores: float (n, num_items), higher is better; changed in place where items are masked.
+        k: how many items to return, at least 1.
+        exclude: n int arrays of item rows that must not be returned.
+        allowed: int array of the only item rows that may be returned; empty: none.
+
+    Returns:
+        item rows int64 (n, k), padded with -1, and scores float64 (n, k), -inf at padding.
 
     Raises:
         ValueError: k below 1, or a score that is no number.
@@ -48,9 +63,9 @@ def rank_dense_scores(
     scores = torch.as_tensor(scores)
     num_items = scores.shape[1]
     if allowed is not None:
-        barred = torch.ones(num_items, dtype=torch.bool)
-        barred[torch.as_tensor(np.asarray(allowed, dtype=np.int64))] = False
-        scores.masked_fill_(barred.to(scores.device), -torch.inf)
+        masked = torch.ones(num_items, dtype=torch.bool)
+        masked[torch.as_tensor(np.asarray(allowed, dtype=np.int64))] = False
+        scores.masked_fill_(masked.to(scores.device), -torch.inf)
     if exclude is not None:
         items = np.concatenate([np.asarray(each, dtype=np.int64) for each in exclude]) if len(exclude) else []
         row = np.repeat(np.arange(len(exclude)), [len(each) for each in exclude])

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hf_llmrec.cli import build_index, evaluate, train_baseline, train_galrec, train_lcrec
-from hf_llmrec.cli.case_options import check_base
+from hf_llmrec.cli.data_checks import check_base
 from hf_llmrec.data.interactions import RecDataset
 
 ITEMS = {"item_id": [*"abcdef"], "title": [*"ABCDEF"]}

@@ -45,7 +45,7 @@ def test_without_vectors_there_is_no_diversity(split):
     "change, message",
     [
         ({"ks": (5,)}, "5 is beyond the end of rankings of 4 items"),
-        ({"ks": (0,)}, "ks must be whole numbers"),
+        ({"ks": (0,)}, "ks must be integers"),
         ({"vectors": np.ones((7, 2))}, "vectors: 7 for 8 items"),
         ({"item_rows": np.full((2, 3), -1)}, "nobody is recommended anything"),
     ],

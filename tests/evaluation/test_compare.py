@@ -5,13 +5,14 @@ import pytest
 
 from hf_llmrec.evaluation.compare import (
     case_groups,
-    compare_ranks,
+    compare_results,
     in_words,
-    metric_values,
     paired_bootstrap,
 )
 from hf_llmrec.evaluation.comparison_report import markdown_report, save_comparison_plot
-from hf_llmrec.evaluation.metrics import METRIC_NAMES, ranking_metrics
+from hf_llmrec.evaluation.evaluator import EvaluationResult
+from hf_llmrec.evaluation.metrics import METRIC_NAMES, metric_values, ranking_metrics
+from hf_llmrec.evaluation.relevance import Relevance
 
 RNG = np.random.default_rng(0)
 
@@ -23,6 +24,9 @@ def test_what_users_add_is_the_metric_on_average():
         assert metric_values(ranks, metric).mean() == pytest.approx(expected[metric])
     with pytest.raises(ValueError, match="unknown metric"):
         metric_values(ranks, "mrr")
+    ks = ranking_metrics(ranks, 20, [20])
+    for metric in ("hit_rate@20", "ndcg@20", "mrr@20", "map@20"):
+        assert metric_values(ranks, metric, 20).mean() == pytest.approx(ks[metric])
 
 
 def test_a_cut_off_beyond_the_rankings_is_an_error():
@@ -80,6 +84,10 @@ def test_groups(dataset):
     assert (lengths[groups.masks["short history"]] <= 7).all()
 
 
+def of_ranks(ranks, depth=10, ks=()):
+    return EvaluationResult(ranking_metrics(ranks, depth, ks), ranks, np.zeros((len(ranks), depth), dtype=int), 1.0)
+
+
 @pytest.fixture
 def report(dataset):
     split = dataset.split()
@@ -87,9 +95,9 @@ def report(dataset):
     n = len(split.test)
     good, bad = np.where(np.arange(n) % 2, 0, 3), np.where(np.arange(n) % 3, -1, 5)
     ranks = {"lc|rec": good, "sasrec": np.where(np.arange(n) % 2, 3, 0), "popularity": bad}
-    models = compare_ranks(ranks, groups, samples=2000)
-    for found in models.values():
-        found.update(catalogue_coverage=0.5, users_per_second=100.0)
+    models = compare_results({name: of_ranks(each) for name, each in ranks.items()}, groups, samples=2000)
+    for model in models.values():
+        model.update(catalogue_coverage=0.5, users_per_second=100.0)
     return {
         **{"dataset": "ring", "split": "test", "protocol": "leave_one_out", "mask_seen": False, "num_users": n},
         **{"num_items": dataset.num_items, "bootstrap_samples": 2000, "groups": groups.notes, "models": models},
@@ -114,3 +122,28 @@ def test_tables_and_plot(report, tmp_path):
     assert {row.replace("\\|", "").count("|") for row in rows[:5]} == {10}
     path = save_comparison_plot(report, tmp_path)
     assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000
+
+
+def test_further_cut_offs_and_several_relevant_items(dataset):
+    """Both come into the tables, and differences at the cut-offs into the comparison."""
+    split = dataset.split()
+    groups = case_groups(dataset, split, split.test)
+    ranks = np.arange(len(split.test)) % 25
+    models = compare_results({"a": of_ranks(ranks, 20, [20]), "b": of_ranks(ranks - 1, 20, [20])}, groups, ks=[20])
+    assert set(models["a"]["against"]["b"]) == {"hit_rate@10", "ndcg@10", "hit_rate@20", "ndcg@20"}
+    gain = metric_values(ranks, "hit_rate@20", 20).mean() - metric_values(ranks - 1, "hit_rate@20", 20).mean()
+    assert models["a"]["against"]["b"]["hit_rate@20"]["difference"] == pytest.approx(gain)
+    rankings = np.tile(np.arange(10), (len(split.test), 1))
+    relevance = Relevance.of(rankings, [np.array([row % 12, 3]) for row in range(len(split.test))])
+    several = EvaluationResult(relevance.metrics(), relevance.first_ranks, rankings, 1.0, relevance)
+    models |= compare_results({"c": several}, groups, samples=200)
+    assert models["c"]["groups"]["tail"]["ndcg@10"] == pytest.approx(
+        relevance.per_user("ndcg@10")[groups.masks["tail"]].mean()
+    )
+    facts = {"catalogue_coverage": 0.5, "users_per_second": 100.0}
+    report = {"dataset": "ring", "split": "test", "protocol": "temporal", "mask_seen": False, "num_users": 60}
+    report |= {"num_items": 24, "bootstrap_samples": 200, "groups": groups.notes, "in_words": []}
+    text = markdown_report(report | {"models": {"a": models["a"] | facts}})
+    assert "| HR@20 | NDCG@20 | MRR@20 | MAP@20 |" in text and "every item" not in text
+    text = markdown_report(report | {"models": {"c": models["c"] | facts}, "targets": "all"})
+    assert "| Recall@5 | Recall@10 |" in text and "every item of the period relevant" in text

@@ -83,5 +83,5 @@ def test_other_cutoffs_are_those_of_pytrec_eval():
 
 @pytest.mark.parametrize("wrong", [0, -3, 2.5, True, "ten"])
 def test_cutoffs_are_whole_numbers(wrong):
-    with pytest.raises(ValueError, match=f"ks must be whole numbers of at least 1, got {wrong!r}"):
+    with pytest.raises(ValueError, match=f"ks must be integers of at least 1, got {wrong!r}"):
         ranking_metrics(np.array([1]), 10, [5, wrong])

@@ -73,7 +73,7 @@ def test_what_is_wrong_is_counted_and_named(dataset, ranked):
     said = " ".join(found.report())
     missing = f"no ranking and count as misses (such as {users[3]!r})"
     assert all(part in said for part in ("F.csv: 1 ranked items are not in the catalogue", "'unheard of'", missing))
-    with pytest.raises(ValueError, match="whose histories these are"):
+    with pytest.raises(ValueError, match="user_ids are needed"):
         found.rank([np.array([0])], 10)
 
 

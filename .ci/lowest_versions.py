@@ -26,15 +26,15 @@ def direct_requirements(project: dict, extras: list[str]) -> Iterator[str]:
 
 
 def lowest_versions(project: dict, extras: list[str]) -> list[str]:
-    """`name==version` of every direct requirement but torch; an extra of another package adds no version of its own."""
-    found = []
+    """`name==version` of every direct requirement but torch; pip takes no extras of packages in constraints."""
+    pins = set()
     for requirement in direct_requirements(project, extras):
-        name, version = re.match(r"([\w.-]+(?:\[\w+\])?)(?:>=([\w.]+))?", requirement).groups()
-        if version is None and "[" not in requirement:
+        name, extra, version = re.match(r"([\w.-]+)(\[\w+\])?(?:>=([\w.]+))?", requirement).groups()
+        if version is None and extra is None:
             raise SystemExit(f"{PYPROJECT.name}: {requirement} has no lower end")
         if version is not None and name != "torch":
-            found.append(f"{name}=={version}")
-    return sorted(found)
+            pins.add(f"{name}=={version}")
+    return sorted(pins)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line: ``hf-llmrec COMMAND ...``; each command is also a script in ``recipes/``."""
+"""The command line, ``hf-llmrec COMMAND ...``. Each command is also a script in ``recipes/``."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ _HELP = {"-h", "--help"}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command. Heavy imports happen in the command, after its name is known to be right.
+    """Run one command. Heavy imports happen in the command's module, after its name has been checked.
 
-    What a user can mend (bad input, missing files) is told in one line, with exit status 1; set ``HF_LLMREC_DEBUG=1``
-    to see where it arose. Other failures are raised; of those that `failures` knows, a line says first what to do. A
-    wrong command or option gives 2, an interrupt 130.
+    Errors that a user can fix (bad input, missing files) are printed in one line, without a traceback unless the
+    environment variable ``HF_LLMREC_DEBUG`` is set. Other exceptions are raised; if `failures` recognises one, a line
+    says what to do before the traceback.
+
+    Args:
+        argv: words of the command line after ``hf-llmrec``; default: those of this process.
+
+    Returns:
+        the exit status: 0, 1 after a user's error, 2 for a wrong command or option, 130 after an interrupt.
     """
     argv = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a notebook's is not, and shows every letter
-            # A title may have letters that the console does not: after hours of work it must not lose the answer.
+        if isinstance(stream, io.TextIOWrapper):  # a notebook's is not, and shows every character
+            # Titles may have characters that the console lacks: that must not cost the output of hours of work.
             stream.reconfigure(errors="backslashreplace")
     name = " ".join(argv[: 2 if argv[:1] == ["train"] else 1])
     if name not in COMMANDS:
@@ -33,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0 if is_help else 2
     command, words = COMMANDS[name], argv[len(name.split()) :]
     if command.options and _HELP & set(words):
-        from .option_help import render
+        from .help_page import render
 
         print(render(name, command))
         return 0
@@ -51,16 +57,20 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         line = remedy(error, name)
         if line is not None:
-            print(f"\nhf-llmrec {name}: {line}", file=sys.stderr)  # below what may be half a progress bar
+            print(f"\nhf-llmrec {name}: {line}", file=sys.stderr)  # on a new line: a progress bar may be unfinished
         elif isinstance(error, (ValueError, OSError)) and not os.environ.get("HF_LLMREC_DEBUG"):
-            said = as_option(" ".join(str(error).split()), command, words)
-            print(f"hf-llmrec {name}: {said}", file=sys.stderr)
+            message = as_option(" ".join(str(error).split()), command, words)
+            print(f"hf-llmrec {name}: {message}", file=sys.stderr)
             return 1
         raise
 
 
 def usage(group: str = "") -> str:
-    """What commands there are, all or those of a group."""
+    """The usage text, with a list of commands.
+
+    Args:
+        group: first word of the commands to list, such as ``train``; default: all commands.
+    """
     lines = [f"  {name:<18}{each.text}" for name, each in COMMANDS.items() if name.startswith(group)]
-    listed = "\n".join(lines)
-    return f"usage: hf-llmrec COMMAND [options]\n\n{listed}\n\n`hf-llmrec COMMAND --help` lists options."
+    commands = "\n".join(lines)
+    return f"usage: hf-llmrec COMMAND [options]\n\n{commands}\n\n`hf-llmrec COMMAND --help` lists options."

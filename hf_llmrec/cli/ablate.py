@@ -1,4 +1,4 @@
-"""``ablate``: GAL-Rec with one thing changed at a time, over seeds, in one table and one plot."""
+"""``ablate``: train GAL-Rec variants that each change one thing, over seeds, and report one table and one plot."""
 
 from __future__ import annotations
 
@@ -26,10 +26,13 @@ COMMUNITY_AUC = "community_auc"
 
 
 def look_alike_pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of demo items of one kind, whose texts are nearly the same, and whether one community buys both.
+    """Pairs of demo items with nearly the same text, and whether the same community buys both.
 
-    Items of one group differ least, but each is another community's: there is no pair of both kinds among them. So
-    pairs are of one kind and two groups, (first rows, second rows, same community).
+    Items of one group are the most alike, but each belongs to another community, so none of their pairs would be
+    positive. The pairs are therefore of one kind and two groups.
+
+    Returns:
+        rows of the first items, rows of the second items (int, (pairs,)), and whether they share a community (bool).
     """
     shop = make_demo_shop()
     first, second = np.triu_indices(len(shop.item_kind), 1)
@@ -39,23 +42,28 @@ def look_alike_pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def measure(arguments: AblationArguments, folder: Path) -> dict[str, float]:
-    """NDCG@10 on validation and test users; on the demo, the AUC of E_i^0 on look-alike pairs."""
+    """NDCG@10 on validation and test users; on the demo shop also the AUC of E_i^0 on `look_alike_pairs`.
+
+    Args:
+        arguments: say which dataset and split to evaluate on.
+        folder: the trained GAL-Rec.
+    """
     dataset, split = arguments.load()
     ranker = open_ranker(str(folder), dataset, split)
     assert isinstance(ranker, GALRecRecommender)
-    found = {}
+    metrics = {}
     for name in ("validation", "test"):
         result = evaluate_ranker(ranker, getattr(split, name))
-        found[f"{name}_ndcg@10"] = result.metrics["ndcg@10"]
+        metrics[f"{name}_ndcg@10"] = result.metrics["ndcg@10"]
     if arguments.dataset == "demo":
         pairs = look_alike_pairs()
-        found[COMMUNITY_AUC] = pair_auc(ranker.item_vectors(), *pairs)
-        found["text_auc"] = pair_auc(ranker.trunk.item_external.cpu().numpy(), *pairs)
-    return found
+        metrics[COMMUNITY_AUC] = pair_auc(ranker.item_vectors(), *pairs)
+        metrics["text_auc"] = pair_auc(ranker.trunk.item_external.cpu().numpy(), *pairs)
+    return metrics
 
 
 def run(arguments: AblationArguments) -> dict[str, Any]:
-    """Train, measure, and write the table; returns what ``ablation.json`` holds."""
+    """Train, evaluate and write the table; returns the contents of ``ablation.json``."""
     if PartialState().num_processes > 1:
         raise ValueError("ablate trains one model after the other in one process: launch it with --num_processes 1")
     output = Path(arguments.output_dir)
@@ -66,7 +74,7 @@ def run(arguments: AblationArguments) -> dict[str, Any]:
         for seed in arguments.seeds:
             folder = output / name / f"seed_{seed}"
             file = folder / "measures.json"
-            # One that is there is used again only if it was made from the same.
+            # An earlier run is reused only if it was made with the same options and data.
             record = {"options": changes, "seed": seed, **common}
             changed = changed_since(record, file)
             if changed:
@@ -74,9 +82,9 @@ def run(arguments: AblationArguments) -> dict[str, Any]:
             if changed is None or changed:
                 seconds = train_variant(arguments, dataset, changes, seed, folder)
                 write_json(file, {**record, "measures": measure(arguments, folder), "seconds": round(seconds, 1)})
-            found = read_json(file)["measures"]
-            logger.info("%s, seed %d: %s", name, seed, {key: round(value, 4) for key, value in found.items()})
-            runs.setdefault(name, []).append(found)
+            measured = read_json(file)["measures"]
+            logger.info("%s, seed %d: %s", name, seed, {key: round(value, 4) for key, value in measured.items()})
+            runs.setdefault(name, []).append(measured)
     measures = [key for key in next(iter(runs.values()))[0] if key != "text_auc"]
     report = {
         "dataset": arguments.dataset if arguments.dataset == "demo" else Path(arguments.dataset).name,

@@ -1,4 +1,4 @@
-"""One table and one plot of an ablation."""
+"""The table and the plot of an ablation."""
 
 from __future__ import annotations
 
@@ -15,50 +15,65 @@ TABLE_FILE, PLOT_FILE = "ablation.md", "ablation.png"
 
 
 def summarize(runs: Mapping[str, Sequence[Mapping[str, float]]], measures: Sequence[str]) -> dict[str, Any]:
-    """Mean and standard deviation over seeds per variant and measure, and the difference to the first variant.
+    """Mean and standard deviation over seeds, per variant and measure, and the difference to the first variant.
 
     Args:
-        runs: per variant one dictionary of measures per seed, the seeds in the same order for all.
+        runs: by variant, one dictionary of measures per seed, with the seeds in the same order for all variants.
+        measures: names of the measures to summarize.
 
     Returns:
-        per variant ``{measure: {"mean", "std", "values", "difference", "difference_std"}}``; standard deviations are of
-        the sample (divisor n - 1), 0 for one seed. A difference is the mean over seeds of variant minus first variant.
+        by variant, ``{measure: {"mean", "std", "values", "difference", "difference_std"}}``. Standard deviations are
+        sample deviations (divisor n - 1), 0 for a single seed. A difference is the mean over seeds of variant minus
+        first variant.
     """
     first = next(iter(runs))
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     for name, each in runs.items():
-        found[name] = {}
+        summary[name] = {}
         for measure in measures:
             values = np.array([run[measure] for run in each], dtype=np.float64)
             differences = values - np.array([run[measure] for run in runs[first]][: len(values)])
-            spread = [float(v.std(ddof=1)) if len(v) > 1 else 0.0 for v in (values, differences)]
-            found[name][measure] = {
+            deviations = [float(v.std(ddof=1)) if len(v) > 1 else 0.0 for v in (values, differences)]
+            summary[name][measure] = {
                 "mean": float(values.mean()),
-                "std": spread[0],
+                "std": deviations[0],
                 "values": values.tolist(),
                 "difference": float(differences.mean()),
-                "difference_std": spread[1],
+                "difference_std": deviations[1],
             }
-    return found
+    return summary
 
 
 def ablation_table(summary: Mapping[str, Any], measures: Sequence[str], seeds: Sequence[int]) -> str:
-    """Variants as rows, measures as columns, as Markdown."""
+    """A Markdown table with variants as rows and measures as columns.
+
+    Args:
+        summary: from `summarize`.
+        measures: names of the columns.
+        seeds: named in the caption.
+    """
     first = next(iter(summary))
     header = ["variant", *(f"{measure} (to {first})" for measure in measures)]
     lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * len(measures)]
-    for name, found in summary.items():
+    for name, per_measure in summary.items():
         cells = []
         for measure in measures:
-            value = found[measure]
-            spread = f" ± {value['std']:.4f}" if len(value["values"]) > 1 else ""
-            cells.append(f"{value['mean']:.4f}{spread}" + ("" if name == first else f" ({value['difference']:+.4f})"))
+            value = per_measure[measure]
+            deviation = f" ± {value['std']:.4f}" if len(value["values"]) > 1 else ""
+            cells.append(
+                f"{value['mean']:.4f}{deviation}" + ("" if name == first else f" ({value['difference']:+.4f})")
+            )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}.", ""])
 
 
 def save_ablation(report: Mapping[str, Any], folder: str | os.PathLike) -> None:
-    """Write ``ablation.md`` and ``ablation.png``."""
+    """Write ``ablation.md`` and ``ablation.png``.
+
+    Args:
+        report: ``seeds``, ``measures`` and, from `summarize`, ``summary``.
+        folder: where the files go.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

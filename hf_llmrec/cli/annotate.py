@@ -1,4 +1,4 @@
-"""``annotate``: intentions and preferences of users, written by a language model from their reviews."""
+"""``annotate``: have a language model write users' intentions and preferences from their reviews."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC
 from pathlib import Path
 
 from .annotate_options import check, parser
-from .list_options import json_object
+from .json_options import json_object
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -15,9 +15,9 @@ def main(argv: list[str] | None = None) -> int:
     extra_body = json_object("extra_body", arguments.extra_body) or None
     check(arguments)
     source = Path(arguments.dataset) if Path(arguments.dataset).is_dir() else None
-    if arguments.output_dir is None and source is None:
+    output = Path(arguments.output_dir) if arguments.output_dir else source
+    if output is None:
         raise ValueError("--output_dir is required: --dataset is no folder")
-    output = Path(arguments.output_dir or source)
 
     from datetime import datetime
 
@@ -53,14 +53,14 @@ def main(argv: list[str] | None = None) -> int:
         make = {"intentions": intention_requests, "preferences": preference_requests}[kind]
         requests = list(make(dataset, readable))
         names = ("answer_format", "concurrency", "attempts", "retries", "max_tokens", "temperature", "seed")
-        wanted = requests[: arguments.limit] if arguments.limit else requests
-        texts, report = write_texts(wanted, llm, cache, **{name: getattr(arguments, name) for name in names})
+        requests = requests[: arguments.limit] if arguments.limit else requests
+        texts, report = write_texts(requests, llm, cache, **{name: getattr(arguments, name) for name in names})
         cost = report.prompt_tokens * arguments.price_in + report.completion_tokens * arguments.price_out
         print(
             f"{kind}: {report.written} of {report.requests} written, {report.left_out} left out {report.reasons or ''}"
         )
         print(
-            f"  {report.asked} requests now, {report.cached} answers known before, {report.retries} repeats; "
+            f"  {report.asked} new requests, {report.cached} cached answers, {report.retries} repeats; "
             f"{report.prompt_tokens} tokens read, {report.completion_tokens} written, cost {cost / 1e6:.4f}"
         )
         if report.unusable:
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
             "temperature, seed": f"{arguments.temperature}, {arguments.seed}",
         }
         save_texts(dataset, source, output, {kind: text_table(kind, texts)}, {kind: provenance})
-        source = output  # of the next kind
+        source = output  # to which the next kind is added
     cache.close()
     print(output)
     return 0

@@ -10,7 +10,7 @@ from transformers import PreTrainedConfig
 from ..methods.lightgcn.trainer_config import LightGCNTrainingConfig
 from ..methods.sasrec.trainer_config import SASRecTrainingConfig
 from ..training.row_config import RowTrainingConfig
-from .list_options import json_object, naming
+from .json_options import JsonObject, json_object, naming
 from .options import DatasetArguments
 from .results import changed_options
 
@@ -24,33 +24,34 @@ TRAINING_CONFIGS: dict[str, type[RowTrainingConfig]] = {
 
 @dataclass
 class BaselineArguments(DatasetArguments):
-    """Which baseline.
+    """Which baseline to train or fit. The other parameters are those of [`DatasetArguments`].
 
     Args:
-        model: ``sasrec``, ``lightgcn``, ``knn`` or ``popularity``.
-        model_options: fields of the model's configuration, as JSON; of ``knn``: ``num_neighbors``, ``decay``,
-            ``shrinkage``, the last two by default those that are best on validation users.
-        export_embeddings: safetensors file for the learned item and user embeddings. A user's is that of its training
-            history.
-        export_users: with users' embeddings; otherwise only items'.
-        include_users: publish LightGCN's user vectors and ids with the model. Otherwise users are their histories.
+        model: ``sasrec``, ``lightgcn``, ``knn`` or ``popularity``. Required.
+        model_options: fields of the model's configuration, as JSON; for ``knn`` ``num_neighbors``, ``decay`` and
+            ``shrinkage``, of which the last two are by default those that are best on validation users.
+        export_embeddings: safetensors file to write with the learned item and user embeddings; a user's embedding is
+            that of the user's training history. Default: no file.
+        export_users: whether ``export_embeddings`` holds user embeddings, too.
+        include_users: publish LightGCN's user vectors and ids with the model. Without them, the published model
+            represents users by their histories.
         resume: continue from the last checkpoint in ``--output_dir``, if there is one.
     """
 
-    model: str = field(default=None, metadata={"help": "`sasrec`, `lightgcn`, `knn` or `popularity`"})
-    model_options: dict[str, Any] | str | None = field(
+    model: str = field(default="", metadata={"help": "`sasrec`, `lightgcn`, `knn` or `popularity`"})
+    model_options: JsonObject = field(
         default_factory=dict, metadata={"help": "fields of the model's configuration, as JSON"}
     )
     export_embeddings: str | None = field(
-        default=None, metadata={"help": "safetensors file for the learned item and user embeddings"}
+        default=None, metadata={"help": "safetensors file to write with the learned item and user embeddings"}
     )
-    export_users: bool = field(default=True, metadata={"help": "--export_embeddings holds those of users, too"})
+    export_users: bool = field(default=True, metadata={"help": "write user embeddings to --export_embeddings, too"})
     include_users: bool = field(default=False, metadata={"help": "keep LightGCN's user vectors and ids in the model"})
     resume: bool = field(default=False, metadata={"help": "continue from the last checkpoint in --output_dir"})
 
     def __post_init__(self):
         if self.model not in TRAINING_CONFIGS:
-            raise ValueError(f"--model must be one of {sorted(TRAINING_CONFIGS)}, got {self.model!r}")
+            raise ValueError(f"--model must be one of {sorted(TRAINING_CONFIGS)}, got {self.model or None!r}")
         self.model_options = json_object("model_options", self.model_options)
         if self.export_embeddings and self.model in ("knn", "popularity"):
             raise ValueError(f"--export_embeddings: {self.model} has no embeddings")
@@ -59,14 +60,17 @@ class BaselineArguments(DatasetArguments):
 
     @property
     def changed(self) -> dict[str, Any]:
-        """Options that somebody set."""
+        """Options that differ from their defaults."""
         return changed_options(self, BaselineArguments(dataset="", model=self.model))
 
     def fields(self, config: type[PreTrainedConfig]) -> dict[str, Any]:
-        """Fields of the model's configuration that somebody set.
+        """The fields of the model's configuration that ``--model_options`` sets.
+
+        Args:
+            config: the configuration's class.
 
         Raises:
-            ValueError: ``--model_options`` names a field that it does not have, or a value that it cannot have.
+            ValueError: the class has no such field, or refuses a value.
         """
         unknown = sorted(set(self.model_options) - set(config().to_dict()))
         if unknown:

@@ -34,7 +34,7 @@ def run(arguments: IndexArguments) -> None:
     collaborative = None
     if arguments.collaborative:
         collaborative = load_item_embeddings(arguments.collaborative, dataset, split, other_data=arguments.other_data)
-        # What no training interaction has touched is where its initialisation put it.
+        # The embedding of an item without training interactions is still its random initialisation.
         untouched = np.bincount(split.train_indices, minlength=dataset.num_items) == 0
         collaborative[untouched] = 0
         logger.info("%d items without a training interaction are indexed by their texts", untouched.sum())
@@ -58,9 +58,12 @@ def run(arguments: IndexArguments) -> None:
 
 
 def fitted_on(*files: str | None) -> DataFingerprint | None:
-    """What the first of these embedding files that were fitted on interactions records of them.
+    """The fingerprint of the interactions that embeddings were fitted on; ``None`` if no file records one.
 
-    Files of texts were not; those of version 0.1 and of other programs do not say.
+    Text embeddings were not fitted on interactions; files of version 0.1 and of other programs do not say.
+
+    Args:
+        files: embedding files, ``None`` where there is none; the first one with such a record counts.
     """
     for file in filter(None, files):
         recorded = read_data_fingerprint(file)

@@ -1,4 +1,4 @@
-"""The commands of ``hf-llmrec``, without importing any of them."""
+"""The commands of ``hf-llmrec``, listed without importing them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Command:
-    """One command.
+    """A command.
 
     Attributes:
-        module: of ``hf_llmrec.cli``; its ``main`` takes the words after the command.
-        text: what it does.
-        options: ``module:class`` below ``hf_llmrec``, whose fields are its options; none: the command has a parser that
-            imports nothing heavy.
-        words: put before the user's. also: options of transformers' or TRL's classes that its help shows, with texts.
+        module: name of its module in ``hf_llmrec.cli``, whose ``main`` takes the words after the command.
+        text: what the command does, for the usage text and the command's help.
+        options: dataclasses whose fields are its options, as ``module:class`` below ``hf_llmrec``; empty if the module
+            has an argparse parser, which imports nothing heavy.
+        words: put before the user's words.
+        also: options inherited from transformers' or TRL's classes that the help shows, as (name, help text).
     """
 
     module: str
@@ -25,9 +26,9 @@ class Command:
 
 
 _SAVED = (
-    ("output_dir", "folder of the saved recommender, and of checkpoints (required)"),
-    ("seed", "of all draws (default: 42)"),
-    ("push_to_hub", "publish it at the end, as --hub_model_id"),
+    ("output_dir", "folder for the recommender and its checkpoints (required)"),
+    ("seed", "random seed (default: 42)"),
+    ("push_to_hub", "publish the recommender at the end, as --hub_model_id"),
 )
 _BACKBONE = (
     ("model_name_or_path", "pretrained causal LM to start from, instead of --backbone"),
@@ -45,11 +46,11 @@ COMMANDS: dict[str, Command] = {
     "quickstart": Command(
         "quickstart",
         "train, evaluate and recommend on the bundled demo shop",
-        ("cli.quickstart:QuickstartArguments",),
+        ("cli.quickstart_options:QuickstartArguments",),
     ),
-    "doctor": Command("doctor", "what there is to train with, and what a training would take"),
+    "doctor": Command("doctor", "show devices and packages, and estimate what a training run takes"),
     "convert": Command("convert", "raw files of a public data set -> a dataset folder"),
-    "annotate": Command("annotate", "intentions and preferences from reviews, by a language model"),
+    "annotate": Command("annotate", "have a language model write intentions and preferences from reviews"),
     "build-index": Command(
         "build_index", "item texts or embeddings -> discrete item indices", ("cli.index_options:IndexArguments",)
     ),
@@ -67,7 +68,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "train baseline": Command(
         "train_baseline",
-        "train or fit one of the four that follow, as --model says",
+        "train or fit one of the four baselines below, chosen with --model",
         ("cli.baseline_options:BaselineArguments", _ROWS),
         also=_SAVED,
     ),
@@ -76,14 +77,18 @@ COMMANDS: dict[str, Command] = {
     "train knn": _baseline("knn", "fit nearest neighbours of items", _ROWS),
     "train popularity": _baseline("popularity", "count how often each item was chosen", _ROWS),
     "evaluate": Command(
-        "evaluate", "full-ranking metrics of a saved model", ("cli.evaluate_options:EvaluateArguments",)
+        "evaluate", "compute full-ranking metrics of a saved model", ("cli.evaluate_options:EvaluateArguments",)
     ),
     "compare": Command(
-        "compare", "several models in one table, with intervals and in words", ("cli.compare_options:CompareArguments",)
+        "compare",
+        "compare models in one table with confidence intervals, and in words",
+        ("cli.compare_options:CompareArguments",),
     ),
     "ablate": Command(
-        "ablate", "GAL-Rec with one thing changed at a time, over seeds", ("cli.ablate_options:AblationArguments",)
+        "ablate",
+        "train GAL-Rec variants that each change one thing, over seeds",
+        ("cli.ablate_options:AblationArguments",),
     ),
-    "recommend": Command("recommend", "ask a saved model: items after a history"),
-    "push": Command("push", "publish a saved model with its card, results and plots; or a demo Space"),
+    "recommend": Command("recommend", "items that a saved model recommends after a history"),
+    "push": Command("push", "publish a saved model with its card, results and plots, or a demo Space"),
 }

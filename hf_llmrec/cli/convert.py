@@ -1,4 +1,4 @@
-"""``convert``: raw files of a public data set -> a dataset folder."""
+"""``convert``: turn the raw files of a public data set into a dataset folder."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from .list_options import ListOptions
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
-    listed = "\n".join(f"  {name:<14}{each.label}: {each.files}" for name, each in SOURCES.items())
-    found = ListOptions(
+    """The command's argument parser."""
+    sources = "\n".join(f"  {name:<14}{each.label}: {each.files}" for name, each in SOURCES.items())
+    options = ListOptions(
         prog="hf-llmrec convert",
         description="Raw files of a public data set -> a dataset folder (Parquet tables and a card).",
-        epilog=f"sources, and the files they read (.gz, .bz2 and .zip as they are):\n{listed}\n"
+        epilog=f"sources, and the files they read (.gz, .bz2 and .zip as they are):\n{sources}\n"
         "  table         any table of your own: see `hf-llmrec convert table --help`",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    found.add_argument("source", choices=sorted(SOURCES), metavar="SOURCE", help="which publisher's format")
-    found.add_argument("--input", nargs="+", default=[], metavar="PATH", help="raw files, folders, or archives")
-    found.add_argument("--download", metavar="DIR", help="fetch them from the publisher to this folder")
-    found.add_argument("--category", help="which, of data sets that have several (Amazon), for --download")
-    found.add_argument("--output_dir", required=True, help="dataset folder")
-    for column, whose in {"user_id": "users' ids", "item_id": "items' ids", "timestamp": "times"}.items():
-        found.add_argument(f"--{column}_column", metavar="NAME", help=f"what the log's column of {whose} is called")
-    found.add_argument("--name", help="of the data set, for its card (default: that of the folder)")
-    found.add_argument("--keep_repeats", action="store_true", help="keep all interactions of a user with an item")
-    found.add_argument("--max_bad_lines", type=int, default=100, help="skip so many unreadable lines (default: 100)")
-    found.add_argument("--push_to_hub", metavar="ID", help="publish it as this dataset of the Hub")
-    found.add_argument("--private", action="store_true", help="make a private repository")
-    found.add_argument("--token", help="access token (default: that of the login)")
-    return found
+    options.add_argument("source", choices=sorted(SOURCES), metavar="SOURCE", help="which publisher's format")
+    options.add_argument("--input", nargs="+", default=[], metavar="PATH", help="raw files, folders, or archives")
+    options.add_argument("--download", metavar="DIR", help="download the files from the publisher to this folder")
+    options.add_argument("--category", help="category to --download, of data sets that have several (Amazon)")
+    options.add_argument("--output_dir", required=True, help="dataset folder")
+    for column, content in {"user_id": "user ids", "item_id": "item ids", "timestamp": "times"}.items():
+        options.add_argument(f"--{column}_column", metavar="NAME", help=f"name of the log's column of {content}")
+    options.add_argument("--name", help="name of the data set, for its card (default: the folder's)")
+    options.add_argument("--keep_repeats", action="store_true", help="keep all interactions of a user with an item")
+    options.add_argument(
+        "--max_bad_lines", type=int, default=100, help="skip up to this many unreadable lines (default: 100)"
+    )
+    options.add_argument("--push_to_hub", metavar="ID", help="publish the folder as this dataset on the Hub")
+    options.add_argument("--private", action="store_true", help="make a private repository")
+    options.add_argument("--token", help="access token (default: that of `hf auth login`)")
+    return options
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""``convert table``: any table of interactions -> a dataset folder."""
+"""``convert table``: turn any table of interactions into a dataset folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _TEXT = """Any table of interactions -> a dataset folder (Parquet tables and a c
 tabs or bars between columns), JSON lines and Parquet, also compressed, also several files. Nothing is left out unless
 asked for."""
 _COLUMNS = {
-    "user": "of users, or of sessions",
-    "item": "of items",
+    "user": "of user ids, or of session ids",
+    "item": "of item ids",
     "time": "of times: numbers of any unit, or dates (default: rows are in order)",
     "rating": "of ratings",
     "event": "of kinds of events",
@@ -24,25 +24,38 @@ _COLUMNS = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
-    found = ListOptions(prog="hf-llmrec convert table", description=_TEXT)
-    found.add_argument("--input", nargs="+", required=True, metavar="PATH", help="the log: files, folders or archives")
-    found.add_argument("--items", nargs="+", default=[], metavar="PATH", help="files about items")
-    found.add_argument("--output_dir", required=True, help="dataset folder")
-    for name, what in _COLUMNS.items():
-        found.add_argument(f"--{name}", metavar="COL", required=name in ("user", "item"), help=f"column {what}")
-    found.add_argument("--items_id", metavar="COL", help="column of items in --items (default: that of --item)")
-    found.add_argument("--time_format", metavar="F", help="of times, such as %%d.%%m.%%Y, where they are no ISO dates")
-    found.add_argument("--time_unit", choices=("s", "ms", "us", "ns", "D"), help="of times (default: by magnitude)")
-    found.add_argument("--keep_events", nargs="+", default=[], metavar="E", help="keep only these of column --event")
-    found.add_argument("--min_rating", type=float, help="keep only rows with at least this in column --rating")
-    found.add_argument("--drop_repeats", action="store_true", help="keep the first interaction of a user with an item")
-    found.add_argument("--name", help="of the data set, for its card (default: that of the folder)")
-    found.add_argument("--max_bad_lines", type=int, default=100, help="skip so many unreadable lines (default: 100)")
-    return found
+    """The command's argument parser."""
+    options = ListOptions(prog="hf-llmrec convert table", description=_TEXT)
+    options.add_argument(
+        "--input", nargs="+", required=True, metavar="PATH", help="the log: files, folders or archives"
+    )
+    options.add_argument("--items", nargs="+", default=[], metavar="PATH", help="files about items")
+    options.add_argument("--output_dir", required=True, help="dataset folder")
+    for name, content in _COLUMNS.items():
+        options.add_argument(f"--{name}", metavar="COL", required=name in ("user", "item"), help=f"column {content}")
+    options.add_argument("--items_id", metavar="COL", help="column of item ids in --items (default: that of --item)")
+    options.add_argument(
+        "--time_format", metavar="F", help="format of times that are not ISO dates, such as %%d.%%m.%%Y"
+    )
+    options.add_argument(
+        "--time_unit", choices=("s", "ms", "us", "ns", "D"), help="unit of times (default: by magnitude)"
+    )
+    options.add_argument(
+        "--keep_events", nargs="+", default=[], metavar="E", help="keep only these values of column --event"
+    )
+    options.add_argument("--min_rating", type=float, help="keep only rows with at least this in column --rating")
+    options.add_argument(
+        "--drop_repeats", action="store_true", help="keep the first interaction of a user with an item"
+    )
+    options.add_argument("--name", help="name of the data set, for its card (default: the folder's)")
+    options.add_argument(
+        "--max_bad_lines", type=int, default=100, help="skip up to this many unreadable lines (default: 100)"
+    )
+    return options
 
 
 def main(argv: list[str]) -> int:
+    """Run ``convert table`` with these words; returns the exit status."""
     arguments = parser().parse_args(argv)
     from ..converters.convert import convert
     from ..converters.table import TableSource
@@ -71,11 +84,11 @@ def main(argv: list[str]) -> int:
 
 
 def preview(folder: Path, rows: int = 3) -> str:
-    """The first interactions as they were understood, a line each.
+    """The first interactions of a dataset folder in words, one per line, so that users see how columns were read.
 
     Args:
         folder: a dataset folder.
-        rows: how many.
+        rows: how many interactions to show.
     """
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""``doctor``: what there is to train with, what is missing, and what a training would take."""
+"""``doctor``: report devices, packages and what is missing, and estimate what a training run takes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _EXAMPLE = """another machine: --assume '{"processes": 8, "sharding": "zero3", "
 
 
 def parser() -> argparse.ArgumentParser:
-    """Its options are those of the training command that it is given."""
-    found = argparse.ArgumentParser(prog="hf-llmrec doctor", description=_TEXT, epilog=_EXAMPLE)
-    found.add_argument(
+    """The command's argument parser, which leaves the options of a training command to that command."""
+    options = argparse.ArgumentParser(prog="hf-llmrec doctor", description=_TEXT, epilog=_EXAMPLE)
+    options.add_argument(
         "training", nargs=argparse.REMAINDER, metavar="train lcrec|galrec ...", help="a training command with options"
     )
-    return found
+    return options
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,13 +34,13 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"doctor takes `train lcrec` or `train galrec` with its options, not {' '.join(words)!r}")
         return import_module(f"hf_llmrec.cli.{COMMANDS[name].module}").main([*words[2:], "--dry_run", "True"])
     obstacles = _obstacles()
-    ways = [f"{name}: {'without the' if why else 'by a'} tree of beams" for name, why in obstacles.items()]
+    decoding = [f"{name}: {'without the' if why else 'by a'} tree of beams" for name, why in obstacles.items()]
     parts = {
         "machine": machine_lines(),
         "packages": package_lines(),
         "extras": extra_lines(),
         "Hub": _hub(),
-        "decoding": ways,
+        "decoding": decoding,
     }
     for title, lines in parts.items():
         print(title)
@@ -62,7 +62,7 @@ def _hub() -> list[str]:
 
 
 def _obstacles() -> dict[str, str | None]:
-    """Per architecture that `--architecture` knows, what keeps this transformers from decoding by a tree of beams."""
+    """By choice of `--architecture`, why this transformers version cannot decode by a tree of beams, or ``None``."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from ..generation.beam_tree import tree_obstacle

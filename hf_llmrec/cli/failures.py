@@ -1,4 +1,4 @@
-"""From the exception that ended a command to one line: what is wrong, and what to do about it."""
+"""Turns the exception that ended a command into one line: what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from .remedies import EXTRAS, FLAGS, MEMORY, NO_MEMORY, PACKAGES, PRECISION
 
 
 def remedy(error: BaseException, command: str) -> str | None:
-    """One line on what is wrong and what to do; ``None`` for a failure that is not known.
+    """One line on what is wrong and what to do; ``None`` if the failure is not recognised.
 
     Args:
-        error: what ended the command; what it came from is looked at, too. command: a key of `COMMANDS`.
+        error: the exception that ended the command; the exceptions that caused it are examined, too.
+        command: a key of `COMMANDS`.
     """
     chain = list(_chain(error))
-    name, kind = next((found for each in chain if (found := repository_of(each))), (None, "model"))
+    name, kind = next((repository for each in chain if (repository := repository_of(each))), (None, "model"))
     for each in chain:
         for line in (_memory(each, command), _package(each), hub_failure(each, name, kind), _precision(each)):
             if line is not None:
@@ -29,23 +30,24 @@ def remedy(error: BaseException, command: str) -> str | None:
 
 
 def as_option(text: str, command: Command, words: Sequence[str]) -> str:
-    """What the library says of a parameter, said of the option of that name: ``index I ...`` as ``--index I ...``.
+    """Turns an error message about a parameter into one about its option: ``index I ...`` into ``--index I ...``.
 
     Args:
-        text: an error's message. Messages about a parameter begin with its name.
-        command: which options there are. words: of the command line.
+        text: the message. Messages about a parameter begin with its name.
+        command: the command, whose options are looked up.
+        words: words of the command line.
     """
-    found = re.match(r"(\w+)(?::|\s+(\S+))", text)
-    if found is None or found[1] not in {name for place in command.options for name in options_of(place)[0]}:
+    match = re.match(r"(\w+)(?::|\s+(\S+))", text)
+    if match is None or match[1] not in {name for place in command.options for name in options_of(place)[0]}:
         return text
-    name, following = found.groups()
-    # A single word may be no more than that, unless something is said of its value.
+    name, following = match.groups()
+    # A single word may be an ordinary word, unless its value follows.
     is_option = "_" in name or following in (None, "must") or following.rstrip(":,") in words
     return f"--{text}" if is_option else text
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what it came from, as a trace shows them."""
+    """An exception and those that caused it, as a traceback shows them."""
     following: BaseException | None = error
     seen: set[int] = set()  # causes can go round in a circle
     while following is not None and id(following) not in seen:
@@ -60,7 +62,7 @@ def _memory(error: BaseException, command: str) -> str | None:
     text = str(error)
     is_full = isinstance(error, (MemoryError, torch.OutOfMemoryError))
     is_full = is_full or isinstance(error, OSError) and error.errno == errno.ENOMEM
-    if not is_full and not (isinstance(error, RuntimeError) and any(said in text for said in NO_MEMORY)):
+    if not is_full and not (isinstance(error, RuntimeError) and any(message in text for message in NO_MEMORY)):
         return None
     if isinstance(error, torch.OutOfMemoryError) or "CUDA" in text or "CUBLAS" in text:
         advice = MEMORY.get(command, "end what else runs on it, or set CUDA_VISIBLE_DEVICES= (empty) for the CPU")
@@ -79,9 +81,9 @@ def _package(error: BaseException) -> str | None:
     for name, package in PACKAGES.items():
         if name in text and "installed" in text:
             return f"{name} is not installed: pip install {package}"
-    if found := re.search(r"pip3? install ([^`\n]*[^`\n.])", text):
-        # In quotes: a shell takes > for a file to write.
-        package = re.sub(r"\S*[<>]\S*", r"'\g<0>'", found[1])
+    if match := re.search(r"pip3? install ([^`\n]*[^`\n.])", text):
+        # In quotes: a shell would redirect the output at a >.
+        package = re.sub(r"\S*[<>]\S*", r"'\g<0>'", match[1])
         return f"a package is not installed: pip install {package}"
     return None
 
@@ -89,4 +91,4 @@ def _package(error: BaseException) -> str | None:
 def _precision(error: BaseException) -> str | None:
     if not isinstance(error, ValueError):
         return None
-    return next((line for said, line in PRECISION.items() if said in str(error)), None)
+    return next((line for message, line in PRECISION.items() if message in str(error)), None)

@@ -1,8 +1,10 @@
-"""Popularity and nearest neighbours: baselines that are counted, not trained."""
+"""Fits the baselines that need no gradient descent: popularity and nearest neighbours."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from typing import Any
 
 from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
@@ -17,10 +19,36 @@ from .baseline_options import BaselineArguments
 logger = logging.getLogger("hf_llmrec")
 
 
-def count(
-    arguments: BaselineArguments, training: RowTrainingConfig, dataset: RecDataset, split: RecSplit, report: dict
-) -> tuple[dict[str, float], TrainingPushes]:
-    """Fit popularity or nearest neighbours, and save; returns the validation metrics, and pushes that push nothing."""
+@dataclass(frozen=True)
+class SavedBaseline:
+    """A baseline that was trained or fitted, and saved.
+
+    Attributes:
+        metrics: on validation users, of the saved model.
+        pushes: the run's pushes to the Hub; there are none while a baseline is fitted.
+        report: further entries of ``training_report.json``.
+    """
+
+    metrics: dict[str, float]
+    pushes: TrainingPushes
+    report: dict[str, Any]
+
+
+def fit(
+    arguments: BaselineArguments, training: RowTrainingConfig, dataset: RecDataset, split: RecSplit
+) -> SavedBaseline:
+    """Fit popularity or nearest neighbours, and save the recommender.
+
+    Args:
+        arguments: say which baseline.
+        training: says where to save, and on how many validation users to evaluate.
+        dataset: what to fit.
+        split: its training interactions are counted.
+
+    Raises:
+        ValueError: ``--model_options`` has a field that the baseline does not have, or a value that it refuses.
+    """
+    report: dict[str, Any] = {}
     cases = validation_cases(split, training.eval_users)
     if arguments.model == "popularity":
         if arguments.model_options:
@@ -31,7 +59,7 @@ def count(
         unknown = sorted(set(arguments.model_options) - {"num_neighbors", *GRID})
         if unknown:
             raise ValueError(f"--model_options: knn has no {unknown}")
-        arguments.fields(ItemKNNConfig)  # before anything is counted: whether the values are such
+        arguments.fields(ItemKNNConfig)  # checks the values before anything is counted
         recommender, tried = ItemKNNRecommender.search(dataset, split, cases, **arguments.model_options)
         best = max(tried, key=lambda each: each["ndcg@10"])
         chosen = {name: best[name] for name in ("shrinkage", "decay")}
@@ -40,4 +68,4 @@ def count(
         report |= {"tried": tried, "chosen": chosen}
     recommender.training_data |= arguments.facts
     recommender.save_pretrained(training.output_dir, is_main_process=training.should_save)
-    return metrics, TrainingPushes(training, recommender.save_pretrained)
+    return SavedBaseline(metrics, TrainingPushes(training, recommender.save_pretrained), report)

@@ -1,26 +1,28 @@
-"""``train galrec --model_name_or_path`` of a saved GAL-Rec: what stays, what may change, and what is refused."""
+"""Continues training a saved GAL-Rec: what is kept, what may change, and what is refused."""
 
 from __future__ import annotations
 
 import logging
+from typing import cast
 
 from transformers import AutoConfig
-from trl import ModelConfig
+from trl import ModelConfig  # pyright: ignore[reportPrivateImportUsage]  # trl exports it lazily
 
 from ..data.interactions import RecDataset
 from ..data.recommender_folder import ItemCatalog, load_settings
 from ..data.splits import RecSplit
 from ..methods.galrec.configuration_galrec import GALRecConfig
 from ..methods.galrec.continuing import check_catalog, check_item_vectors
+from ..methods.galrec.modeling_galrec import GALRecForCausalLM
 from ..methods.galrec.prompt import GALRecLayout, GALRecPrompt
 from ..methods.galrec.recommender import GALRecRecommender
 from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from ..training.load_backbone import load_backbone
-from .case_options import check_training_data
+from .data_checks import check_training_data
 from .galrec_options import EXTERNAL, GALRecArguments
 
 logger = logging.getLogger("hf_llmrec")
-# Fields of the configuration that act in training only: no weight depends on them.
+# Configuration fields that matter in training only: no weight depends on them.
 _ADJUSTABLE = ("external_dropout", "embedding_dropout", "rec_dropout", "rec_weight", "rec_loss", "num_negatives")
 
 
@@ -31,14 +33,24 @@ def continue_galrec(
     dataset: RecDataset,
     split: RecSplit,
 ) -> GALRecRecommender | None:
-    """The recommender of ``--model_name_or_path`` if that is a saved GAL-Rec; ``None``: a backbone, or none.
+    """Open the saved GAL-Rec of ``--model_name_or_path`` for further training.
 
-    Everything learned stays: mapping layers, item vectors, heads. The items' external embeddings are those of the saved
-    model; no teacher is trained. Options of the prompt that nobody set are the model's.
+    Everything learned is kept: mapping layers, item vectors, heads. The items' external embeddings are those of the
+    saved model; no teacher is trained. Prompt options that are not set are the model's.
+
+    Args:
+        arguments: of `train galrec`.
+        model_config: names the model.
+        training: options of the trainer.
+        dataset: what to train on.
+        split: what is held out.
+
+    Returns:
+        the recommender; ``None`` if the option is not set or names a backbone, not a GAL-Rec.
 
     Raises:
-        ValueError: other data or another split (unless ``--other_data`` is set), another catalogue, prompt, kind of
-            external embeddings or configuration than the model's; names what differs.
+        ValueError: other data or another split (unless ``--other_data`` is set), or another catalogue, prompt, kind of
+            external embeddings or configuration than the model's; says what differs.
     """
     name = model_config.model_name_or_path
     if not name:
@@ -47,6 +59,7 @@ def continue_galrec(
     config = AutoConfig.from_pretrained(name, trust_remote_code=training.trust_remote_code, **source)
     if config.model_type != GALRecConfig.model_type:
         return None
+    config = cast(GALRecConfig, config)  # or the repository's own copy of that class
     check_catalog(name, ItemCatalog.load(name, **source).item_ids, dataset)
     check_training_data(name, arguments, dataset, split, **source)
     prompt = GALRecPrompt(**load_settings(name, **source)["prompt"])
@@ -58,27 +71,29 @@ def continue_galrec(
         )
     fields = {name: value for name, value in arguments.model_options.items() if name in _ADJUSTABLE}
     options = {**arguments.loading(model_config, training), **fields}
-    found = load_backbone(arguments.source(model_config), texts=list, max_length=prompt.max_length, **options)
+    loaded = load_backbone(arguments.source(model_config), texts=list, max_length=prompt.max_length, **options)
+    model = cast(GALRecForCausalLM, loaded.model)  # as its configuration says
     if not arguments.dry_run:
         files = {"text": arguments.text_embeddings, "collaborative": arguments.external_embeddings}
-        check_item_vectors(name, found.model, files, dataset, split, other_data=arguments.other_data)
+        check_item_vectors(name, model, files, dataset, split, other_data=arguments.other_data)
     logger.info("going on from %s: its item vectors, heads and layers stay as learned", name)
-    layout = GALRecLayout(prompt, found.model.config, found.tokenizer, dataset.titles)
-    kept = {"tokenizer": found.tokenizer, "include_graph": arguments.include_graph}
-    return GALRecRecommender(found.model, layout, ItemCatalog.of_dataset(dataset), **kept)
+    tokenizer = loaded.tokenizer
+    layout = GALRecLayout(prompt, model.config, tokenizer, dataset.titles)
+    catalog = ItemCatalog.of_dataset(dataset)
+    return GALRecRecommender(model, layout, catalog, tokenizer=tokenizer, include_graph=arguments.include_graph)
 
 
 def _differences(
     arguments: GALRecArguments, training: GALRecTrainingConfig, config: GALRecConfig, prompt: GALRecPrompt
 ) -> list[str]:
-    """What was asked for and is not as the saved model has it, by option."""
-    was, now = prompt.to_dict(), arguments.prompt(training)
-    # What the chat template writes is no option: it stays as it was written when the model was trained.
+    """The options that differ from the saved model's, each with both values."""
+    saved, given = prompt.to_dict(), arguments.prompt(training)
+    # The text of the chat template is no option: it stays as it was when the model was trained.
     names = {"chat": "use_chat_template"}
-    pairs = [(f"--{names.get(field, field)}", was[field], value) for field, value in now.items()]
+    pairs = [(f"--{names.get(field, field)}", saved[field], value) for field, value in given.items()]
     pairs = [(option, before, list(value) if option == "--title_hops" else value) for option, before, value in pairs]
     kinds = {tuple(sorted(kinds)): choice for choice, kinds in EXTERNAL.items()}
-    pairs.append(("--external", kinds.get(tuple(sorted(config.external_sizes))), arguments.external))
+    pairs.append(("--external", kinds.get(tuple(sorted(config.external_sizes or {}))), arguments.external))
     for option, value in arguments.model_options.items():
         if option not in _ADJUSTABLE:
             pairs.append((f"{option} in --model_options", getattr(config, option), value))

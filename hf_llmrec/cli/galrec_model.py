@@ -1,11 +1,11 @@
-"""What GAL-Rec is built of: a backbone, and external embeddings of text and of a collaborative teacher."""
+"""Builds a new GAL-Rec from a backbone and external embeddings of texts and of a collaborative teacher."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from trl import ModelConfig
+import numpy as np
+from trl import ModelConfig  # pyright: ignore[reportPrivateImportUsage]  # trl exports it lazily
 
 from ..data.embedding_files import load_item_embeddings
 from ..data.interactions import RecDataset
@@ -16,12 +16,21 @@ from ..methods.galrec.recommender import GALRecRecommender
 from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from ..methods.sasrec.configuration_sasrec import SASRecConfig
 from .galrec_options import EXTERNAL, GALRecArguments
-from .list_options import naming
+from .json_options import naming
 from .teacher import train_teacher
 
 
-def external_item_vectors(arguments: GALRecArguments, dataset: RecDataset, output_dir: str) -> dict[str, torch.Tensor]:
-    """External embeddings of the items, per kind float (num_items, size)."""
+def external_item_vectors(arguments: GALRecArguments, dataset: RecDataset, output_dir: str) -> dict[str, np.ndarray]:
+    """Load or make the items' external embeddings.
+
+    Args:
+        arguments: say which ones, and the files that hold them.
+        dataset: its items are embedded.
+        output_dir: the recommender's folder; a new teacher is trained beside it.
+
+    Returns:
+        by kind, ``text`` or ``collaborative``, float (num_items, size), with items in the dataset's order.
+    """
     vectors, split = {}, dataset.split(arguments.protocol)
     if "text" in EXTERNAL[arguments.external]:
         if arguments.text_embeddings:
@@ -31,17 +40,17 @@ def external_item_vectors(arguments: GALRecArguments, dataset: RecDataset, outpu
         else:
             vectors["text"] = embed_items(dataset, arguments.text_encoder)
     if "collaborative" in EXTERNAL[arguments.external]:
-        if arguments.dry_run and not arguments.external_embeddings:  # of the teacher's size, which is not trained
-            vectors["collaborative"] = torch.zeros(dataset.num_items, SASRecConfig().hidden_size)
+        if arguments.dry_run and not arguments.external_embeddings:  # the teacher's size is known without training it
+            vectors["collaborative"] = np.zeros((dataset.num_items, SASRecConfig().hidden_size), dtype=np.float32)
         else:
             file = arguments.external_embeddings
-            if not file:  # SASRec is trained as the options say
-                beside = Path(output_dir).resolve()
-                folder = Path(arguments.teacher_dir or beside.with_name(f"{beside.name}-teacher"))
+            if not file:
+                output = Path(output_dir).resolve()
+                folder = Path(arguments.teacher_dir or output.with_name(f"{output.name}-teacher"))
                 reuse = {"resume": arguments.resume, "other_data": arguments.other_data}
                 file = train_teacher(arguments, dataset, folder, arguments.teacher_options, **reuse)
             vectors["collaborative"] = load_item_embeddings(file, dataset, split, other_data=arguments.other_data)
-    return {kind: torch.as_tensor(value) for kind, value in vectors.items()}
+    return vectors
 
 
 def galrec_from_backbone(
@@ -51,9 +60,17 @@ def galrec_from_backbone(
     dataset: RecDataset,
     split: RecSplit,
 ) -> GALRecRecommender:
-    """A GAL-Rec to be trained, as the options say."""
+    """Make an untrained GAL-Rec.
+
+    Args:
+        arguments: of `train galrec`.
+        model_config: names the pretrained backbone, if any.
+        training: options of the trainer.
+        dataset: what to train on.
+        split: what is held out.
+    """
     vectors = external_item_vectors(arguments, dataset, training.output_dir)
-    with naming("model_options"):  # before anything is loaded: whether the values are such
+    with naming("model_options"):  # checks the values before anything is loaded
         GALRecConfig(**arguments.model_options)
     return GALRecRecommender.from_backbone(
         arguments.source(model_config),

@@ -1,4 +1,4 @@
-"""Failures of the Hub, in one line: what is wrong, and what to do about it."""
+"""Describes failures of the Hub in one line: what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import re
 
 
 def hub_failure(error: BaseException, name: str | None, kind: str) -> str | None:
+    """One line on what is wrong and what to do; ``None`` if the failure is not one of the Hub's.
+
+    Args:
+        error: the exception.
+        name: id of the repository it is about; ``None``: unknown, so nothing is said.
+        kind: of the repository, ``model`` or ``dataset``.
+    """
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -35,8 +42,8 @@ def hub_failure(error: BaseException, name: str | None, kind: str) -> str | None
             f"{name} is no folder here and not, or not all, in the Hub's cache, and {why}: {mend}; or, on a machine "
             f"with a network, `hf download {name}{flag} --local-dir DIR`, and give DIR"
         )
-    # Of whichever httpx the Hub's client is built on: no answer came.
-    is_unanswered = "TransportError" in {kind.__name__ for kind in type(error).__mro__}
+    # No answer came. Compared by name, whichever version of httpx the Hub's client is built on.
+    is_unanswered = "TransportError" in {parent.__name__ for parent in type(error).__mro__}
     if is_unanswered or isinstance(error, ConnectionError):
         return f"{name}: the Hub is needed, and {why}: {mend}"
     if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
@@ -45,16 +52,22 @@ def hub_failure(error: BaseException, name: str | None, kind: str) -> str | None
 
 
 def repository_of(error: BaseException) -> tuple[str, str] | None:
-    """(name, kind) of the repository that an exception is about.
+    """The repository that an exception is about.
 
-    Most exceptions do not say it: it is what the innermost function of huggingface_hub was called with.
+    Few exceptions name it, so it is read from the arguments of the innermost function of huggingface_hub.
+
+    Args:
+        error: an exception with its traceback.
+
+    Returns:
+        name and kind (``model``, ``dataset`` or ``space``); ``None`` if it is about no repository.
     """
-    if found := re.match(r"(?:Dataset|Couldn't reach) '([^']+)'", str(error)):
-        return found[1], "dataset"
+    if match := re.match(r"(?:Dataset|Couldn't reach) '([^']+)'", str(error)):
+        return match[1], "dataset"
     repository, trace = None, error.__traceback__
     while trace is not None:
-        known = trace.tb_frame.f_locals
-        if isinstance(known.get("repo_id"), str):
-            repository = known["repo_id"], known.get("repo_type") or "model"
+        variables = trace.tb_frame.f_locals
+        if isinstance(variables.get("repo_id"), str):
+            repository = variables["repo_id"], variables.get("repo_type") or "model"
         trace = trace.tb_next
     return repository

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from .list_options import json_object
+from .json_options import JsonObject, json_object
 from .options import SameDataArguments
 
 
 @dataclass
 class IndexArguments(SameDataArguments):
-    """What to index, and how.
+    """What to index, and how. The other parameters are those of [`SameDataArguments`].
 
     Args:
-        output_dir: folder for the index, its report and plots.
+        output_dir: folder for the index, its report and plots. Required.
         indexer: ``kmeans`` (residual k-means) or ``rqvae`` (the paper's, trained here and saved beside the index).
-        text_embeddings: safetensors file with (items, d) embeddings in the dataset's item order.
-        text_encoder: sentence-transformers model or causal LM that embeds the items' texts; without either, TF-IDF and
+        text_embeddings: safetensors file with text embeddings, float (items, d), in the dataset's item order; default:
+            ``text_encoder``.
+        text_encoder: sentence-transformers model or causal LM that embeds the items' texts; default: TF-IDF and
             truncated SVD.
-        collaborative: safetensors file with collaborative item embeddings (``train sasrec --export_embeddings``), to
-            be indexed together with the texts.
+        collaborative: safetensors file with collaborative embeddings, float (items, d), to index together with the
+            texts, such as that of ``train sasrec --export_embeddings``; default: texts only.
         levels: codes per item.
-        codebook_size: codes per level (default: from the number of items, at most 256).
-        indexer_options: further options of the indexer: ``iterations``, ``collaborative_weight`` and
+        codebook_size: codes per level; default: from the number of items, at most 256.
+        indexer_options: further options of the indexer, as JSON: ``iterations``, ``collaborative_weight`` and
             ``whitened_dimensions`` of k-means; ``steps``, ``batch_size``, ``learning_rate`` and ``alignment_weight`` of
             the RQ-VAE.
-        seed: fixes initialisation and order.
-        push_to_hub, hub_model_id, hub_token, hub_private_repo, hub_revision: publish index and RQ-VAE.
+        seed: random seed of initialisation and training order.
+        push_to_hub: publish the index, and the RQ-VAE, at the end.
+        hub_model_id: repository to push to; default: the name of ``output_dir``.
+        hub_token: access token; default: that of ``hf auth login``.
+        hub_private_repo: create a private repository; default: public, unless the organisation's default is private.
+        hub_revision: branch to push to; default: the main branch.
     """
 
-    output_dir: str = field(default=None, metadata={"help": "folder for the index, its report and plots"})
+    output_dir: str = field(default="", metadata={"help": "folder for the index, its report and plots"})
     indexer: str = field(default="kmeans", metadata={"help": "`kmeans` (residual k-means) or `rqvae`"})
     text_embeddings: str | None = field(default=None, metadata={"help": "safetensors with (items, d) embeddings"})
     text_encoder: str | None = field(
@@ -41,13 +45,16 @@ class IndexArguments(SameDataArguments):
     )
     levels: int = field(default=4, metadata={"help": "codes per item"})
     codebook_size: int | None = field(default=None, metadata={"help": "codes per level (default: from the catalogue)"})
-    indexer_options: dict[str, Any] | str | None = field(
-        default=None, metadata={"help": "JSON or mapping: `iterations` (kmeans); `steps`, `batch_size`... (rqvae)"}
+    indexer_options: JsonObject = field(
+        default_factory=dict,
+        metadata={"help": "options of the indexer, as JSON: `iterations` (kmeans); `steps`, `batch_size`... (rqvae)"},
     )
-    seed: int = field(default=0, metadata={"help": "fixes initialisation and order"})
+    seed: int = field(default=0, metadata={"help": "random seed"})
     push_to_hub: bool = field(default=False, metadata={"help": "publish the index, and the RQ-VAE, at the end"})
-    hub_model_id: str | None = field(default=None, metadata={"help": "as what (default: name of --output_dir)"})
-    hub_token: str | None = field(default=None, metadata={"help": "access token (default: that of the login)"})
+    hub_model_id: str | None = field(
+        default=None, metadata={"help": "repository to push to (default: name of --output_dir)"}
+    )
+    hub_token: str | None = field(default=None, metadata={"help": "access token (default: that of `hf auth login`)"})
     hub_private_repo: bool | None = field(default=None, metadata={"help": "make a private repository"})
     hub_revision: str | None = field(default=None, metadata={"help": "branch to push to"})
 

@@ -11,31 +11,36 @@ from ..methods.lcrec.index_embeddings import METHODS as INDEX_INITS
 from ..methods.lcrec.prompt import SEQ_FORMS
 from ..methods.lcrec.trainer_config import LCRecTrainingConfig
 from .backbones import BackboneArguments
+from .results import changed_options
 
 
 @dataclass
 class LCRecArguments(BackboneArguments):
-    """What to train on, and what to train.
+    """What to train LC-Rec on, and how. The other parameters are those of [`BackboneArguments`].
 
     Args:
-        index: folder or Hub id of an `ItemIndex`, made by ``build-index``.
-        train_index_rows: with ``--use_peft``: ``rows`` trains only the index tokens' embedding rows beside the
-            adapters, ``all`` the whole embedding matrices, ``none`` neither.
-        seq_form: ``packed`` (every position of a sequence is a target) or ``prefix`` (the paper's one target per row).
-        packed_prefix: text before the history in the packed form.
-        max_history: how many of the latest items of a history are read.
-        num_beams: beams of the ranking metrics during training, and the default stored with the model.
-        normalize: normalisation of decoding scores stored with the model: ``vocab``, ``level`` or ``children``.
-        index_init: how new embedding rows start: ``codebook`` or ``mean_noise``.
-        replace_index: with ``--model_name_or_path`` of an LC-Rec model that was trained with another index: draw all
-            index rows anew. Without it another index is refused, and rows of tokens that the model has stay as learned.
-        others: see `BackboneArguments`.
+        index: folder or Hub id of an `ItemIndex`, made by ``build-index``. Required.
+        train_index_rows: with ``--use_peft``, what is trained beside the adapters: ``rows``, the embedding rows of the
+            index tokens; ``all``, the full embedding matrices; ``none``, neither.
+        seq_form: ``packed`` (every position of a sequence is a target) or ``prefix`` (one target per row, as in the
+            paper); default: as the model of ``--model_name_or_path`` was trained, else ``packed``.
+        packed_prefix: text before the history in the packed form; default: a few words.
+        max_history: how many of the latest items of a history are read; default: 20.
+        num_beams: beams for the ranking metrics during training, also stored with the model, at least 10; default: 20.
+        normalize: normalisation of decoding scores, stored with the model: ``vocab``, ``level`` or ``children``;
+            default: ``level``.
+        index_init: how new embedding rows are initialised: ``codebook`` or ``mean_noise``.
+        replace_index: with ``--model_name_or_path`` of an LC-Rec model that was trained with another index: initialise
+            all index rows again. Without it, another index is refused, and rows of tokens that the model has already
+            stay as learned.
     """
 
-    index: str = field(default=None, metadata={"help": "folder or Hub id of an item index (build-index)"})
-    train_index_rows: str = field(default="rows", metadata={"help": "with --use_peft: `rows`, `all` or `none`"})
+    index: str = field(default="", metadata={"help": "folder or Hub id of an item index (build-index)"})
+    train_index_rows: str = field(
+        default="rows", metadata={"help": "index embeddings trained with --use_peft: `rows`, `all` or `none`"}
+    )
     seq_form: str | None = field(
-        default=None, metadata={"help": "`packed` or `prefix` (the paper's) (default: the model's own, else packed)"}
+        default=None, metadata={"help": "`packed`, or `prefix` as in the paper (default: the model's own, else packed)"}
     )
     packed_prefix: str | None = field(
         default=None, metadata={"help": "text before the history in the packed form (default: a few words)"}
@@ -44,17 +49,17 @@ class LCRecArguments(BackboneArguments):
         default=None, metadata={"help": "how many of the latest items of a history are read (default: 20)"}
     )
     num_beams: int | None = field(
-        default=None, metadata={"help": "beams of ranking, during training and stored with the model (default: 20)"}
+        default=None, metadata={"help": "beams for ranking, during training and stored with the model (default: 20)"}
     )
     normalize: str | None = field(
         default=None,
         metadata={"help": "normalisation of decoding scores: `vocab`, `level` or `children` (default: level)"},
     )
     index_init: str = field(
-        default="codebook", metadata={"help": "how new embedding rows start: `codebook` or `mean_noise`"}
+        default="codebook", metadata={"help": "how new embedding rows are initialised: `codebook` or `mean_noise`"}
     )
     replace_index: bool = field(
-        default=False, metadata={"help": "draw the rows of a model that was trained with another index anew"}
+        default=False, metadata={"help": "initialise the index rows of a model trained with another index again"}
     )
 
     def __post_init__(self):
@@ -76,8 +81,16 @@ class LCRecArguments(BackboneArguments):
                 f"--num_beams must be at least 10, the longest list that is evaluated; got {self.num_beams}"
             )
 
+    @property
+    def changed(self) -> dict[str, Any]:
+        return changed_options(self, LCRecArguments(dataset="", index=" "))
+
     def prompt(self, training: LCRecTrainingConfig) -> dict[str, Any]:
-        """Fields of the prompt that somebody set."""
+        """The fields of the prompt that are set.
+
+        Args:
+            training: has ``max_length``.
+        """
         fields = {
             "form": self.seq_form,
             "packed_prefix": self.packed_prefix,

@@ -1,4 +1,4 @@
-"""What there is to train with on this machine, and what to mend about it."""
+"""Describes this machine's devices, memory and disk, and what to improve about them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 from ..training.cpu_features import bf16_feature
 
-# What a checkpoint of a 1B-parameter model takes, optimizer included: below it a run ends at its first save.
+# Bytes of a checkpoint of a 1B-parameter model with its optimizer: with less space a run fails at its first save.
 _LITTLE_DISK = 20 * 2**30
 
 
 def machine_lines() -> list[str]:
+    """System, processors, memory, disk and accelerators of this machine."""
     import psutil
     import torch
 
@@ -41,6 +42,7 @@ def machine_lines() -> list[str]:
 
 
 def machine_warnings() -> list[str]:
+    """What makes training slow or impossible on this machine, with remedies."""
     from ..training.machine_config import accelerator_type
 
     lines, has_gpu = [], accelerator_type() is not None

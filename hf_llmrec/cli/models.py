@@ -1,4 +1,4 @@
-"""Opening saved models for evaluation."""
+"""Opens saved models for evaluation."""
 
 from __future__ import annotations
 
@@ -31,11 +31,17 @@ def open_ranker(
     batch_size: int | None = None,
     neighbors: bool = True,
 ) -> Ranker:
-    """The ranker of a recommender folder or Hub id, on the accelerator if there is one; ``popularity``, fitted here; or
-    a file of predictions.
+    """Open a model for evaluation, on the accelerator if there is one.
 
     Args:
-        neighbors: let GAL-Rec read the neighbours that the split's training interactions give.
+        model: recommender folder or Hub id; ``popularity``, which is fitted here; or a file of predictions.
+        dataset: its items are the catalogue to rank.
+        split: its training interactions are those that the ranker may read.
+        num_beams: beams of LC-Rec's beam search; default: the model's setting.
+        normalize: normalisation of LC-Rec's decoding scores; default: the model's setting.
+        max_history: how many of the latest items of a history are read; default: the model's setting.
+        batch_size: users ranked at once; default: the model's own.
+        neighbors: let GAL-Rec read neighbours from the split's training interactions.
 
     Raises:
         ValueError: an option that the model does not have.
@@ -63,7 +69,13 @@ def open_ranker(
 
 
 def attach_training_graph(ranker: GALRecRecommender, dataset: RecDataset, split: RecSplit) -> None:
-    """Let the model read the neighbours that the split's training interactions give, in its own order of items."""
+    """Let a GAL-Rec read neighbours from the split's training interactions.
+
+    Args:
+        ranker: the recommender; item rows are converted to its own order of items.
+        dataset: gives the users' ids and the order of items in ``split``.
+        split: gives the interactions.
+    """
     graph = InteractionGraph.from_split(split, dataset.num_items)
     to_dataset = catalog_mapping(ranker.item_ids, dataset.item_ids)
     if to_dataset is not None:

@@ -1,31 +1,50 @@
-"""Options of commands that are dataclasses, from the command line and a ``--config`` file."""
+"""Parses options that are dataclass fields, from the command line and a ``--config`` file."""
 
 from __future__ import annotations
 
-import inspect
 import os
-import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
-import yaml
-from trl import TrlParser
+from trl import TrlParser  # pyright: ignore[reportPrivateImportUsage]  # trl exports it lazily
 
-from .list_options import ListOptions, json_object
+from .config_file import read_config
+from .json_options import json_object
+from .list_options import ListOptions
+
+if TYPE_CHECKING:
+    import argparse
+
+    from transformers.hf_argparser import DataClassType
 
 
 class OptionParser(ListOptions, TrlParser):
-    """`trl.TrlParser` that names the option or the file when a value cannot be read.
+    """A `trl.TrlParser` whose errors name the option or the file that cannot be read.
 
     Numbers such as ``1e-4`` are numbers in a ``--config`` file, also inside mappings.
 
-    Raises:
-        ValueError: from `parse_args_and_config`: a file that is no YAML mapping or has unknown options, or malformed
-            JSON.
+    Args:
+        dataclass_types: dataclasses whose fields are the options.
     """
 
+    def __init__(self, dataclass_types: tuple[type, ...]):
+        # transformers declares a NewType of Any here, to which type checkers assign no class.
+        super().__init__(cast("tuple[DataClassType, ...]", dataclass_types))
+
     def parse_args_and_config(self, args: Iterable[str], return_remaining_strings: bool = False) -> tuple[Any, ...]:
-        """As `TrlParser.parse_args_and_config`, whose other options no command uses."""
+        """Parse a command line, as `TrlParser.parse_args_and_config` does.
+
+        Args:
+            args: words of the command line.
+            return_remaining_strings: return unknown words, too, instead of refusing them.
+
+        Returns:
+            an object of each dataclass; with ``return_remaining_strings`` also the list of unknown words.
+
+        Raises:
+            ValueError: the ``--config`` file is no YAML mapping or has unknown options, a value is malformed JSON, or
+                there are unknown words.
+        """
         words, path = _without_config(list(args))
         unknown: list[str] = []
         if path is not None:
@@ -41,46 +60,22 @@ class OptionParser(ListOptions, TrlParser):
             raise ValueError(f"unrecognized arguments: {' '.join(rest)}{self.hint()}")
         return tuple(parsed)
 
-    def parse_known_args(self, args=None, namespace=None):
-        found, rest = super().parse_known_args(args, namespace)
+    def parse_known_args(
+        self, args: Iterable[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        namespace, rest = super().parse_known_args(args, namespace)
         for kind in self.dataclass_types:
-            for base in kind.__mro__:  # `dataclasses.fields` gives what transformers' parser has made of the types
-                for name, annotation in inspect.get_annotations(base).items():
-                    if "dict" in str(annotation):
-                        value = getattr(found, name, None)
-                        # Other values than JSON objects are whatever the option makes of them, as a file's name.
-                        if isinstance(value, str) and value.lstrip().startswith("{"):
-                            json_object(name, value)
-        return found, rest
-
-
-def read_config(path: str | os.PathLike) -> dict[str, Any]:
-    """Options of a YAML file.
-
-    Raises:
-        ValueError: not a YAML mapping; names the file.
-    """
-    with open(path, encoding="utf-8") as stream:
-        try:
-            config = yaml.load(stream, _Loader)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(config, dict) or not isinstance(config.get("env", {}), dict):
-        raise ValueError(f"{path}: must be a YAML mapping of options, and `env` in it one of variables")
-    return config
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1, which PyYAML reads, knows no number without a point before its exponent; YAML 1.2 and people do."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+            # Not from `dataclasses.fields`, whose types transformers' parser has replaced.
+            for name, annotation in get_type_hints(kind).items():
+                value = getattr(namespace, name, None)
+                # Values that are no JSON objects are left to the option: they may be file names.
+                if "dict" in str(annotation) and isinstance(value, str) and value.lstrip().startswith("{"):
+                    json_object(name, value)
+        return namespace, rest
 
 
 def _without_config(words: list[str]) -> tuple[list[str], str | None]:
-    """The words without ``--config FILE`` or ``--config=FILE``, and the file."""
+    """Split ``--config FILE`` or ``--config=FILE`` off the words; returns the other words and the file."""
     rest, path, is_path = [], None, False
     for word in words:
         if is_path:

@@ -1,4 +1,4 @@
-"""Options that several commands share: which data, how it is split; and how results are shown."""
+"""Options that several commands share: the data, and how it is split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 from ..data.interactions import RecDataset
 from ..data.same_data import data_facts
 from ..data.splits import RecSplit
-from ..evaluation.metrics import metric_columns
 
 logger = logging.getLogger("hf_llmrec")
 SPLITS = ("leave_one_out", "temporal")
@@ -18,22 +17,22 @@ SPLITS = ("leave_one_out", "temporal")
 
 @dataclass
 class DatasetArguments:
-    """Which data, and how it is split.
+    """Which data to use, and how to split it.
 
     Args:
-        dataset: folder or Hub id in the package's layout, or ``demo`` for the bundled synthetic shop.
-        k_core: keep users and items with at least so many interactions (0: all).
-        protocol: ``leave_one_out`` or ``temporal``.
+        dataset: folder or Hub id in the package's layout, or ``demo`` for the bundled synthetic shop. Required.
+        k_core: keep users and items with at least this many interactions; 0: all.
+        protocol: how interactions are held out: ``leave_one_out`` or ``temporal``.
         cpu_threads: threads of a run on the CPU; default: all cores, shared among the machine's processes.
     """
 
     dataset: str = field(metadata={"help": "folder or Hub id, or `demo` for the bundled synthetic shop"})
-    k_core: int = field(default=0, metadata={"help": "keep users and items with at least so many interactions"})
+    k_core: int = field(default=0, metadata={"help": "keep users and items with at least this many interactions"})
     protocol: str = field(default="leave_one_out", metadata={"help": "`leave_one_out` or `temporal`"})
     cpu_threads: int | None = field(default=None, metadata={"help": "threads of a run on the CPU (default: all cores)"})
 
     def load(self) -> tuple[RecDataset, RecSplit]:
-        """The dataset and its split."""
+        """Load the dataset and split it."""
         if self.protocol not in SPLITS:
             raise ValueError(f"--protocol must be one of {SPLITS}, got {self.protocol!r}")
         if self.dataset == "demo":
@@ -50,49 +49,49 @@ class DatasetArguments:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a dataset and its split do not tell of themselves."""
+        """How the data was made, as far as the dataset and its split do not say: recorded with a trained model."""
         return {"k_core": self.k_core}
 
     def data_facts(self, dataset: RecDataset) -> dict[str, Any]:
-        """What a model must be evaluated on: the same data, split in the same way."""
+        """Facts that identify the data and its split. A model must be evaluated on the same ones.
+
+        Args:
+            dataset: the dataset, as `load` returns it.
+        """
         return {**data_facts(dataset, dataset.split(self.protocol)), **self.facts}
 
 
 @dataclass
 class SameDataArguments(DatasetArguments):
-    """Data on which models, indices and embedding files are used that must have been made from the same.
+    """Which data to use with models, indices or embedding files, which must have been made from the same data.
+
+    The other parameters are those of [`DatasetArguments`].
 
     Args:
-        other_data: go on although they were made from other data or another split, which may contain what is held out.
+        other_data: use them even if they were made from other data or another split, which may contain held-out
+            interactions.
     """
 
     other_data: bool = field(
         default=False,
-        metadata={"help": "go on although a model, index or embedding file was made from other data or another split"},
+        metadata={"help": "use a model, index or embedding file even if it was made from other data or another split"},
     )
 
     @property
     def facts(self) -> dict[str, Any]:
-        """See `DatasetArguments`; and whether the check was overruled."""
+        """Those of `DatasetArguments`, and whether ``--other_data`` is set."""
         return {**super().facts, **({"other_data": True} if self.other_data else {})}
 
 
 def as_words(options: dict[str, Any]) -> list[str]:
-    """Options as they stand on a command line."""
+    """Options as words of a command line.
+
+    Args:
+        options: values by name; dictionaries become JSON.
+    """
     words: list[str] = []
     for name, value in options.items():
         if isinstance(value, dict):
             value = json.dumps(value)
         words += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
     return words
-
-
-def metric_table(results: dict[str, dict[str, float]]) -> str:
-    """Models as rows, metrics as columns, aligned for a terminal."""
-    width = max(len(name) for name in results) + 2
-    columns = metric_columns(next(iter(results.values())))
-    lines = ["".ljust(width) + "".join(column.rjust(13) for column in columns) + "users".rjust(9)]
-    for name, metrics in results.items():
-        cells = "".join(f"{metrics[column]:13.4f}" for column in columns)
-        lines.append(name.ljust(width) + cells + f"{metrics['num_users']:9d}")
-    return "\n".join(lines)

@@ -1,25 +1,24 @@
-"""Options of commands that say what a run would take."""
+"""Options of commands that can estimate what a run takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from .list_options import json_object
+from .json_options import JsonObject, json_object
 
 
 @dataclass
 class PlanArguments:
-    """Saying what a run would take, without running it.
+    """Estimating what a run takes, without running it.
 
     Args:
         dry_run: print the plan and stop; the model's configuration is read, its weights are not.
-        assume: with ``dry_run``, another machine, as JSON: ``processes``, ``sharding`` (none, zero2, zero3, fsdp2),
-            ``gpu_memory`` in GiB, ``bf16``.
+        assume: with ``dry_run``, properties of another machine, as JSON: ``processes``, ``sharding`` (none, zero2,
+            zero3, fsdp2), ``gpu_memory`` in GiB, ``bf16``; default: this machine.
     """
 
-    dry_run: bool = field(default=False, metadata={"help": "print what a run would take, and stop"})
-    assume: dict[str, Any] | str | None = field(
+    dry_run: bool = field(default=False, metadata={"help": "print what the run would take, and stop"})
+    assume: JsonObject = field(
         default_factory=dict,
         metadata={"help": "with --dry_run: processes, sharding, gpu_memory (GiB) and bf16 of another machine, as JSON"},
     )

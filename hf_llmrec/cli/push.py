@@ -1,4 +1,4 @@
-"""``push``: a saved recommender to the Hub, with its model card, results and plots; or a Space that shows some."""
+"""``push``: publish a saved recommender with its model card, results and plots, or a Space that shows some."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _ABOUT_MODEL = ("dataset_name", "dataset_id", "result", "comparison", "name", "p
 
 
 def package_commit() -> str | None:
-    """The commit of the checkout that the package runs from; ``None`` when it is installed."""
+    """The git commit of the checkout that the package runs from; ``None`` if it is an installed package."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
-    found = subprocess.run(["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
-    return found.stdout.strip() or None
+    done = subprocess.run(["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
+    return done.stdout.strip() or None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,8 +35,8 @@ def main(argv: list[str] | None = None) -> int:
 
     start_logging()
     where = {"token": arguments.token, "private": arguments.private or None, "revision": arguments.revision}
-    done = _push_space(arguments, output, where) if arguments.model is None else _push_model(arguments, output, where)
-    print(done)
+    push = _push_space if arguments.model is None else _push_model
+    print(push(arguments, output, where))
     return 0
 
 

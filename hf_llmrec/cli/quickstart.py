@@ -1,11 +1,10 @@
-"""``quickstart``: the whole way on the bundled demo shop, in a few minutes on a laptop."""
+"""``quickstart``: train, evaluate and recommend on the bundled demo shop, in a few minutes on a laptop."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
-from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,37 +14,33 @@ import numpy as np
 from ..cli import build_index, train_baseline, train_galrec, train_lcrec
 from ..data.demo import DemoShop, make_demo_shop
 from ..data.files import write_json
+from ..data.splits import EvalCases
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
+from ..evaluation.oracle import OracleRanker
 from ..evaluation.ranker import Ranker
 from ..methods.auto import AutoRecommender
 from ..methods.popularity.recommender import PopularityRecommender
+from .metric_table import metric_table
 from .models import open_ranker
 from .option_parser import OptionParser
-from .options import metric_table
 from .processes import start_logging
+from .quickstart_options import QuickstartArguments
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
-from ..evaluation.oracle import OracleRanker
 
 logger = logging.getLogger("hf_llmrec")
 
 
-@dataclass
-class QuickstartArguments:
-    """Where to write, and how much to show.
+def show_users(shop: DemoShop, cases: EvalCases, result: EvaluationResult, count: int) -> str:
+    """Titles of the histories and recommendations of a few users.
 
     Args:
-        output_dir: folder for the index, the model and ``metrics.json``.
-        users: how many users to show with their recommendations.
+        shop: gives the titles.
+        cases: the users that were ranked.
+        result: their recommendations.
+        count: how many users to show.
     """
-
-    output_dir: str = field(default="outputs/quickstart", metadata={"help": "folder for index, model and metrics.json"})
-    users: int = field(default=5, metadata={"help": "how many users to show with their recommendations"})
-
-
-def show_users(shop: DemoShop, cases, result: EvaluationResult, count: int) -> str:
-    """Histories and recommendations of a few users, in titles."""
     titles, lines = shop.dataset.titles, []
     for number in np.linspace(0, len(cases) - 1, count).astype(int):
         user = shop.dataset.user_ids[cases.user_rows[number]]
@@ -60,12 +55,16 @@ def show_users(shop: DemoShop, cases, result: EvaluationResult, count: int) -> s
 
 
 def demo_config(name: str) -> Traversable:
-    """The training options of ``lcrec`` or ``galrec`` on the demo shop, a YAML file of the package."""
+    """The package's YAML file with training options for the demo shop.
+
+    Args:
+        name: ``lcrec`` or ``galrec``.
+    """
     return resources.files("hf_llmrec").joinpath(f"cli/configs/{name}_demo.yaml")
 
 
 def run(arguments: QuickstartArguments) -> dict[str, dict]:
-    """Index, train, evaluate, recommend; returns what ``metrics.json`` holds."""
+    """Index, train, evaluate and recommend; returns the contents of ``metrics.json``."""
     began = time.perf_counter()
     output = Path(arguments.output_dir)
     shop = make_demo_shop()

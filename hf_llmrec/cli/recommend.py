@@ -1,4 +1,4 @@
-"""``recommend``: ask a saved model from the shell."""
+"""``recommend``: print a saved model's recommendations."""
 
 from __future__ import annotations
 
@@ -10,22 +10,28 @@ from .list_options import ListOptions
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
-    found = ListOptions(prog="hf-llmrec recommend", description="Items that a saved model recommends after a history.")
-    found.add_argument("model", help="recommender folder or Hub id")
-    found.add_argument("--history", nargs="*", default=[], metavar="ID", help="item ids, oldest first")
-    found.add_argument("--query", help="a wish in free text (LC-Rec)")
-    found.add_argument("--top_k", type=int, default=10, help="how many items (default: 10)")
-    found.add_argument("--exclude", nargs="*", metavar="ID", help="item ids that must not come out")
-    found.add_argument("--allowed", nargs="*", metavar="ID", help="the only item ids that may come out")
-    found.add_argument("--strict", action="store_true", help="an unknown item in the history is an error")
-    found.add_argument("--revision", help="branch, tag or commit of a Hub repository")
-    found.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    return found
+    """The command's argument parser."""
+    options = ListOptions(
+        prog="hf-llmrec recommend", description="Items that a saved model recommends after a history."
+    )
+    options.add_argument("model", help="recommender folder or Hub id")
+    options.add_argument("--history", nargs="*", default=[], metavar="ID", help="item ids, oldest first")
+    options.add_argument("--query", help="what the user wants, in free text (LC-Rec)")
+    options.add_argument("--top_k", type=int, default=10, help="how many items (default: 10)")
+    options.add_argument("--exclude", nargs="*", metavar="ID", help="item ids that must not be recommended")
+    options.add_argument("--allowed", nargs="*", metavar="ID", help="the only item ids that may be recommended")
+    options.add_argument("--strict", action="store_true", help="an unknown item in the history is an error")
+    options.add_argument("--revision", help="branch, tag or commit of a Hub repository")
+    options.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return options
 
 
 def table(answer: list[dict]) -> str:
-    """Rank, score, item id and title, in columns."""
+    """A table of rank, score, item id and title.
+
+    Args:
+        answer: the recommended items, best first.
+    """
     rows = [("", "score", "item_id", "title")]
     rows += [
         (str(rank), f"{each['score']:.4f}", each["item_id"], " ".join(each["title"].split()))
@@ -39,7 +45,12 @@ def table(answer: list[dict]) -> str:
 
 
 def as_json(answer: list[dict], encoding: str | None) -> str:
-    """JSON with the letters of the titles as they are, or escaped where an encoding does not have one of them."""
+    """The answer as JSON. Characters stay as they are, unless the encoding lacks one: then all are escaped.
+
+    Args:
+        answer: the recommended items, best first.
+        encoding: of the terminal; ``None``: UTF-8.
+    """
     text = json.dumps(answer, ensure_ascii=False, indent=2)
     try:
         text.encode(encoding or "utf-8")
@@ -59,7 +70,8 @@ def main(argv: list[str] | None = None) -> int:
 
     logging.disable_progress_bar()
     where = {"revision": arguments.revision} if arguments.revision else {}
-    ask = pipeline("recommendation", model=arguments.model, **where)
+    # Registered by `hf_llmrec.registration`: transformers' overloads list its own tasks only.
+    ask = pipeline("recommendation", model=arguments.model, **where)  # pyright: ignore[reportCallIssue, reportArgumentType]
     request = {"history": arguments.history, **({"query": arguments.query} if arguments.query else {})}
     limits = {"exclude": arguments.exclude, "allowed": arguments.allowed}
     answer = ask(request, top_k=arguments.top_k, strict=arguments.strict, **limits)

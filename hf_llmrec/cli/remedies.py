@@ -1,17 +1,15 @@
-"""What a command can do about failures: texts by command, package and message."""
+"""Texts of what users can do about failures, by command, package and message."""
 
 from __future__ import annotations
 
-# What a command can do to need less memory. Options that it does not have are no help: a test knows its parser.
+# How a command can use less memory. A test checks that each command has the options that are named here.
 _ROWS = "lower --tokens_per_batch and raise --gradient_accumulation_steps by the same factor"
-
 
 _LANGUAGE_MODEL = (
     "lower --tokens_per_batch, or --per_device_train_batch_size, and raise --gradient_accumulation_steps by the same "
     "factor; --activation_checkpointing True and --use_peft True (LoRA) need less; several GPUs share what they hold "
     "under recipes/accelerate_configs/zero3.yaml or fsdp2.yaml; "
 )
-
 
 MEMORY = {
     "train lcrec": f"{_LANGUAGE_MODEL}while ranking, fewer --num_beams",
@@ -31,11 +29,10 @@ MEMORY = {
     ),
 }
 
-
+# Parts of error messages that mean a lack of memory.
 NO_MEMORY = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator")
 
-
-# Modules that an extra of this package installs, and what others are called where they are installed from.
+# Modules that an extra of this package installs.
 EXTRAS = {
     "sentence_transformers": "text",
     "torch_geometric": "lightgcn",
@@ -43,13 +40,13 @@ EXTRAS = {
     "liger_kernel": "liger",
 }
 
-
+# Further arguments of pip for these modules.
 FLAGS = {"deepspeed": "--no-build-isolation "}
 
-
+# Other packages, by the name in an error message, with the arguments of pip that install them.
 PACKAGES = {"FlashAttention2": "--no-build-isolation flash-attn", "tensorboard": "tensorboard"}
 
-
+# By a part of an error message about a precision that cannot be used.
 PRECISION = {
     "doesn't support bf16/gpu": "no GPU here computes in bf16: leave out --bf16, or give --use_cpu True",
     "ds bf16.enabled": (

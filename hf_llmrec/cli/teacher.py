@@ -1,6 +1,6 @@
-"""The collaborative teacher of GAL-Rec: SASRec, trained in a process of its own before anything else.
+"""The collaborative teacher of GAL-Rec: a SASRec that is trained first, in its own process.
 
-Run as a program (``python -m hf_llmrec.cli.teacher OPTIONS``) this file is that process.
+That process runs this file as a program: ``python -m hf_llmrec.cli.teacher OPTIONS``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..training.main_process import run_on_main_process
 from .options import DatasetArguments, as_words
 
 logger = logging.getLogger("hf_llmrec")
-# Environment of a process group, which the teacher's own process must not join.
+# Environment variables of a process group, which the teacher's process must not join.
 _GROUP = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "GROUP_", "ROLE_", "ACCELERATE_", "TORCHELASTIC_", "OMP_NUM_")
 
 
@@ -36,19 +36,24 @@ def train_teacher(
     resume: bool,
     other_data: bool = False,
 ) -> Path:
-    """Train SASRec on the main process, while the others wait; returns the file of its item embeddings.
+    """Train SASRec on the main process, while the others wait.
 
     Args:
-        data: which dataset it is trained on. dataset: that dataset, as loaded.
-        folder: where the teacher, its checkpoints and its embeddings go. Not the recommender's own folder, which is
+        data: options of the dataset to train on.
+        dataset: that dataset.
+        folder: where the teacher, its checkpoints and its embeddings go; not the recommender's folder, which is
             published.
-        options: of `train sasrec`, which replace those chosen here.
-        resume: use an earlier teacher of the same data that is in ``folder``, or go on training it.
-        other_data: use an earlier one although it was trained on other data or another split.
+        options: options of `train sasrec`, which replace the defaults chosen here.
+        resume: use the teacher of the same data that ``folder`` already holds, or resume its training.
+        other_data: use such a teacher even if it was trained on other data or another split.
+
+    Returns:
+        the safetensors file of its item embeddings.
 
     Raises:
-        RuntimeError: its training failed. ValueError: an earlier one is of other data.
-        ConnectionError: the main process, which trained it, ended.
+        RuntimeError: the training failed.
+        ValueError: the teacher in ``folder`` was trained on other data.
+        ConnectionError: on other processes, if the main process ended.
     """
     file = folder / "embeddings.safetensors"
 
@@ -67,12 +72,19 @@ def train_teacher(
 
 
 def _defaults(data: DatasetArguments, folder: Path, file: Path, resume: bool) -> dict[str, Any]:
-    found = {"dataset": data.dataset, "k_core": data.k_core, "protocol": data.protocol, "output_dir": folder}
-    # Vectors of users are not needed, and nobody should find them beside a model.
-    found |= {"export_embeddings": file, "export_users": False, "resume": resume}
+    options: dict[str, Any] = {
+        "dataset": data.dataset,
+        "k_core": data.k_core,
+        "protocol": data.protocol,
+        "output_dir": folder,
+    }
+    # User embeddings are not needed, and should not be left beside a model.
+    options |= {"export_embeddings": file, "export_users": False, "resume": resume}
     if data.cpu_threads is not None:
-        found["cpu_threads"] = data.cpu_threads
-    return {**found, "disable_tqdm": True, "report_to": "none", "use_cpu": PartialState().device.type == "cpu"}
+        options["cpu_threads"] = data.cpu_threads
+    device = PartialState().device
+    use_cpu = device is not None and device.type == "cpu"
+    return {**options, "disable_tqdm": True, "report_to": "none", "use_cpu": use_cpu}
 
 
 def _run(options: Mapping[str, Any]) -> int:
@@ -83,7 +95,7 @@ def _run(options: Mapping[str, Any]) -> int:
 
 
 def _teach(argv: list[str]) -> int:
-    """Train, and end early if the process that started this one does: nobody would use what comes out."""
+    """Train SASRec, and end early if the parent process ends: nobody would use the teacher then."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(format="teacher: %(message)s", stream=sys.stderr)
     return main(["train", "sasrec", *argv])

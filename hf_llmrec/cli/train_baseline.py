@@ -1,4 +1,4 @@
-"""``train sasrec|lightgcn|knn|popularity``: baselines as recommender folders."""
+"""``train sasrec|lightgcn|knn|popularity``: train or fit a baseline, and save it as a recommender folder."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ..methods.sasrec.trainer import SASRecTrainer
 from ..training.pushes import TrainingPushes
 from ..training.row_config import RowTrainingConfig
 from .baseline_options import TRAINING_CONFIGS, BaselineArguments
-from .fit_baseline import count
-from .list_options import naming
+from .fit_baseline import SavedBaseline, fit
+from .json_options import naming
 from .option_parser import OptionParser
 from .processes import end_processes, start_run
 from .results import changed_options, describe_run
@@ -33,9 +33,16 @@ TRAINED = {
 
 
 def train(
-    arguments: BaselineArguments, training: RowTrainingConfig, dataset: RecDataset, split: RecSplit, report: dict
-) -> tuple[dict[str, float], TrainingPushes]:
-    """Train, or go on training, and save; returns the validation metrics of the best checkpoint, and the pushes."""
+    arguments: BaselineArguments, training: RowTrainingConfig, dataset: RecDataset, split: RecSplit
+) -> SavedBaseline:
+    """Train SASRec or LightGCN, or resume training, and save the recommender of the best checkpoint.
+
+    Args:
+        arguments: say which model.
+        training: options of the trainer.
+        dataset: what to train on.
+        split: what is held out.
+    """
     config, recommender_class, trainer_class = TRAINED[arguments.model]
     options = arguments.fields(config)
     if arguments.include_users:
@@ -47,7 +54,7 @@ def train(
     recommender.training_data |= arguments.facts
     describe_run(training, arguments.model, dataset, recommender.training_data, arguments.changed, trainer.model)
     result = trainer.train(resume_from_checkpoint=pushes.checkpoint() if arguments.resume else None)
-    report |= {"train": result.metrics, "log": trainer.state.log_history}
+    report = {"train": result.metrics, "log": trainer.state.log_history}
     metrics = trainer.rank()
     trainer.save_recommender(training.output_dir)
     if arguments.export_embeddings:
@@ -55,33 +62,33 @@ def train(
         if training.should_save:
             items = recommender.item_vectors()
             save_embeddings(arguments.export_embeddings, dataset, items=items, users=users, split=split)
-    return metrics, pushes
+    return SavedBaseline(metrics, pushes, report)
 
 
 def run(arguments: BaselineArguments, training: RowTrainingConfig) -> dict[str, float]:
-    """Train or fit, save the recommender folder, and report; returns the validation metrics."""
-    began, report = time.perf_counter(), {}
+    """Train or fit, save the recommender folder and its report; returns the validation metrics."""
+    began = time.perf_counter()
     set_seed(training.seed)
     dataset, split = arguments.load()
-    split.require_cases("validation")  # by which the best is chosen
-    work = train if arguments.model in TRAINED else count
-    metrics, pushes = work(arguments, training, dataset, split, report)
-    # Only now: a second set of training arguments sets up the devices anew.
+    split.require_cases("validation")  # which choose the best model
+    train_or_fit = train if arguments.model in TRAINED else fit
+    saved = train_or_fit(arguments, training, dataset, split)
+    # Made only now: creating training arguments again resets the devices.
     defaults = TRAINING_CONFIGS[arguments.model](output_dir=training.output_dir)
     config = {**arguments.changed, **changed_options(training, defaults), "model": arguments.model}
-    finish_run(training, pushes, metrics, began, {"config": config, **report})
-    return metrics
+    finish_run(training, saved.pushes, saved.metrics, began, {"config": config, **saved.report})
+    return saved.metrics
 
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    # Which options there are depends on the model, which may stand in the YAML file; --help shows SASRec's by default.
-    asked = [option for option in argv if option not in ("-h", "--help")]
-    if asked != argv and "--model" not in asked and "--config" not in asked:
-        asked += ["--model", "sasrec"]
-    if asked != argv and "--dataset" not in asked:
-        asked += ["--dataset", "demo"]
-    first = OptionParser((BaselineArguments,)).parse_args_and_config(asked, return_remaining_strings=True)[0]
+    # The options depend on the model, which the YAML file may name; --help shows SASRec's by default.
+    words = [word for word in argv if word not in ("-h", "--help")]
+    if words != argv and "--model" not in words and "--config" not in words:
+        words += ["--model", "sasrec"]
+    if words != argv and "--dataset" not in words:
+        words += ["--dataset", "demo"]
+    first = OptionParser((BaselineArguments,)).parse_args_and_config(words, return_remaining_strings=True)[0]
     parser = OptionParser((BaselineArguments, TRAINING_CONFIGS[first.model]))
     arguments, training = parser.parse_args_and_config(argv)
     start_run(arguments)

@@ -1,4 +1,4 @@
-"""``train galrec``: train GAL-Rec on a stock or pretrained causal LM."""
+"""``train galrec``: train GAL-Rec on a causal LM, pretrained or from scratch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import time
 
 from transformers import set_seed
-from trl import ModelConfig, get_peft_config
+from trl import ModelConfig  # pyright: ignore[reportPrivateImportUsage]  # trl exports it lazily
 
 from ..methods.galrec.adapters import with_own_layers
 from ..methods.galrec.plan import galrec_sizes, galrec_warnings
@@ -16,11 +16,11 @@ from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from ..training.liger import add_liger_kernels
 from ..training.plan import plan_training
 from ..training.pushes import TrainingPushes
-from .case_options import check_base
+from .data_checks import check_base
 from .galrec_continuation import continue_galrec
 from .galrec_model import galrec_from_backbone
 from .galrec_options import GALRecArguments
-from .language_model_run import train_and_save
+from .language_model_run import lora_config, train_and_save
 from .processes import run_command
 
 logger = logging.getLogger("hf_llmrec")
@@ -29,10 +29,10 @@ logger = logging.getLogger("hf_llmrec")
 def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config: ModelConfig) -> dict[str, float]:
     """Train and save; returns the validation metrics of the saved model, or with ``--dry_run`` the plan's figures."""
     began = time.perf_counter()
-    set_seed(training.seed)  # before the backbone and the adapters are drawn; the trainer seeds only what follows it
+    set_seed(training.seed)  # before weights are initialised: the trainer sets the seed only later
     training.start_from(pretrained=bool(model_config.model_name_or_path))
     dataset, split = arguments.load()
-    split.require_cases("validation")  # by which the best checkpoint is chosen
+    split.require_cases("validation")  # which choose the best checkpoint
     recommender = continue_galrec(arguments, model_config, training, dataset, split)
     if recommender is None:
         base = model_config.model_name_or_path
@@ -41,7 +41,7 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
     model = recommender.model
     rows = GALRecTrainer.build_train_dataset(recommender, split, training)
     logger.info("%d training examples per epoch; %s", len(rows), recommender.prompt)
-    adapters = get_peft_config(model_config)
+    adapters = lora_config(model_config)
     if adapters is not None:
         adapters = with_own_layers(adapters, model)
     prompt = recommender.prompt.to_dict()
@@ -50,7 +50,7 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         model,
         adapters,
         rows,
-        lambda batch: galrec_sizes(batch, model.config),
+        lambda batch: galrec_sizes(batch, recommender.trunk.config),
         target_per_item=True,
         momentum=training.has_graph_losses,
         taken={name: prompt[name] for name in GALREC_PROMPT if name not in arguments.prompt(training)},
@@ -63,8 +63,8 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         add_liger_kernels(model.model.language_model)
 
     def make_trainer(pushes: TrainingPushes) -> GALRecTrainer:
-        given = {"split": split, "train_dataset": rows, "peft_config": adapters, "callbacks": [pushes]}
-        return GALRecTrainer(recommender, training, **given)
+        options = {"split": split, "train_dataset": rows, "peft_config": adapters, "callbacks": [pushes]}
+        return GALRecTrainer(recommender, training, **options)
 
     return train_and_save(
         recommender,
@@ -73,7 +73,6 @@ def run(arguments: GALRecArguments, training: GALRecTrainingConfig, model_config
         model_config,
         make_trainer,
         dataset=dataset,
-        defaults=GALRecArguments(dataset=""),
         began=began,
     )
 

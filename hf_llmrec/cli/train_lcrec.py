@@ -1,4 +1,4 @@
-"""``train lcrec``: alignment-tune a stock or pretrained causal LM on item indices."""
+"""``train lcrec``: alignment-tune a causal LM, pretrained or from scratch, on item indices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from transformers import set_seed
-from trl import ModelConfig, get_peft_config
+from trl import ModelConfig  # pyright: ignore[reportPrivateImportUsage]  # trl exports it lazily
 
 from ..methods.lcrec.adapters import with_index_rows
 from ..methods.lcrec.plan import lcrec_sizes, lcrec_warnings
@@ -17,8 +17,8 @@ from ..methods.lcrec.trainer_config import LCRecTrainingConfig
 from ..training.liger import add_liger_kernels
 from ..training.plan import plan_training
 from ..training.pushes import TrainingPushes
-from .case_options import check_base
-from .language_model_run import train_and_save
+from .data_checks import check_base
+from .language_model_run import lora_config, train_and_save
 from .lcrec_options import LCRecArguments
 from .processes import run_command
 
@@ -28,9 +28,9 @@ logger = logging.getLogger("hf_llmrec")
 def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: ModelConfig) -> dict[str, float]:
     """Train and save; returns the validation metrics of the saved model, or with ``--dry_run`` the plan's figures."""
     began = time.perf_counter()
-    set_seed(training.seed)  # before the backbone and the adapters are drawn; the trainer seeds only what follows it
+    set_seed(training.seed)  # before weights are initialised: the trainer sets the seed only later
     dataset, split = arguments.load()
-    split.require_cases("validation")  # by which the best checkpoint is chosen
+    split.require_cases("validation")  # which choose the best checkpoint
     base = model_config.model_name_or_path
     check_base(base, arguments, dataset, split, revision=model_config.model_revision)
     recommender = LCRecRecommender.from_backbone(
@@ -50,7 +50,7 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
     model, tokenizer = recommender.model, recommender.tokenizer
     rows = LCRecTrainer.build_train_dataset(recommender, split, training)
     logger.info("training rows per epoch: %s", rows.rows_per_direction)
-    adapters = get_peft_config(model_config)
+    adapters = lora_config(model_config)
     if adapters is not None:
         adapters = with_index_rows(adapters, model, tokenizer, arguments.train_index_rows)
     plan = plan_training(
@@ -69,8 +69,8 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         add_liger_kernels(model)
 
     def make_trainer(pushes: TrainingPushes) -> LCRecTrainer:
-        given = {"split": split, "train_dataset": rows, "peft_config": adapters, "callbacks": [pushes]}
-        return LCRecTrainer(recommender, training, **given)
+        options = {"split": split, "train_dataset": rows, "peft_config": adapters, "callbacks": [pushes]}
+        return LCRecTrainer(recommender, training, **options)
 
     def report(trainer: LCRecTrainer) -> dict[str, Any]:
         return {"task_rows": rows.rows_per_direction, "decoding_fallback": trainer.decoding_fallback}
@@ -82,7 +82,6 @@ def run(arguments: LCRecArguments, training: LCRecTrainingConfig, model_config: 
         model_config,
         make_trainer,
         dataset=dataset,
-        defaults=LCRecArguments(dataset="", index=" "),
         began=began,
         report=report,
     )

@@ -1,1 +1,1 @@
-"""Raw files of public data sets -> dataset folders. One module per publisher; `sources.py` lists all."""
+"""Converters from the raw files of public data sets to dataset folders: one module per publisher, see `sources`."""

@@ -16,7 +16,11 @@ _TERMS = "Its publisher states no licence; the reviews belong to their authors a
 
 
 def title(value: Any) -> str:
-    """A title; empty where the release has a piece of the page's script instead."""
+    """Clean a title; empty if the release has a piece of the page's script instead.
+
+    Args:
+        value: title in the raw record, or ``None``.
+    """
     text = clean_name(value)
     return "" if "getTime()" in text else text
 
@@ -47,7 +51,12 @@ class _Amazon(LineSource):
         )
 
     def described(self, row: dict[str, Any], categories: str) -> Item:
-        """An item of the releases of 2014 and 2018."""
+        """Convert a record about an item of the releases of 2014 and 2018.
+
+        Args:
+            row: the record.
+            categories: categories of the item, as one text.
+        """
         texts = (title(row.get("title")), plain(row.get("description")), clean_name(row.get("brand")))
         return Item(identifier(self.item_value(row)), *texts, categories)
 

@@ -1,4 +1,4 @@
-"""Tables of whatever columns: rows of CSV, TSV, JSON lines and Parquet files as dictionaries."""
+"""Reads the rows of CSV, TSV, JSON-lines and Parquet files with any columns as dictionaries."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ _BATCH = 65_536
 
 
 def table_rows(path: RawFile, needed: Sequence[str], notes: ReadingNotes) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a file with their numbers, for errors: lines from 1, of Parquet rows from 0.
+    """Read the rows of a file, with their numbers for error messages.
 
     Args:
-        path: ``.parquet``; ``.json``, ``.jsonl`` or ``.ndjson`` with an object per line; else text between separators,
-            with a header. ``.gz`` and ``.bz2`` after these are read as they are.
-        needed: columns that there must be; which separator is meant is told by them.
-        notes: takes lines that cannot be read, and how the file was read.
+        path: a ``.parquet`` file; a ``.json``, ``.jsonl`` or ``.ndjson`` file with an object per line; or a text file
+            with separators and a header. The last two kinds may be compressed (``.gz``, ``.bz2``).
+        needed: required columns; the separator of text files is detected by them.
+        notes: receives the lines that cannot be read, and remarks on how the file was read.
+
+    Returns:
+        an iterator of numbers and rows; lines count from 1, rows of Parquet files from 0.
 
     Raises:
-        ValueError: a column is missing, or the file cannot be read; names the file.
+        ValueError: a column is missing, or the file cannot be read. The message names the file.
     """
     suffixes = PurePath(path.name).suffixes
     kind = next((suffix for suffix in reversed(suffixes) if suffix not in (".gz", ".bz2")), "").lower()
@@ -64,14 +67,14 @@ def _parquet_rows(path: RawFile, needed: Sequence[str], notes: ReadingNotes) -> 
 
 
 def _plain(value: Any) -> Any:
-    """Dates and times as ISO text, as text files have them."""
+    """Convert dates and times to ISO text, as they are in text files."""
     return value.isoformat() if isinstance(value, (date, datetime)) else value
 
 
 def _json_rows(path: RawFile, needed: Sequence[str], notes: ReadingNotes) -> Iterator[tuple[int, dict[str, Any]]]:
     is_checked = False
     for number, row in enumerate(parsed_lines(path, record, notes), start=1):
-        if not is_checked:  # of further rows, what is missing is empty
+        if not is_checked:  # in the other rows, missing values are empty
             _check(path, needed, list(row))
             notes.remark(f"{path.name}: an object per line")
             is_checked = True
@@ -91,7 +94,7 @@ def _text_rows(path: RawFile, needed: Sequence[str], notes: ReadingNotes) -> Ite
         reader = csv.reader(stream, delimiter=separator)
         try:
             for values in reader:
-                number = reader.line_num + 1  # the header is no line of the reader
+                number = reader.line_num + 1  # the reader does not count the header
                 if not values:
                     continue
                 if len(values) != len(names):
@@ -103,7 +106,7 @@ def _text_rows(path: RawFile, needed: Sequence[str], notes: ReadingNotes) -> Ite
 
 
 def _separator(header: str, needed: Sequence[str]) -> str:
-    """The one under which the header has most of the columns; of several, the one that gives more columns."""
+    """The separator with which the header has most of the needed columns; ties go to the one with more columns."""
 
     def quality(separator: str) -> tuple[int, int]:
         names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]

@@ -1,4 +1,4 @@
-"""The unit of a log's times: found in its first part, and the same in all others."""
+"""Converts the times of a log to seconds; their unit is detected in the first part of the log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from ..data.time_units import NAMES, SECONDS, may_be_days, units_of
 
 
 class TimeUnitError(ValueError):
-    """Times in different units. ``place``: of the first that is in another than the others."""
+    """Times have different units.
+
+    Args:
+        message: error message.
+        place: index of the first time whose unit differs.
+
+    Attributes:
+        place: index of the first time whose unit differs.
+    """
 
     def __init__(self, message: str, place: int):
         super().__init__(message)
@@ -16,12 +24,13 @@ class TimeUnitError(ValueError):
 
 
 class Clock:
-    """Turns the times of one log into seconds, part by part. The unit is that of the first part.
+    """Converts the times of one log to seconds, part by part.
 
-    It is told by magnitude (`data.time_units`), and days are such if all of the first part's may be days.
+    The unit of all parts is that of the first, which is detected from the magnitude of its times (`data.time_units`);
+    it is days if all times of the first part may be days.
 
     Args:
-        unit: of the times, which is then not told by their magnitude.
+        unit: unit of the times; ``None``: detected.
 
     Attributes:
         unit: ``D``, ``s``, ``ms``, ``us`` or ``ns``; ``None`` before the first time.
@@ -31,25 +40,25 @@ class Clock:
         self.unit, self._is_given = unit, unit is not None
 
     def seconds(self, times: np.ndarray) -> np.ndarray:
-        """Seconds since 1970, int64 (n,).
+        """int64 (n,), seconds since 1970.
 
         Args:
-            times: float64 (n,), of `time_value`, without NaN.
+            times: float64 (n,), times as `time_value` returns them, without NaN.
 
         Raises:
-            TimeUnitError: they are in different units.
+            TimeUnitError: the times have different units.
         """
         places = np.flatnonzero(times)  # 0 is the same in all units
-        known = times[places]
-        if not len(known):
+        nonzero = times[places]
+        if not len(nonzero):
             return times.astype(np.int64)
-        units, is_day = units_of(known), may_be_days(known)
+        units, is_day = units_of(nonzero), may_be_days(nonzero)
         if self.unit is None:
             self.unit = "D" if is_day.all() else str(units[0])
         odd = ~is_day if self.unit == "D" else units != self.unit
         if odd.any() and not self._is_given:
             place = int(places[odd.argmax()])
-            count = f"{int(odd.sum())} of {len(known)} are not in {NAMES[self.unit]}"
+            count = f"{int(odd.sum())} of {len(nonzero)} are not in {NAMES[self.unit]}"
             raise TimeUnitError(f"times in different units: {count}; the first is {times[place]:.15g}", place)
         factor, divisor = SECONDS[self.unit]
         return np.floor(times * factor / divisor).astype(np.int64)

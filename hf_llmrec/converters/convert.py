@@ -1,4 +1,4 @@
-"""Raw files -> a dataset folder with its card."""
+"""Converts raw files to a dataset folder with a card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 import jinja2
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..data.files import staged, write_text
@@ -26,15 +25,21 @@ _SHOWN_FILES = 6
 
 @dataclass(frozen=True)
 class Report:
-    """What was converted.
+    """Summary of a conversion.
 
     Attributes:
-        num_users, num_items, num_interactions, num_reviews: of the result.
-        repeats: interactions left out because user and item were there before.
-        bad_lines: lines that could not be read; examples: the first of them.
-        without_item: items of which the files say nothing. without_title: items without a title.
+        num_users: number of users in the dataset.
+        num_items: number of items in the dataset.
+        num_interactions: number of interactions in the dataset.
+        num_reviews: number of review texts in the dataset.
+        repeats: number of interactions that were left out because an earlier one has the same user and item.
+        bad_lines: number of lines that could not be read.
+        examples: the first of these lines, with file, line and reason.
+        without_item: number of items that no file describes.
+        without_title: number of items without a title.
         remarks: encodings, units of time and orders that were detected.
-        first, last: days of the first and last interaction, ``None`` without times.
+        first: day of the first interaction (ISO); ``None``: the log has no times.
+        last: day of the last interaction (ISO); ``None``: the log has no times.
     """
 
     num_users: int
@@ -76,21 +81,24 @@ def convert(
     max_bad_lines: int = 100,
     time_unit: str | None = None,
 ) -> Report:
-    """Write ``interactions.parquet``, ``items.parquet``, where there are texts ``reviews.parquet``, and a card.
+    """Write ``interactions.parquet``, ``items.parquet``, ``reviews.parquet`` if there are review texts, and a card.
 
-    Nothing is written after an error. The same input gives the same bytes.
+    Nothing is written if there is an error. Equal inputs give equal bytes.
 
     Args:
-        source: whose files these are. inputs: files, folders or archives of them.
-        output_dir: a dataset folder of the package. name: for the card, default: the folder's.
-        keep_repeats: keep all interactions of a user with an item, not the first alone.
-        max_bad_lines: so many lines that cannot be read are skipped.
-        time_unit: of times that are numbers, ``D``, ``s``, ``ms``, ``us`` or ``ns``; ``None``: by their magnitude.
+        source: reader of the publisher's format.
+        inputs: raw files, or folders or archives of raw files.
+        output_dir: dataset folder to write.
+        name: name of the dataset in its card; ``None``: the name of the folder.
+        keep_repeats: keep all interactions of a user with an item; otherwise only the first.
+        max_bad_lines: number of lines that may be unreadable; they are skipped.
+        time_unit: unit of numeric times, ``D``, ``s``, ``ms``, ``us`` or ``ns``; ``None``: detected from their
+            magnitude.
 
     Raises:
-        FileNotFoundError: an input is not there, or no file of them is the source's.
-        FileExistsError: there is a data set in ``output_dir``.
-        ValueError: too many bad lines, or no interaction.
+        FileNotFoundError: an input does not exist, or none of the files belongs to the source.
+        FileExistsError: ``output_dir`` holds a data set already.
+        ValueError: there are too many bad lines, or no interaction.
     """
     logs, about = source.sort(raw_files(inputs))
     if not logs:
@@ -108,19 +116,18 @@ def convert(
         table, repeats = log.finish(keep_repeats=keep_repeats)
         if log.unit not in (None, "seconds"):
             notes.remark(f"times came in {log.unit}, and are in seconds now")
-        wanted = pc.unique(table.column("item_id")).cast(pa.string())
-        items, unknown = item_table(wanted, _all_items(source, source.items_in(logs, about), notes))
-        titles = pc.equal(items.column("title"), "")
+        item_ids = table.column("item_id").unique().cast(pa.string()).to_pylist()
+        items, undescribed = item_table(item_ids, _all_items(source, source.items_in(logs, about), notes))
         report = Report(
-            num_users=len(pc.unique(table.column("user_id"))),
+            num_users=len(table.column("user_id").unique()),
             num_items=len(items),
             num_interactions=len(table),
             num_reviews=log.num_reviews,
             repeats=repeats,
             bad_lines=notes.count,
             examples=notes.examples,
-            without_item=unknown,
-            without_title=int(pc.sum(titles).as_py()),
+            without_item=undescribed,
+            without_title=items.column("title").to_pylist().count(""),
             remarks=notes.remarks,
             **_days(table),
         )
@@ -140,15 +147,22 @@ def _all_items(source: Source, paths: Sequence[RawFile], notes: ReadingNotes) ->
 def _days(table: pa.Table) -> dict[str, str]:
     if "timestamp" not in table.column_names:
         return {}
-    ends = pc.min_max(table.column("timestamp")).as_py()
+    times = table.column("timestamp").to_numpy()
     return {
-        name: str(np.datetime64(ends[end], "s").astype("datetime64[D]"))
-        for name, end in (("first", "min"), ("last", "max"))
+        name: str(np.datetime64(int(time), "s").astype("datetime64[D]"))
+        for name, time in (("first", times.min()), ("last", times.max()))
     }
 
 
 def card(source: Source, report: Report, name: str, files: Sequence[RawFile]) -> str:
-    """The dataset card, with ``configs`` for the Hub's viewer and for ``load_dataset``."""
+    """Render the dataset card, with ``configs`` for the Hub's viewer and for ``load_dataset``.
+
+    Args:
+        source: reader of the publisher's format, with licence and citation.
+        report: summary of the conversion.
+        name: name of the dataset.
+        files: raw files that were read.
+    """
     text = resources.files("hf_llmrec").joinpath("converters/card.md.jinja").read_text(encoding="utf-8")
     tables = ["interactions", "items", *(["reviews"] if report.num_reviews else [])]
     names = list(dict.fromkeys(path.name for path in files))

@@ -1,4 +1,4 @@
-"""Raw files from their publishers: resumed after a break, checked, with progress."""
+"""Downloads raw files from their publishers: resumable, verified, with a progress bar."""
 
 from __future__ import annotations
 
@@ -20,44 +20,50 @@ _BLOCK = 1 << 20
 
 
 def download(remote: Remote, folder: str | os.PathLike) -> Path:
-    """Fetch a file, or find it there from before.
+    """Download a file, or verify it if it was downloaded before.
 
-    A download that breaks off lies in ``NAME.part`` and goes on from there the next time. When it is whole, its SHA-256
-    goes to ``NAME.sha256``; a file that is there is checked against it.
+    An interrupted download stays in ``NAME.part`` and is resumed the next time. The SHA-256 of a complete download is
+    written to ``NAME.sha256``; an existing file is compared with it.
 
     Args:
-        remote: what to fetch. folder: made if it is not there.
+        remote: file to download.
+        folder: folder to write to; created if needed.
+
+    Returns:
+        path of the file.
 
     Raises:
-        ValueError: the file is not what its publisher or an earlier download says it is.
-        OSError: it cannot be fetched.
+        ValueError: the file does not match the checksum of its publisher or of an earlier download.
+        OSError: the file cannot be downloaded.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    target, note = folder / remote.name, folder / f"{remote.name}.sha256"
+    target, checksum = folder / remote.name, folder / f"{remote.name}.sha256"
     if target.exists():
-        if note.exists() and note.read_text().split()[0] != _digest(target, "sha256"):
-            raise ValueError(f"{target}: it is not what was downloaded ({note.name}): remove both to fetch it again")
+        if checksum.exists() and checksum.read_text().split()[0] != _digest(target, "sha256"):
+            raise ValueError(
+                f"{target}: it is not what was downloaded ({checksum.name}): remove both to fetch it again"
+            )
         return target
     part = folder / f"{remote.name}.part"
     expected = None if remote.md5_url is None else _published_md5(remote.md5_url)
     with open(part, "ab") as file:
         _fetch(remote.url, file, part.stat().st_size, remote.name)
-    if expected is not None and (found := _digest(part, "md5")) != expected:
+    if expected is not None and (actual := _digest(part, "md5")) != expected:
         part.unlink()
-        raise ValueError(f"{remote.url}: MD5 is {found}, its publisher says {expected}; the file was removed")
-    note.write_text(f"{_digest(part, 'sha256')}  {remote.name}\n")
+        raise ValueError(f"{remote.url}: MD5 is {actual}, its publisher says {expected}; the file was removed")
+    checksum.write_text(f"{_digest(part, 'sha256')}  {remote.name}\n")
     os.replace(part, target)
-    logger.info("%s: %.1f MB, SHA-256 in %s", target, target.stat().st_size / 1e6, note.name)
+    logger.info("%s: %.1f MB, SHA-256 in %s", target, target.stat().st_size / 1e6, checksum.name)
     return target
 
 
 def _digest(path: Path, algorithm: str) -> str:
-    found = hashlib.new(algorithm, usedforsecurity=False)
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):
-            found.update(block)
-    return found.hexdigest()
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _fetch(url: str, file: BinaryIO, start: int, name: str) -> None:
@@ -68,9 +74,9 @@ def _fetch(url: str, file: BinaryIO, start: int, name: str) -> None:
     except HfHubHTTPError as error:
         headers = getattr(error.response, "headers", {})
         if getattr(error.response, "status_code", None) == 416 and headers.get("Content-Range") == f"bytes */{start}":
-            return  # all of it was there already
+            return  # the file was complete already
         raise OSError(f"{url}: {' '.join(str(error).split())[:200]}") from error
-    except Exception as error:  # whatever a connection can do
+    except Exception as error:  # any failure of the connection
         raise OSError(f"{url}: {type(error).__name__}: {error}") from error
 
 

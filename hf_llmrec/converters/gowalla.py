@@ -1,4 +1,4 @@
-"""Gowalla check-ins, as SNAP publishes them."""
+"""Gowalla check-ins, as published by SNAP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIELDS = ("user", "time", "latitude", "longitude", "place")
 
 
 class Gowalla(LineSource):
-    """Tabs: user, time, latitude, longitude, place. Places have no names; their coordinates stand for them."""
+    """Tab-separated user, time, latitude, longitude and place. Places have no names: coordinates are their titles."""
 
     name, label = "gowalla", "Gowalla check-ins"
     homepage = "https://snap.stanford.edu/data/loc-gowalla.html"
@@ -36,7 +36,7 @@ class Gowalla(LineSource):
         return logs, logs
 
     def items(self, path: RawFile, notes: ReadingNotes) -> Iterator[Item]:
-        return parsed_lines(path, self.item, ReadingNotes(notes.limit))  # the same lines: counted once
+        return parsed_lines(path, self.item, ReadingNotes(notes.limit))  # bad lines were counted when the log was read
 
     def interaction(self, line: str) -> Interaction:
         user, time, _, _, place = fields(line, "\t", _FIELDS)

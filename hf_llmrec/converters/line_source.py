@@ -1,4 +1,4 @@
-"""Sources whose files have one record per line."""
+"""Base class of sources whose files have one record per line."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from .source import Interaction, Item, Source
 
 
 class LineSource(Source):
-    """Reads a log, and a file about items, line by line.
+    """Reads logs and files about items line by line.
 
     Attributes:
-        older_encoding: of the publisher's own files where they are not UTF-8; copies of them may be.
+        older_encoding: encoding of the publisher's own files if they are not UTF-8 (copies of them may be UTF-8);
+            ``None``: all are UTF-8.
     """
 
     older_encoding: ClassVar[str | None] = None
@@ -28,8 +29,22 @@ class LineSource(Source):
 
     @abstractmethod
     def interaction(self, line: str) -> Interaction | None:
-        """The row of a log's line; ``None`` for a line that has none, an exception for one that cannot be read."""
+        """Parse a line of a log; raise an exception if it cannot be read.
+
+        Args:
+            line: the line without its line break.
+
+        Returns:
+            the interaction; ``None`` if the line holds none.
+        """
 
     @abstractmethod
     def item(self, line: str) -> Item | None:
-        """The same for a line about an item."""
+        """Parse a line about an item; raise an exception if it cannot be read.
+
+        Args:
+            line: the line without its line break.
+
+        Returns:
+            the item; ``None`` if the line holds none.
+        """

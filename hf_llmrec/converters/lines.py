@@ -1,4 +1,4 @@
-"""Lines of raw files, compressed or not."""
+"""Reads the lines of raw files, compressed or not."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from .notes import ReadingNotes
 
-Row = TypeVar("Row")
+Row = TypeVar("Row", bound=Iterable[Any])
 _BAD_LINE = (
     *(ValueError, KeyError, TypeError, IndexError, SyntaxError, AttributeError, OverflowError),
-    *(RecursionError, MemoryError, csv.Error),  # what literals and quotes without an end lead to
+    *(RecursionError, MemoryError, csv.Error),  # raised for unterminated literals and quotes
 )
-# Broken off, broken, encrypted, compressed in a way that is not known here.
+# Raised for files that are truncated, damaged, encrypted, or compressed with an unsupported method.
 _BAD_FILE = (EOFError, OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
-# What `surrogateescape` makes of bytes that are not UTF-8.
+# What `surrogateescape` decodes bytes to that are not UTF-8.
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _ENCODINGS = {"utf-8-sig": "UTF-8", "latin-1": "Latin-1"}
 
 
 class WrongFileError(ValueError):
-    """A file that is not what it should be, as against a line of it."""
+    """A file has the wrong format, in contrast to a single bad line."""
 
 
 RawFile = Path | zipfile.Path
@@ -39,55 +39,63 @@ _READERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
 
 
 def raw_files(inputs: Sequence[str | os.PathLike]) -> list[RawFile]:
-    """Files, those in folders, and those in ``.zip`` archives, sorted by name within each.
+    """List files, including those in folders and ``.zip`` archives, sorted by name within each.
+
+    Args:
+        inputs: files, folders and archives.
 
     Raises:
-        FileNotFoundError: an input is not there.
-        ValueError: an archive that cannot be read.
+        FileNotFoundError: an input does not exist.
+        ValueError: an archive cannot be read.
     """
-    found: list[RawFile] = []
+    files: list[RawFile] = []
     for path in map(Path, inputs):
         if not path.exists():
             raise FileNotFoundError(f"{path}: there is no such file or folder")
         for file in sorted(filter(_is_raw, path.iterdir())) if path.is_dir() else [path]:
-            found += _members(file) if file.suffix == ".zip" else [file]
-    return found
+            files += _members(file) if file.suffix == ".zip" else [file]
+    return files
 
 
 def _is_raw(path: Path) -> bool:
-    """Whether it may be a publisher's file: hidden ones are not, nor what a download leaves beside them."""
+    """Whether a path may be a publisher's file: not hidden, and not an auxiliary file of a download."""
     return path.is_file() and not path.name.startswith(".") and path.suffix not in (".part", ".sha256")
 
 
 def _members(path: Path) -> list[RawFile]:
     try:
-        archive = zipfile.ZipFile(path)  # open as long as a member is: all of them share it
+        archive = zipfile.ZipFile(path)  # stays open: its members share it
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path}: cannot be read: {error}") from error
     return [zipfile.Path(archive, name) for name in sorted(archive.namelist()) if not name.endswith("/")]
 
 
 @contextmanager
-def open_bytes(path: RawFile) -> Iterator[io.BufferedIOBase]:
-    """A file's bytes; ``.gz`` and ``.bz2`` are read as they are, in archives, too."""
+def open_bytes(path: RawFile) -> Iterator[IO[bytes]]:
+    """Open a file for reading bytes; ``.gz`` and ``.bz2`` files are decompressed, in archives, too.
+
+    Args:
+        path: file, or member of an archive.
+    """
     with path.open("rb") as raw, _READERS.get(path.suffix, lambda file, mode: file)(raw, "rb") as plain:
         yield plain
 
 
 def file_encoding(path: RawFile, older: str | None) -> str:
-    """The encoding of a text file: UTF-8, or an older one if most lines with letters beyond ASCII are not UTF-8.
+    """Detect the encoding of a text file: UTF-8, or an older one if most lines with non-ASCII letters are not UTF-8.
 
     Args:
-        path: the file; it is read to its end if there is an older encoding to tell from.
-        older: the encoding of the publisher's first releases, ``None``: it has always been UTF-8.
+        path: the file; it is read to its end if there are two encodings to choose from.
+        older: encoding of the publisher's first releases; ``None``: all releases are UTF-8.
     """
+    if older is None:
+        return "utf-8-sig"
     utf8 = other = 0
-    if older is not None:
-        with open_bytes(path) as file:
-            for line in file:
-                if not line.isascii():
-                    is_utf8 = _is_utf8(line)
-                    utf8, other = utf8 + is_utf8, other + (not is_utf8)
+    with open_bytes(path) as file:
+        for line in file:
+            if not line.isascii():
+                is_utf8 = _is_utf8(line)
+                utf8, other = utf8 + is_utf8, other + (not is_utf8)
     return older if other > utf8 else "utf-8-sig"
 
 
@@ -99,11 +107,14 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def check_row(row: tuple | None) -> None:
-    """What no table can hold.
+def check_row(row: Iterable[Any] | None) -> None:
+    """Refuse values that a table cannot hold.
+
+    Args:
+        row: values of a row; ``None``: no row.
 
     Raises:
-        ValueError: half a character, or a number that is none.
+        ValueError: a text with an unpaired surrogate, or a number that is not finite.
     """
     for value in row or ():
         if isinstance(value, str):
@@ -116,16 +127,17 @@ def check_row(row: tuple | None) -> None:
 def parsed_lines(
     path: RawFile, parse: Callable[[str], Row | None], notes: ReadingNotes, older_encoding: str | None = None
 ) -> Iterator[Row]:
-    """What ``parse`` makes of each line that is not empty.
+    """Parse all lines of a file that are not empty.
 
     Args:
         path: the file.
-        parse: gives a row, ``None`` for a line that holds none, or raises for one that it cannot read.
-        notes: takes the lines that cannot be read, and the encoding where there is a choice.
-        older_encoding: see `file_encoding`.
+        parse: returns the row of a line, or ``None`` if the line holds none; raises if the line cannot be read.
+        notes: receives the lines that cannot be read, and the encoding if there are two to choose from.
+        older_encoding: encoding of the publisher's first releases; ``None``: all releases are UTF-8. See
+            `file_encoding`.
 
     Raises:
-        ValueError: the file is cut off or broken, is not what it should be, or there are too many bad lines.
+        ValueError: the file is truncated, damaged or of the wrong format, or there are too many bad lines.
     """
     number = 0
     try:
@@ -158,6 +170,6 @@ def parsed_lines(
 
 
 def _check_decoded(line: str) -> None:
-    if found := _UNDECODED.search(line):
-        byte = ord(found[0]) - 0xDC00
-        raise ValueError(f"not UTF-8: byte 0x{byte:02x} at character {found.start() + 1}")
+    if match := _UNDECODED.search(line):
+        byte = ord(match[0]) - 0xDC00
+        raise ValueError(f"not UTF-8: byte 0x{byte:02x} at character {match.start() + 1}")

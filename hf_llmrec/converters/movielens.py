@@ -1,4 +1,4 @@
-"""MovieLens in the raw formats of 100K, 1M, and the later comma-separated releases."""
+"""MovieLens: the raw formats of 100K, 1M and the later comma-separated releases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .source import Interaction, Item, Remote, Source
 from .text import clean_name, identifier, joined
 from .times import time_value
 
-# In the order of the flags.
+# In the order of the flags in u.item.
 GENRES_100K = (
     "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|"
     "Film-Noir|Horror|Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
@@ -47,7 +47,7 @@ class _MovieLens(Source):
 
 
 class MovieLens100K(_MovieLens, LineSource):
-    """Tabs in the log, bars and a flag per genre in the list of movies."""
+    """A tab-separated log; a bar-separated list of movies with a flag per genre."""
 
     name, label, files = "movielens-100k", "MovieLens 100K", "u.data and u.item (or ml-100k.zip)"
     log_name, item_name, older_encoding, archive = "u.data", "u.item", "latin-1", "ml-100k.zip"
@@ -63,7 +63,7 @@ class MovieLens100K(_MovieLens, LineSource):
 
 
 class MovieLens1M(_MovieLens, LineSource):
-    """Double colons between fields. 1M is Latin-1, and 10M, which has the same names of files, UTF-8."""
+    """Fields separated by double colons. 1M is Latin-1; 10M, whose files have the same names, is UTF-8."""
 
     name, label, files = "movielens-1m", "MovieLens 1M", "ratings.dat and movies.dat (or ml-1m.zip; also those of 10M)"
     log_name, item_name, older_encoding, archive = "ratings.dat", "movies.dat", "latin-1", "ml-1m.zip"
@@ -78,7 +78,7 @@ class MovieLens1M(_MovieLens, LineSource):
 
 
 class MovieLensCSV(_MovieLens):
-    """Commas, and quotes around titles that have some: 20M, 25M, 32M and the `latest` releases."""
+    """Comma-separated, with quotes around titles that contain commas: 20M, 25M, 32M and the `latest` releases."""
 
     name, label = "movielens-25m", "MovieLens (comma-separated release)"
     files = "ratings.csv and movies.csv (or ml-25m.zip)"

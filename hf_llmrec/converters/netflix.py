@@ -13,7 +13,7 @@ from .times import time_value
 
 
 class Netflix(Source):
-    """A line ``movie:``, then ``user,rating,day`` for each of its ratings; days have no hours."""
+    """A line ``movie:``, followed by a line ``user,rating,day`` for each of its ratings; times are whole days."""
 
     name, label = "netflix", "Netflix Prize"
     homepage = "https://archive.org/details/nf_prize_dataset.tar"
@@ -35,14 +35,14 @@ class Netflix(Source):
         return parsed_lines(path, self._item, notes, "latin-1")
 
     def _item(self, line: str) -> Item:
-        # Titles have commas, and no quotes around them.
+        # Titles may contain commas and are not quoted.
         movie, year, title = fields(line, ",", ("movie", "year", "title"), max_splits=2)
         title = clean_name(title)
         return Item(identifier(movie), f"{title} ({year})" if title and year != "NULL" else title)
 
 
 class _Ratings:
-    """Parses lines below the movie that stands above them."""
+    """Parses the lines of a log; a rating belongs to the last movie line before it."""
 
     def __init__(self):
         self.movie = ""

@@ -1,8 +1,9 @@
-"""What is noted while raw files are read, for the report and the card."""
+"""Collects what the report and the card of a conversion say about reading the raw files."""
 
 from __future__ import annotations
 
-from typing import Any
+import zipfile
+from pathlib import Path
 
 _SHOWN = 5
 
@@ -11,12 +12,13 @@ class ReadingNotes:
     """Lines that could not be read, and remarks on how files were read.
 
     Args:
-        limit: so many lines that cannot be read are skipped; more are an error.
+        limit: number of lines that may be unreadable; more are an error.
 
     Attributes:
-        count: lines that could not be read.
+        limit: number of lines that may be unreadable.
+        count: number of lines that could not be read.
         examples: the first of them, with file, line and reason.
-        remarks: encodings, units and orders that were detected, each once.
+        remarks: encodings, units and orders that were detected, without repeats.
     """
 
     def __init__(self, limit: int):
@@ -24,16 +26,16 @@ class ReadingNotes:
         self.examples: list[str] = []
         self.remarks: list[str] = []
 
-    def bad_line(self, path: Any, number: int, reason: object) -> None:
-        """Note a line that cannot be read.
+    def bad_line(self, path: Path | zipfile.Path, number: int, reason: object) -> None:
+        """Record a line that cannot be read.
 
         Args:
             path: the file.
-            number: of the line, from 1.
-            reason: why.
+            number: number of the line, from 1.
+            reason: why the line cannot be read.
 
         Raises:
-            ValueError: there are more than the limit.
+            ValueError: there are more such lines than the limit.
         """
         self.count += 1
         if len(self.examples) < _SHOWN:
@@ -43,6 +45,10 @@ class ReadingNotes:
             raise ValueError(f"{path}: more than {self.limit} lines cannot be read (--max_bad_lines): {shown}")
 
     def remark(self, text: str) -> None:
-        """Note how something was read."""
+        """Record how something was read.
+
+        Args:
+            text: the remark; repeats are ignored.
+        """
         if text not in self.remarks:
             self.remarks.append(text)

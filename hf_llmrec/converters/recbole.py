@@ -1,4 +1,4 @@
-"""RecBole's atomic files, in which dozens of public data sets are at hand."""
+"""RecBole's atomic files, the format of dozens of public data sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .source import Interaction, Item, Source
 from .text import clean_name, plain
 from .times import time_value
 
-# Names of columns, first come first served: atomic files fix their types, not what they are called.
+# Names of columns; the first one that a row has a value for is used. The format fixes types, not names.
 TITLES = ("title", "movie_title", "item_name", "name", "product_title", "game_title", "app_name", "book_title")
 CATEGORIES = ("categories", "category", "class", "genre", "genres", "tags")
 DESCRIPTIONS = ("description", "abstract", "summary")
@@ -22,15 +22,15 @@ TIMES = ("timestamp", "time", "date")
 RATINGS = ("rating", "stars", "score")
 REVIEWS = ("review_text", "review", "text")
 _TYPES = ("token", "token_seq", "float", "float_seq")
-# Parts of a data set that was split beforehand, in the order of time.
+# Parts of a data set that is published in a split form, and their order in time.
 _PARTS = {"train": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2}
 
 
 class RecBole(Source):
     """Tab-separated ``.inter`` and ``.item`` files, whose first line has ``name:type`` for each column.
 
-    Of a data set that was split beforehand (``NAME.train.inter``, ``.valid``, ``.test``), training rows come first.
-    Rows with the history of a target (``item_id_list``) are put together to whole sequences.
+    In a data set that is published in split form (``NAME.train.inter``, ``.valid``, ``.test``), training rows come
+    first. Rows that hold a target and its history (``item_id_list``) are merged to one sequence per user.
     """
 
     name, label = "recbole", "RecBole atomic files"
@@ -52,11 +52,15 @@ class RecBole(Source):
         return of("inter"), of("item")
 
     def log(self, paths: Sequence[RawFile], notes: ReadingNotes) -> Iterator[Interaction]:
-        """Rows of all logs, training rows first.
+        """Read the rows of all logs, training rows first.
+
+        Args:
+            paths: the logs.
+            notes: receives the lines that cannot be read, and remarks on how the files were read.
 
         Raises:
-            ValueError: a data set is there both whole and split, only some files have histories of targets, or several
-                files have no times and names that tell no order.
+            ValueError: a data set is given both complete and split, only some files have histories of targets, or
+                several files have neither times nor names that tell their order.
         """
         ordered, is_ordered = in_order(paths)
         sequences = Sequences()
@@ -65,7 +69,9 @@ class RecBole(Source):
             for row in parsed_lines(path, self._log_lines(path, notes, sequences), notes):
                 if row.timestamp is None and not is_ordered:
                     names = ", ".join(each.name for each in ordered)
-                    raise WrongFileError(f"{path}: the rows have no times, and of {names} no order is known")
+                    raise WrongFileError(
+                        f"{path}: the rows have no times, and the names of {names} do not tell their order"
+                    )
                 with_rows = True
                 yield row
         if with_rows and sequences:
@@ -96,10 +102,10 @@ class RecBole(Source):
                 ignored = ", and its times are left out" if has_times else ""
                 notes.remark(f"{path.name}: the order is that of {self._list}{ignored}")
             elif not has_times:
-                wanted = ", ".join(self._times)
+                names_of_times = ", ".join(self._times)
                 notes.remark(
-                    f"{path.name}: no column of times ({wanted}; --timestamp_column names another): the order is that "
-                    "of the lines"
+                    f"{path.name}: no column of times ({names_of_times}; --timestamp_column names another): the order "
+                    "is that of the lines"
                 )
             return names
 
@@ -137,16 +143,22 @@ class RecBole(Source):
 
 
 def in_order(paths: Sequence[RawFile]) -> tuple[list[RawFile], bool]:
-    """Logs in the order of time as far as their names tell it, and whether they do.
+    """Sort logs by time as far as their names tell their order.
+
+    Args:
+        paths: the logs.
+
+    Returns:
+        the sorted logs, and whether their names tell the order.
 
     Raises:
-        ValueError: a data set is there both whole and split.
+        ValueError: a data set is given both complete and split.
     """
     named = [(path, *_name_and_part(path)) for path in paths]
-    whole = {name for _, name, part in named if part is None}
+    complete = {name for _, name, part in named if part is None}
     for path, name, part in named:
-        if part is not None and name in whole:
-            raise WrongFileError(f"{path}: {name} is there whole and split ({part}): give one of them")
+        if part is not None and name in complete:
+            raise WrongFileError(f"{path}: {name} is given both complete and split ({part}): give one of them")
     ordered = [path for path, _, part in sorted(named, key=lambda each: _PARTS.get(each[2] or "", len(_PARTS)))]
     is_ordered = len({name for _, name, _ in named}) == 1 and all(part in _PARTS for *_, part in named)
     return ordered, is_ordered or len(paths) < 2

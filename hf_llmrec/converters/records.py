@@ -1,4 +1,4 @@
-"""Records of raw files: fields between separators, columns named in the first line, objects per line."""
+"""Parses lines of raw files: fields between separators, columns named in the first line, one object per line."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _PYTHON = re.compile(r"\{\s*[uU]?'")
 
 
 def fields(line: str, separator: str, names: Sequence[str], *, max_splits: int = -1) -> list[str]:
-    """The fields of a line.
+    """Split a line into its fields.
 
     Args:
-        line: without its end.
-        separator: of the format.
-        names: of its fields, for the error.
-        max_splits: the last field keeps separators beyond so many; -1: there are none beyond.
+        line: the line without its line break.
+        separator: separator of the format.
+        names: names of the fields; their number is checked.
+        max_splits: maximum number of splits, so that the last field may contain separators; -1: no maximum.
 
     Raises:
-        ValueError: not so many fields; it says which separator was expected.
+        ValueError: the number of fields is wrong. The message names the separator.
     """
     values = line.split(separator, max_splits)
     if len(values) != len(names):
-        wanted = f"{len(names)} ({', '.join(names)})" if len(names) < 8 else str(len(names))
+        expected = f"{len(names)} ({', '.join(names)})" if len(names) < 8 else str(len(names))
         raise ValueError(
-            f"{_counted(values)} instead of {wanted}, separated by {_SEPARATORS[separator]}: {line[:80]!r}"
+            f"{_counted(values)} instead of {expected}, separated by {_SEPARATORS[separator]}: {line[:80]!r}"
         )
     return values
 
@@ -40,7 +40,10 @@ def _counted(values: Sequence[str]) -> str:
 
 
 def record(line: str) -> dict[str, Any]:
-    """A JSON object, or a dictionary as Python prints it: publishers' files, and copies of them, hold either.
+    """Parse a JSON object or a Python dictionary literal; publishers' files and copies of them hold either.
+
+    Args:
+        line: the line.
 
     Raises:
         ValueError: the line is neither.
@@ -49,7 +52,7 @@ def record(line: str) -> dict[str, Any]:
     try:
         value = ast.literal_eval(text) if _PYTHON.match(text) else json.loads(text)
     except (ValueError, SyntaxError) as error:
-        try:  # a key may be in double quotes in Python, too
+        try:  # Python may quote the first key with double quotes, too
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             raise ValueError(f"neither a JSON object nor a Python dictionary ({error}): {text[:80]!r}") from None
@@ -59,13 +62,13 @@ def record(line: str) -> dict[str, Any]:
 
 
 class NamedColumns:
-    """Parses lines by the names in the first one.
+    """Parses the lines of a file whose first line names the columns.
 
     Args:
-        make: gets each further line as a dictionary, and what it returns is the line's row.
-        split: parts a line.
-        separator: what it is parted at, for errors.
-        header: gives the names that the first line's values are, or raises if they are not the format's.
+        make: converts a line, as a dictionary from column names to values, to a row.
+        split: splits a line into values.
+        separator: separator of the values, for error messages.
+        header: converts the values of the first line to column names; raises if they do not fit the format.
     """
 
     def __init__(
@@ -90,6 +93,6 @@ class NamedColumns:
                 raise WrongFileError(f"the first line has {error}; {reads}") from None
             return None
         if len(values) != len(self._names):
-            wanted = f"{len(self._names)}, separated by {self._separator}"
-            raise ValueError(f"{_counted(values)} instead of {wanted}: {line[:80]!r}")
+            expected = f"{len(self._names)}, separated by {self._separator}"
+            raise ValueError(f"{_counted(values)} instead of {expected}: {line[:80]!r}")
         return self._make(dict(zip(self._names, values, strict=True)))

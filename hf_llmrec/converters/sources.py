@@ -1,4 +1,4 @@
-"""All sources, by name."""
+"""The sources by their names on the command line."""
 
 from __future__ import annotations
 

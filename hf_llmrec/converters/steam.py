@@ -1,4 +1,4 @@
-"""Steam: reviews of games by players."""
+"""Steam: game reviews."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .times import time_value
 
 
 class Steam(LineSource):
-    """Python literals with single quotes, a record per line; players go by their names, days have no hours."""
+    """A Python dictionary literal per line. Users are identified by their names; times are whole days."""
 
     name, label = "steam", "Steam reviews"
     homepage = "https://cseweb.ucsd.edu/~jmcauley/datasets.html#steam_data"
@@ -43,7 +43,7 @@ class Steam(LineSource):
 
     def item(self, line: str) -> Item | None:
         row = record(line)
-        if self.item_value(row) is None:  # bundles and adverts have none
+        if self.item_value(row) is None:  # bundles and advertisements have no id
             return None
         names = [*(row.get("genres") or ()), *(row.get("tags") or ())]
         title = clean_name(row.get("app_name")) or clean_name(row.get("title"))

@@ -1,4 +1,4 @@
-"""Any table of interactions as a source: which columns mean what is told, nothing is left out unless asked for."""
+"""Any table of interactions as a source: the caller names the columns, and rows are left out only on request."""
 
 from __future__ import annotations
 
@@ -20,22 +20,29 @@ _TEXTS = ("title", "description", "brand", "categories")
 
 @dataclass
 class TableSource(Source):
-    """Reads tables as people have them: CSV, TSV, JSON lines and Parquet.
+    """Reads tables with any columns: CSV, TSV, JSON lines and Parquet.
+
+    The columns with texts of items are in the files about items or, if there are none, in the log.
 
     Args:
-        user, item: columns of the log with ids of users (or of sessions) and items.
-        time: column of the log with the time; ``None``: its rows are in order.
-        rating, event: further columns of the log.
-        title, description, brand, categories: columns with texts of items, in the files about items or, without such,
-            in the log; default: columns of these names, where there are any.
-        item_files: files, folders or archives that are about items; the others are logs.
-        items_id: column with the item's id in the files about items; default: ``item``.
-        time_format: of `datetime.strptime`, for times that are neither numbers nor ISO dates.
-        keep_events: only rows with one of these in column ``event``.
-        min_rating: only rows with at least this in column ``rating``.
+        user: column of the log with the id of the user (or session).
+        item: column of the log with the id of the item.
+        time: column of the log with the time; ``None``: the rows are in order.
+        rating: column of the log with the rating; ``None``: there is none.
+        event: column of the log with the kind of event; ``None``: there is none.
+        title: column with the title of an item; ``None``: a column of this name, if there is one.
+        description: column with the description of an item; ``None``: a column of this name, if there is one.
+        brand: column with the brand of an item; ``None``: a column of this name, if there is one.
+        categories: column with the categories of an item; ``None``: a column of this name, if there is one.
+        item_files: files, folders or archives about items; all other inputs are logs.
+        items_id: column with the id of the item in files about items; ``None``: the same as ``item``.
+        time_format: format of `datetime.strptime` for times that are neither numbers nor ISO dates.
+        keep_events: keep only rows with one of these values in column ``event``; empty: keep all.
+        min_rating: keep only rows with at least this value in column ``rating``; ``None``: keep all.
+        left_out: counts of the rows that were left out, by reason; filled while the logs are read.
 
     Raises:
-        ValueError: an option without the column that it is about.
+        ValueError: an option is given without the column that it applies to.
     """
 
     user: str
@@ -62,7 +69,7 @@ class TableSource(Source):
             if getattr(self, option) not in (None, (), []) and getattr(self, column) is None:
                 raise ValueError(f"{option} is about a column: name it with {column}")
 
-    def sort(self, paths):
+    def sort(self, paths: Sequence[RawFile]) -> tuple[list[RawFile], list[RawFile]]:
         return [path for path in paths if not self._is_about(path)], list(filter(self._is_about, paths))
 
     @cached_property
@@ -70,27 +77,32 @@ class TableSource(Source):
         return {str(path) for path in raw_files(self.item_files)}
 
     def _is_about(self, path: RawFile) -> bool:
-        """Whether a file is one about items."""
+        """Whether a file is about items."""
         return str(path) in self._about
 
     def items_in(self, logs: Sequence[RawFile], about: Sequence[RawFile]) -> Sequence[RawFile]:
-        """Where texts of items are: in files about items, or in the logs."""
+        """The files that texts of items are read from: the files about items or, if there are none, the logs.
+
+        Args:
+            logs: files with interactions.
+            about: files about items.
+        """
         return about or logs
 
     def interactions(self, path: RawFile, notes: ReadingNotes) -> Iterator[Interaction]:
         needed = [name for name in (self.user, self.item, self.time, self.rating, self.event) if name]
         for number, row in table_rows(path, needed, notes):
             try:
-                found = self._interaction(row)
-                check_row(found)
+                interaction = self._interaction(row)
+                check_row(interaction)
             except (ValueError, TypeError, OverflowError) as error:
                 notes.bad_line(path, number, error)
                 continue
-            if found is not None:
-                yield found
+            if interaction is not None:
+                yield interaction
 
     def _interaction(self, row: dict[str, Any]) -> Interaction | None:
-        if self.keep_events and str(row.get(self.event)) not in self.keep_events:
+        if self.event is not None and self.keep_events and str(row.get(self.event)) not in self.keep_events:
             return self._leave_out("of another event")
         rating = None if self.rating is None or row.get(self.rating) in (None, "") else float(row[self.rating])
         if self.min_rating is not None and (rating is None or rating < self.min_rating):
@@ -106,35 +118,35 @@ class TableSource(Source):
             return None
         if self.time_format is None:
             return time_value(value)
-        found = datetime.strptime(str(value), self.time_format)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        parsed = datetime.strptime(str(value), self.time_format)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
     def items(self, path: RawFile, notes: ReadingNotes) -> Iterator[Item]:
         is_about = self._is_about(path)
         key = (self.items_id or self.item) if is_about else self.item
         named = {text: getattr(self, text) for text in _TEXTS}
-        given = [name for name in named.values() if name]
-        # What is wrong with a log's lines was noted when they were read as such.
+        required = [name for name in named.values() if name]
+        # Bad lines of a log were recorded when its interactions were read.
         notes = notes if is_about else ReadingNotes(2**62)
-        for number, row in table_rows(path, [key, *given], notes):
+        for number, row in table_rows(path, [key, *required], notes):
             try:
                 values = {text: row.get(name or text) for text, name in named.items()}
-                found = Item(
+                item = Item(
                     _id(row.get(key), key),
                     clean_name(values["title"]),
                     plain(values["description"]),
                     clean_name(values["brand"]),
                     clean_name(values["categories"]),
                 )
-                check_row(found)
+                check_row(item)
             except (ValueError, TypeError) as error:
                 notes.bad_line(path, number, error)
                 continue
-            yield found
+            yield item
 
 
 def _id(value: Any, column: str) -> str:
-    """An id as text, as it stands: ``007`` is not ``7``."""
+    """Convert an id to text without changing it: ``007`` is not ``7``."""
     if value is None or isinstance(value, (dict, list, bool)) or value != value:
         raise ValueError(f"no id in column {column!r}: {value!r}")
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

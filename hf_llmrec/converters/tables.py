@@ -1,13 +1,12 @@
-"""Tables that are written while they are read: memory holds the log's ids and times, never its texts."""
+"""Builds the tables of a dataset while raw files are read: memory holds the ids and times of a log, not its texts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..data.time_units import NAMES
@@ -21,32 +20,43 @@ _REVIEWS = pa.schema(
 
 
 class Log:
-    """Collects interactions, and writes texts of reviews to a file as they come.
+    """Collects interactions, and writes the texts of reviews to a file as they are read.
 
     Args:
-        reviews: file for the reviews, made if there is one.
-        time_unit: of the times; ``None``: by their magnitude.
+        reviews: file for the reviews, created if there are any.
+        time_unit: unit of the times; ``None``: detected from their magnitude.
+
+    Attributes:
+        num_reviews: number of reviews that were written.
     """
 
     def __init__(self, reviews: Path, time_unit: str | None = None):
         self._rows: list[Interaction] = []
         self._parts: list[pa.Table] = []
-        self._reviews, self._writer = reviews, None
+        self._reviews = reviews
+        self._writer: pq.ParquetWriter | None = None
         self._clock = Clock(time_unit)
         self.num_reviews = 0
 
     @property
     def is_empty(self) -> bool:
-        """Whether no row has come."""
+        """Whether no interaction was added."""
         return not self._parts and not self._rows
 
     @property
     def unit(self) -> str | None:
-        """Name of the unit that times came in, once some of them were written; ``None`` without times."""
+        """Name of the unit of the raw times; ``None`` if there are none, or none was converted yet."""
         return self._clock.unit and NAMES[self._clock.unit]
 
     def extend(self, rows: Iterable[Interaction]) -> None:
-        """Add rows in file order."""
+        """Add interactions.
+
+        Args:
+            rows: interactions in the order of the file.
+
+        Raises:
+            ValueError: times have several units.
+        """
         for row in rows:
             self._rows.append(row)
             if len(self._rows) == _CHUNK:
@@ -58,21 +68,21 @@ class Log:
         users, items, raw_times, ratings, texts = (list(column) for column in zip(*self._rows, strict=True))
         times = self._seconds(raw_times)
         columns = {
-            # Ids repeat: as codes of a dictionary they take a fraction of the room.
+            # Ids repeat: dictionary encoding takes a fraction of the memory.
             "user_id": pa.array(users, pa.string()).dictionary_encode(),
             "item_id": pa.array(items, pa.string()).dictionary_encode(),
             "timestamp": times,
             "rating": pa.array(ratings, pa.float64()),
         }
         self._parts.append(pa.table(columns))
-        has_text = pc.greater(pc.utf8_length(pc.fill_null(pa.array(texts, pa.string()), "")), 0)
-        if pc.any(has_text).as_py():
-            found = pa.table([users, items, texts, times], schema=_REVIEWS)
-            self._write(found.filter(pc.and_(has_text, pc.is_valid(found["timestamp"]))))
+        has_text = np.array([bool(text) for text in texts])
+        if has_text.any():
+            reviews = pa.table([users, items, texts, times], schema=_REVIEWS)
+            self._write(reviews.filter(pa.array(has_text & times.is_valid().to_numpy(zero_copy_only=False))))
         self._rows = []
 
     def _seconds(self, times: list[float | None]) -> pa.Array:
-        """Seconds since 1970, int64, null where there is no time."""
+        """int64 (n,), seconds since 1970; null where there is no time."""
         values = np.array(times, dtype=np.float64)  # None becomes NaN
         is_missing = np.isnan(values)
         seconds = np.zeros(len(values), dtype=np.int64)
@@ -92,13 +102,17 @@ class Log:
         self.num_reviews += len(reviews)
 
     def finish(self, *, keep_repeats: bool) -> tuple[pa.Table, int]:
-        """The interactions in file order, and how many repeats of a user and an item were left out.
+        """Finish reading.
 
         Args:
-            keep_repeats: else the first in time stays, ties by file order.
+            keep_repeats: keep all interactions of a user with an item; otherwise only the first in time, ties by order
+                in the file.
+
+        Returns:
+            the interactions in the order of the file, and the number of repeats that were left out.
 
         Raises:
-            ValueError: some have a time and some have none, or times are in several units.
+            ValueError: only some interactions have a time, or times have several units.
         """
         self._flush()
         if self._writer is not None:
@@ -110,10 +124,10 @@ class Log:
             raise ValueError(f"{times.null_count} of {len(times)} interactions have no timestamp")
         left_out = 0
         if not keep_repeats:
-            keep = first_of_pairs(*(_codes(table, name) for name in ("user_id", "item_id")), _times(times))
+            keep = first_of_pairs(_codes(table, "user_id"), _codes(table, "item_id"), _times(times))
             left_out = int(len(keep) - keep.sum())
             table = table.filter(pa.array(keep))
-        if times.null_count:  # their order is all that is known
+        if times.null_count:  # without times, the order in the file is kept as positions
             order = pa.array(np.arange(len(table), dtype=np.int64))
             table = table.drop_columns("timestamp").append_column("position", order)
         if table.column("rating").null_count == len(table):
@@ -131,10 +145,12 @@ def _times(times: pa.ChunkedArray) -> np.ndarray:
 
 
 def first_of_pairs(users: np.ndarray, items: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """bool (n,): whether a row is the first of its user and item in time, ties by place.
+    """bool (n,), whether a row is the first of its user and item in time; ties go to the earlier row.
 
     Args:
-        users, items, times: int64 (n,).
+        users: int64 (n,), number of the user of each row.
+        items: int64 (n,), number of the item of each row.
+        times: int64 (n,), time of each row.
     """
     pairs = users * (items.max(initial=0) + 1) + items
     order = np.lexsort((np.arange(len(pairs)), times, pairs))
@@ -144,25 +160,28 @@ def first_of_pairs(users: np.ndarray, items: np.ndarray, times: np.ndarray) -> n
     return keep
 
 
-def item_table(wanted: pa.Array, items: Iterable[Item]) -> tuple[pa.Table, int]:
-    """One row per item that was interacted with, in the order of ``wanted``; and how many of them nothing is said of.
+def item_table(item_ids: Sequence[str], items: Iterable[Item]) -> tuple[pa.Table, int]:
+    """Build the table of the items that occur in the log.
 
     Args:
-        wanted: string, ids.
-        items: what is known of items, of these and others. Of an item that occurs again, the first text of each kind
-            counts: a title where the first record has none comes from the next.
+        item_ids: ids of these items, without repeats.
+        items: descriptions of these and other items. For an item that occurs several times, the first text of each kind
+            counts: if its first record has no title, the next title is used.
+
+    Returns:
+        the table, one row per id in the same order, and the number of items without any description.
     """
-    place = {item: row for row, item in enumerate(wanted.to_pylist())}
-    found: list[Item | None] = [None] * len(place)
+    place = {item: row for row, item in enumerate(item_ids)}
+    described: list[Item | None] = [None] * len(place)
     for item in items:
         row = place.get(item.item_id)
         if row is None:
             continue
-        before = found[row]
-        found[row] = item if before is None else Item(*(old or new for old, new in zip(before, item, strict=True)))
-    unknown = sum(item is None for item in found)
-    rows = [item or Item(name) for name, item in zip(place, found, strict=True)]
+        before = described[row]
+        described[row] = item if before is None else Item(*(old or new for old, new in zip(before, item, strict=True)))
+    undescribed = sum(item is None for item in described)
+    rows = [item or Item(name) for name, item in zip(place, described, strict=True)]
     columns = dict(zip(Item._fields, (list(column) for column in zip(*rows, strict=True)), strict=True))
     table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-    empty = [n for n in Item._fields[2:] if not pc.any(pc.not_equal(table.column(n), "")).as_py()]
-    return table.drop_columns(empty), unknown
+    empty = [name for name in Item._fields[2:] if not any(columns[name])]
+    return table.drop_columns(empty), undescribed

@@ -1,22 +1,26 @@
-"""Times as raw files write them -> numbers; `clock` makes seconds of these."""
+"""Converts times as written in raw files to numbers; `clock` converts these to seconds."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-# The year 2100 in nanoseconds.
+# The beginning of the year 2100, in nanoseconds since 1970.
 _LATEST = 4_102_444_800 * 10**9
 
 
 def time_value(value: Any) -> float:
-    """A number as it stands, whatever its unit; of an ISO date or time, seconds since 1970, in UTC if it names no zone.
+    """Convert a time to a number.
 
     Args:
-        value: number, number as text, or ISO date or time (``2009-09-13T00:00:00Z``, ``20090913``).
+        value: a number, a number as text, or an ISO date or time (``2009-09-13T00:00:00Z``, ``20090913``).
+
+    Returns:
+        a number unchanged, in whatever unit it is; an ISO date or time as seconds since 1970, in UTC if it has no time
+        zone.
 
     Raises:
-        ValueError: it is none of these, or beyond the year 2100 in every unit.
+        ValueError: none of these, or beyond the year 2100 in every unit.
     """
     if isinstance(value, str):
         number = _text_value(value.strip())
@@ -24,7 +28,7 @@ def time_value(value: Any) -> float:
         number = float(value)
     else:
         raise ValueError(f"no time: {value!r}")
-    if not abs(number) <= _LATEST:  # NaN is none, either
+    if not abs(number) <= _LATEST:  # written so that NaN is refused, too
         raise ValueError(f"no time: {value!r}")
     return number
 
@@ -37,7 +41,7 @@ def _text_value(text: str) -> float:
     except ValueError:
         pass
     try:
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        parsed = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         raise ValueError(f"no time: {text[:80]!r}") from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

@@ -13,7 +13,7 @@ from .times import time_value
 
 
 class Yelp(LineSource):
-    """JSON, a record per line."""
+    """A JSON object per line."""
 
     name, label = "yelp", "Yelp Open Dataset"
     homepage = "https://www.yelp.com/dataset"

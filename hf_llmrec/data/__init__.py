@@ -1,1 +1,1 @@
-"""Datasets, splits, item indices, and the files they travel in."""
+"""Datasets, splits and item indices, and the files they are stored in."""

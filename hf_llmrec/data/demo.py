@@ -1,25 +1,27 @@
-"""The bundled demo shop: a seeded synthetic data set of known structure, so that what a model learns can be checked.
+"""The bundled demo shop: a seeded synthetic data set whose true structure is available for checking a model.
 
-How a user chooses the next item, exactly:
+A user chooses the next item as follows:
 
-1. With probability `NOISE` any item, by its popularity.
-2. Otherwise a *kind* of item that follows the kind of the last one (`transitions`: mostly the next kind of the same
+1. With probability `NOISE`, any item, drawn by popularity.
+2. Otherwise a *kind* of item that follows the kind of the last item (`transitions`: mostly the next kind of the same
    department), then one of the kind's *groups* (skewed popularity), then one item of that group. The items of a group
-   have nearly the same text, and each belongs to one *community* of users: a user takes its own community's item with
-   probability `LOYALTY`. Which item belongs to whom cannot be read off the text, only off who buys it.
-3. Items that the user has already are never chosen again; the rest is renormalised.
+   have nearly the same text, and each belongs to one *community* of users: a user takes the item of its own community
+   with probability `LOYALTY`. Which item belongs to which community does not follow from the text, only from who buys
+   it.
+3. Items that the user already has are never chosen again; the probabilities of the others are renormalised.
 
-`DemoShop.next_item_probabilities` is that distribution.
+`DemoShop.next_item_probabilities` computes this distribution.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..data import demo_texts as words
+from . import demo_texts as words
 from .interactions import RecDataset
 
 COMMUNITIES = 3
@@ -33,19 +35,9 @@ DAY = 86_400
 
 
 @dataclass(frozen=True)
-class DemoShop:
-    """The data set and the truth behind it.
+class _Choices:
+    """How users choose items. The fields are those of `DemoShop`."""
 
-    Attributes:
-        dataset: what a recommender sees.
-        communities: int64 (num_users,), each user's community.
-        item_kind, item_group, item_community: int64 (num_items,). Items of one group have nearly the same text.
-        popularity: float64 (num_items,), sums to 1: what noise draws from.
-        transitions: float64 (kinds, kinds), rows sum to 1.
-        choice: float64 (communities, num_items): share of an item among its kind's, for a user of that community.
-    """
-
-    dataset: RecDataset
     communities: np.ndarray
     item_kind: np.ndarray
     item_group: np.ndarray
@@ -54,6 +46,36 @@ class DemoShop:
     transitions: np.ndarray
     choice: np.ndarray
 
+    def _weights(self, last: np.ndarray, communities: np.ndarray) -> np.ndarray:
+        """float64 (n, num_items), the weight of each item before the items that a user already has are removed.
+
+        Args:
+            last: int (n,), row of the last item; -1 at the start of a user.
+            communities: int (n,), the users' communities.
+        """
+        kinds = np.where(last[:, None] >= 0, self.transitions[self.item_kind[last]], 1.0 / len(self.transitions))
+        structured = kinds[:, self.item_kind] * self.choice[communities]
+        return NOISE * self.popularity + (1 - NOISE) * structured
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoShop(_Choices):
+    """The data set and the true structure it was generated from.
+
+    Attributes:
+        dataset: the data that a recommender is trained on.
+        communities: int64 (num_users,), the community of each user.
+        item_kind: int64 (num_items,), the kind of each item.
+        item_group: int64 (num_items,), the group of each item; items of one group have nearly the same text.
+        item_community: int64 (num_items,), the community that each item belongs to.
+        popularity: float64 (num_items,), the distribution that noise is drawn from; sums to 1.
+        transitions: float64 (kinds, kinds), probability of the next kind given the last one; rows sum to 1.
+        choice: float64 (communities, num_items), share of an item among the items of its kind, for a user of that
+            community.
+    """
+
+    dataset: RecDataset
+
     def next_item_probabilities(
         self,
         histories: Sequence[np.ndarray],
@@ -61,27 +83,24 @@ class DemoShop:
         user_rows: np.ndarray | None = None,
         communities: np.ndarray | None = None,
     ) -> np.ndarray:
-        """The generator's next-item distribution, float64 (n, num_items), rows sum to 1.
+        """The generator's next-item distribution, float64 (n, num_items); rows sum to 1.
 
         Args:
-            histories: n int arrays of item rows, oldest first; an empty one is the start of a user.
-            user_rows: int (n,), whose true communities are used, or
-            communities: int (n,), given directly. Exactly one of the two.
+            histories: n int arrays of item rows, oldest first; an empty array is the start of a user.
+            user_rows: int (n,), users whose true communities are used. Give either this or ``communities``.
+            communities: int (n,), the communities themselves.
+
+        Raises:
+            ValueError: both or neither of ``user_rows`` and ``communities`` are given.
         """
         if (user_rows is None) == (communities is None):
             raise ValueError("give exactly one of user_rows and communities")
         communities = self.communities[user_rows] if communities is None else np.asarray(communities)
         last = np.array([history[-1] if len(history) else -1 for history in histories])
-        result = self._base(last, communities)
+        weights = self._weights(last, communities)
         for row, history in enumerate(histories):
-            result[row, history] = 0.0
-        return result / result.sum(axis=1, keepdims=True)
-
-    def _base(self, last: np.ndarray, communities: np.ndarray) -> np.ndarray:
-        """Weights before items that a user has already are taken out, (n, num_items)."""
-        kinds = np.where(last[:, None] >= 0, self.transitions[self.item_kind[last]], 1.0 / len(self.transitions))
-        structured = kinds[:, self.item_kind] * self.choice[communities]
-        return NOISE * self.popularity + (1 - NOISE) * structured
+            weights[row, history] = 0.0
+        return weights / weights.sum(axis=1, keepdims=True)
 
 
 def _kind_transitions(kinds_per_department: int, departments: int, rng: np.random.Generator) -> np.ndarray:
@@ -99,15 +118,15 @@ def _kind_transitions(kinds_per_department: int, departments: int, rng: np.rando
 
 
 def make_demo_shop(seed: int = 0, num_users: int = 1500, num_items: int = 600) -> DemoShop:
-    """Make the shop: about ten interactions per user, the same for the same arguments.
+    """Generate the demo shop, with about ten interactions per user. Equal arguments give equal shops.
 
     Args:
-        seed: of everything.
-        num_users: at least 1.
-        num_items: a multiple of 600 (40 kinds x 5 groups x 3 communities).
+        seed: seed of all random numbers.
+        num_users: number of users, at least 1.
+        num_items: number of items, a multiple of 600 (40 kinds x 5 groups x 3 communities).
 
     Raises:
-        ValueError: sizes that the plan of the shop does not allow.
+        ValueError: a number of users or items that is not allowed.
     """
     kinds = [(name, purpose, department) for department, rows in words.DEPARTMENTS.items() for name, purpose in rows]
     groups = len(GROUP_SHARES)
@@ -123,7 +142,7 @@ def make_demo_shop(seed: int = 0, num_users: int = 1500, num_items: int = 600) -
     item = np.arange(num_items)
     kind, group_in_kind = item // (groups * COMMUNITIES), item // COMMUNITIES % groups
     group = item // COMMUNITIES
-    # Which member of a group belongs to which community is drawn anew for every group.
+    # Each group draws which of its items belongs to which community.
     community = np.concatenate([rng.permutation(COMMUNITIES) for _ in range(num_items // COMMUNITIES)])
     choice = np.stack(
         [
@@ -132,8 +151,7 @@ def make_demo_shop(seed: int = 0, num_users: int = 1500, num_items: int = 600) -
         ]
     )
     popularity = shares[group_in_kind] * rng.lognormal(sigma=0.6, size=len(kinds))[kind]
-    shop = DemoShop(
-        dataset=None,
+    choices = _Choices(
         communities=rng.integers(COMMUNITIES, size=num_users),
         item_kind=kind,
         item_group=group,
@@ -142,32 +160,32 @@ def make_demo_shop(seed: int = 0, num_users: int = 1500, num_items: int = 600) -
         transitions=_kind_transitions(5, len(words.DEPARTMENTS), rng),
         choice=choice,
     )
-    sequences = _walk(shop, rng)
-    # Rows of the items table are shuffled: an item's number must not give its group away.
+    sequences = _walk(choices, rng)
+    # The rows of the items table are shuffled, so that the number of an item does not reveal its group.
     order = rng.permutation(num_items)
-    facts = _item_texts(kinds, kind, group, rng)
-    dataset = _dataset(shop, sequences, facts, order, rng)
+    texts = _item_texts(kinds, kind, rng)
+    dataset = _dataset(sequences, texts, order, rng)
     return DemoShop(
         dataset=dataset,
-        communities=shop.communities,
+        communities=choices.communities,
         item_kind=kind[order],
         item_group=group[order],
         item_community=community[order],
-        popularity=shop.popularity[order],
-        transitions=shop.transitions,
+        popularity=choices.popularity[order],
+        transitions=choices.transitions,
         choice=choice[:, order],
     )
 
 
-def _walk(shop: DemoShop, rng: np.random.Generator) -> list[np.ndarray]:
-    """Every user's items, all users a step at a time."""
-    users, items = len(shop.communities), len(shop.item_kind)
+def _walk(choices: _Choices, rng: np.random.Generator) -> list[np.ndarray]:
+    """Draw the items of every user, one step at a time for all users."""
+    users, items = len(choices.communities), len(choices.item_kind)
     lengths = rng.integers(SHORTEST, LONGEST + 1, size=users)
     chosen = np.zeros((users, LONGEST), dtype=np.int64)
     seen = np.zeros((users, items), dtype=bool)
     last = np.full(users, -1)
     for step in range(LONGEST):
-        weights = np.where(seen, 0.0, shop._base(last, shop.communities)).cumsum(axis=1)
+        weights = np.where(seen, 0.0, choices._weights(last, choices.communities)).cumsum(axis=1)
         draw = rng.random(users) * weights[:, -1]
         last = np.minimum((weights <= draw[:, None]).sum(axis=1), items - 1)
         chosen[:, step] = last
@@ -175,9 +193,17 @@ def _walk(shop: DemoShop, rng: np.random.Generator) -> list[np.ndarray]:
     return [chosen[user, : lengths[user]] for user in range(users)]
 
 
-def _item_texts(kinds, kind: np.ndarray, group: np.ndarray, rng: np.random.Generator) -> dict[str, list]:
-    """Texts and their ingredients; the items of a group share all but the phrases that make them look alike."""
-    columns: dict[str, list] = {name: [] for name in ("title", "description", "brand", "category", "fields")}
+def _item_texts(
+    kinds: Sequence[tuple[str, str, str]], kind: np.ndarray, rng: np.random.Generator
+) -> dict[str, list[Any]]:
+    """Texts of items, and the words that fill their templates. Items of a group differ in the look-alike phrases only.
+
+    Args:
+        kinds: name, purpose and department of each kind.
+        kind: int (num_items,), the kind of each item.
+        rng: source of random numbers.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in ("title", "description", "brand", "category", "fields")}
     used: set[str] = set()
     for start in range(0, len(kind), COMMUNITIES):
         name, purpose, department = kinds[kind[start]]
@@ -201,10 +227,12 @@ def _item_texts(kinds, kind: np.ndarray, group: np.ndarray, rng: np.random.Gener
     return columns
 
 
-def _dataset(shop: DemoShop, sequences, facts: dict[str, list], order: np.ndarray, rng) -> RecDataset:
+def _dataset(
+    sequences: Sequence[np.ndarray], texts: dict[str, list[Any]], order: np.ndarray, rng: np.random.Generator
+) -> RecDataset:
     ids = np.empty(len(order), dtype=object)
     ids[order] = [f"item-{row:04d}" for row in range(len(order))]
-    tables: dict[str, dict[str, list]] = {
+    tables: dict[str, dict[str, list[Any]]] = {
         "interactions": {"user_id": [], "item_id": [], "timestamp": []},
         "reviews": {"user_id": [], "item_id": [], "text": [], "timestamp": []},
         "intentions": {"user_id": [], "item_id": [], "text": [], "timestamp": []},
@@ -212,29 +240,29 @@ def _dataset(shop: DemoShop, sequences, facts: dict[str, list], order: np.ndarra
     }
     for row, items in enumerate(sequences):
         user = f"user-{row:04d}"
-        # Whole days apart with a random hour: strictly increasing, so no two times of a user tie.
+        # At least a day apart, plus less than half a day: strictly increasing, so no two times of a user tie.
         times = 1_600_000_000 + DAY * (rng.integers(365) + np.cumsum(rng.integers(1, 15, size=len(items))))
         times = times + rng.integers(DAY // 2, size=len(items))
         reviewed = rng.random(len(items)) < REVIEW_SHARE
-        for item, time, told in zip(items.tolist(), times.tolist(), reviewed.tolist(), strict=True):
+        for item, time, has_review in zip(items.tolist(), times.tolist(), reviewed.tolist(), strict=True):
             _append(tables["interactions"], user, ids[item], time)
-            if told:
-                fields = facts["fields"][item]
+            if has_review:
+                fields = texts["fields"][item]
                 _append(tables["reviews"], user, ids[item], str(rng.choice(words.REVIEWS)).format(**fields), time)
                 _append(tables["intentions"], user, ids[item], str(rng.choice(words.INTENTIONS)).format(**fields), time)
-        # The last two interactions are held out for validation and test: a preference must not know them.
-        departments = [facts["category"][item] for item in items[:-2]]
+        # The last two interactions are held out for validation and test: a preference must not reveal them.
+        departments = [texts["category"][item] for item in items[:-2]]
         ranked = sorted(set(departments), key=lambda name: (-departments.count(name), name))
-        quality = facts["fields"][items[0]]["quality"]
+        quality = texts["fields"][items[0]]["quality"]
         second = ranked[1].lower() if len(ranked) > 1 else "anything new"
         values = {"first": ranked[0].lower(), "second": second, "quality": quality}
         _append(tables["preferences"], user, str(rng.choice(words.PREFERENCES)).format(**values))
     items = {
         "item_id": ids[order].tolist(),
-        "title": [facts["title"][row] for row in order],
-        "description": [facts["description"][row] for row in order],
-        "brand": [facts["brand"][row] for row in order],
-        "categories": [facts["category"][row] for row in order],
+        "title": [texts["title"][row] for row in order],
+        "description": [texts["description"][row] for row in order],
+        "brand": [texts["brand"][row] for row in order],
+        "categories": [texts["category"][row] for row in order],
     }
     return RecDataset.from_datasets(
         tables["interactions"],
@@ -246,6 +274,6 @@ def _dataset(shop: DemoShop, sequences, facts: dict[str, list], order: np.ndarra
     )
 
 
-def _append(table: dict[str, list], *values) -> None:
+def _append(table: dict[str, list[Any]], *values: Any) -> None:
     for column, value in zip(table.values(), values, strict=True):
         column.append(value)

@@ -1,8 +1,8 @@
-"""Words of the demo shop: departments, kinds of item, and the phrases its texts are made of."""
+"""Vocabulary of the demo shop: departments, kinds of items, and the templates of its texts."""
 
 from __future__ import annotations
 
-# Department -> (kind, what it is for), five each. The order inside a department is the order in which people buy.
+# Department -> (kind, purpose), five each. The order within a department is the order in which people buy.
 DEPARTMENTS: dict[str, tuple[tuple[str, str], ...]] = {
     "Coffee": (
         ("pour-over kettle", "slow brewing at home"),
@@ -71,7 +71,7 @@ QUALITIES = (
     "unscented", "extra large", "pocket size", "hand finished", "double walled", "soft grip", "water resistant",
     "limited colour", "refillable", "foldable", "waxed cotton", "speckled white", "warm grey",
 )  # fmt: skip
-# Nearly the same text: the words that the members of a look-alike group differ in say nothing about who buys them.
+# The items of a group differ in these phrases only, which say nothing about who buys the item.
 LOOK_ALIKE_TITLES = ("{stem}", "{stem} (boxed)", "{stem}, single", "{stem} - new")
 LOOK_ALIKE_ENDINGS = (
     "Ships in plain paper.",

@@ -1,4 +1,4 @@
-"""Vectors of items and users in safetensors files, which carry the fingerprint of the data they were made from."""
+"""Item and user vectors in safetensors files, with the fingerprint of the data that they were made from."""
 
 from __future__ import annotations
 
@@ -23,20 +23,23 @@ logger = logging.getLogger(__name__)
 def load_item_embeddings(
     file: str | os.PathLike, dataset: RecDataset, split: RecSplit | None = None, *, other_data: bool = False
 ) -> np.ndarray:
-    """float32 (num_items, d) from a safetensors file with a tensor ``item_embeddings`` (or ``embeddings``).
+    """Read float32 (num_items, d) from the tensor ``item_embeddings`` (or ``embeddings``) of a safetensors file.
+
+    The fingerprint in the file's metadata is compared with the data: the catalogue, and for vectors that were fitted on
+    interactions also the interactions and the split.
 
     Args:
-        file: its rows are the dataset's items in order. What its metadata record of the data is compared: of vectors
-            that were fitted on interactions, these and the split, too.
-        dataset, split: what the vectors are used with. split: needed for vectors that were fitted under one.
-        other_data: go on although they were fitted on other interactions or another split.
+        file: safetensors file whose rows are the items of the dataset, in order.
+        dataset: dataset that the vectors are used with.
+        split: split that the vectors are used with; required for vectors that were fitted on a split.
+        other_data: accept vectors that were fitted on other interactions or another split.
 
     Raises:
-        ValueError: no such tensor, a wrong number of rows, values that are not finite, or vectors of another catalogue,
-            other interactions or another split.
+        ValueError: there is no such tensor, the number of rows is wrong, a value is not finite, or the vectors belong
+            to another catalogue, other interactions or another split.
     """
     try:
-        # PyTorch reads what NumPy has no type for: bfloat16.
+        # Read with PyTorch because NumPy has no bfloat16.
         with safe_open(file, framework="pt") as handle:
             names = list(handle.keys())
             name = next((n for n in ("item_embeddings", "embeddings") if n in names), None)
@@ -59,10 +62,16 @@ def load_item_embeddings(
 
 
 def read_data_fingerprint(file: str | os.PathLike) -> DataFingerprint | str | None:
-    """What an embedding file records of the data it was made from; a str in files of version 0.1, ``None``: nothing.
+    """Read the fingerprint of the data that an embedding file was made from.
+
+    Args:
+        file: safetensors file.
+
+    Returns:
+        the fingerprint; a str for files of version 0.1; ``None`` if the file records none.
 
     Raises:
-        ValueError: not a safetensors file, or a fingerprint of another version; names the file.
+        ValueError: not a safetensors file, or a fingerprint of another version. The message names the file.
     """
     try:
         with safe_open(file, framework="numpy") as handle:
@@ -90,17 +99,18 @@ def save_embeddings(
     users: np.ndarray | None = None,
     split: RecSplit | None = None,
 ) -> None:
-    """Write ``item_embeddings`` and/or ``user_embeddings``, float32, atomically, with the data's fingerprint.
+    """Write ``item_embeddings`` and ``user_embeddings`` as float32, atomically, with the fingerprint of the data.
 
     Args:
-        file: the safetensors file.
-        dataset: rows are in its order.
-        items: float (num_items, d). users: float (num_users, d).
-        split: on whose training interactions the vectors were fitted; ``None``: they were made from texts alone, so
-            that only the catalogue is recorded.
+        file: safetensors file to write.
+        dataset: dataset whose items and users the rows are, in order.
+        items: float (num_items, d), vectors of the items; ``None``: none are written.
+        users: float (num_users, d), vectors of the users; ``None``: none are written.
+        split: split on whose training interactions the vectors were fitted; ``None``: they were made from texts alone,
+            and only the catalogue is recorded.
 
     Raises:
-        ValueError: a wrong number of rows, or vectors of users without a split.
+        ValueError: the number of rows is wrong, or user vectors are given without a split.
     """
     if users is not None and split is None:
         raise ValueError("user_embeddings are fitted on interactions: give the split they were fitted on")

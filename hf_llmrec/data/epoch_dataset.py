@@ -1,4 +1,4 @@
-"""`EpochDataset`: a map-style dataset whose rows are made when a batch asks for them, anew in every epoch."""
+"""`EpochDataset`: a map-style dataset that builds its rows on access, differently in every epoch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch.utils.data import Dataset
 
 
 class EpochDataset(Dataset):
-    """What the package's trainers train on: a map-style `torch.utils.data.Dataset` with `set_epoch`.
+    """Base class of the training datasets: a map-style `torch.utils.data.Dataset` with `set_epoch`.
 
-    Subclasses define ``__len__`` and `build`, and call ``super().__init__()``. A row follows from its number and the
-    epoch alone, so that data-loader workers, several processes and resumed runs make the same rows.
+    Subclasses define ``__len__`` and `build`, and call ``super().__init__()``. A row must depend on its number and the
+    epoch alone, so that data-loader workers, several processes and resumed runs build the same rows.
 
     Example:
         ```python
@@ -34,19 +34,19 @@ class EpochDataset(Dataset):
     """
 
     def __init__(self):
-        # Shared with worker processes: those that outlive an epoch must learn of the next one.
+        # Shared with worker processes: persistent workers must see the number of the next epoch.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     @property
     def epoch(self) -> int:
-        """The epoch whose rows are read, from 0."""
+        """The current epoch, from 0."""
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Read the rows of another epoch from now on.
+        """Switch to the rows of another epoch.
 
         Args:
-            epoch: from 0.
+            epoch: number of the epoch, from 0.
         """
         self._epoch.fill_(epoch)
 
@@ -55,22 +55,22 @@ class EpochDataset(Dataset):
 
     @abstractmethod
     def build(self, slot: int, epoch: int) -> Mapping[str, Any]:
-        """One row.
+        """Build one row.
 
         Args:
-            slot: its number, from 0.
-            epoch: from 0.
+            slot: number of the row, from 0.
+            epoch: number of the epoch, from 0.
 
         Returns:
-            what the data collator reads: for language models ``input_ids`` and ``labels`` of equal length, -100 where
-            nothing is to be learned.
+            the features that the data collator expects: for language models ``input_ids`` and ``labels`` of equal
+            length, with label -100 for tokens that are not trained on.
         """
 
     def lengths(self, epoch: int) -> np.ndarray:
-        """int64 (rows,): the length of every row, by which rows share batches and batches are sized.
+        """int64 (rows,), the length of every row, used to group rows into batches and to size the batches.
 
         Args:
-            epoch: from 0.
+            epoch: number of the epoch, from 0.
         """
         return np.array([len(self.build(slot, epoch)["input_ids"]) for slot in range(len(self))], dtype=np.int64)
 

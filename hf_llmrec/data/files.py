@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Atomic writing of files: a reader never sees an incomplete one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from typing import Any
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write UTF-8 text under a temporary name in the same folder, then rename."""
+    """Write UTF-8 text atomically: under a temporary name in the same folder, which is then renamed.
+
+    Args:
+        path: file to write; its folder is created if needed.
+        text: content of the file.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -28,16 +33,19 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def _share(path: str | os.PathLike) -> None:
-    """Temporary files are the owner's alone; a served model folder is read by others, as `open` would have it."""
+    """Give a temporary file, which only its owner may read, the permissions of one made by `open`."""
     os.umask(umask := os.umask(0))
     os.chmod(path, 0o666 & ~umask)
 
 
 @contextmanager
 def staged(folder: str | os.PathLike) -> Iterator[Path]:
-    """A hidden folder inside ``folder``; what it holds at the end moves to ``folder``, and nothing after an error.
+    """Yield a hidden folder inside ``folder``; its files are moved to ``folder`` at the end, unless there was an error.
 
-    For writers of several or large files: a reader finds the old ones or the new ones, each complete.
+    For writing several or large files: a reader sees each file in its old or its new version, always complete.
+
+    Args:
+        folder: folder that receives the files; created if needed.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +58,12 @@ def staged(folder: str | os.PathLike) -> Iterator[Path]:
 
 
 def move_files(staging: Path, folder: Path) -> None:
-    """Rename each file of ``staging`` into ``folder``, readable as ordinary files are."""
+    """Move each file of ``staging`` to ``folder``, with the permissions of ordinary files.
+
+    Args:
+        staging: folder on the same file system; its subfolders are included.
+        folder: folder that receives the files; files of the same name are replaced.
+    """
     for file in sorted(path for path in staging.rglob("*") if path.is_file()):
         _share(file)
         target = folder / file.relative_to(staging)
@@ -59,12 +72,24 @@ def move_files(staging: Path, folder: Path) -> None:
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically."""
+    """Write a value as indented JSON, atomically.
+
+    Args:
+        path: file to write.
+        value: JSON-serialisable value.
+    """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n")
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Read JSON; a broken file, or an object with the same key twice, is a ValueError that names the file."""
+    """Read a JSON file.
+
+    Args:
+        path: file to read.
+
+    Raises:
+        ValueError: the file is not valid JSON, or an object has the same key twice. The message names the file.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)

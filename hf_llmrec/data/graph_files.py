@@ -1,4 +1,4 @@
-"""The interaction graph as a file beside a model that was published with it."""
+"""Reading and writing the interaction graph of a published model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ GRAPH_FILE = "interaction_graph.safetensors"
 
 
 def save_graph(folder: str | os.PathLike, graph: InteractionGraph) -> None:
-    """Write ``interaction_graph.safetensors``: who chose what, by row; no user ids."""
+    """Write ``interaction_graph.safetensors``: the edges by row, without user ids.
+
+    Args:
+        folder: folder of the model.
+        graph: graph to write.
+    """
     tensors = {
         f"{side}_{name}": getattr(graph.adjacency(side), name)
         for side in ("user", "item")
@@ -27,12 +32,17 @@ def save_graph(folder: str | os.PathLike, graph: InteractionGraph) -> None:
 
 
 def load_graph(path_or_hub_id: str | os.PathLike, **hub_kwargs: Any) -> InteractionGraph:
-    """Read ``interaction_graph.safetensors`` of a folder or Hub repository.
+    """Read ``interaction_graph.safetensors`` from a folder or Hub repository.
+
+    Args:
+        path_or_hub_id: folder or Hub id of the model.
+        **hub_kwargs: options of ``from_pretrained`` such as ``revision``, see `recommender_folder.HUB_OPTIONS`.
 
     Raises:
         FileNotFoundError: the model was published without its graph.
     """
-    found = load_file(resolve_file(path_or_hub_id, GRAPH_FILE, **hub_kwargs))
+    tensors = load_file(resolve_file(path_or_hub_id, GRAPH_FILE, **hub_kwargs))
     return InteractionGraph(
-        Adjacency(found["user_indptr"], found["user_indices"]), Adjacency(found["item_indptr"], found["item_indices"])
+        user_items=Adjacency(tensors["user_indptr"], tensors["user_indices"]),
+        item_users=Adjacency(tensors["item_indptr"], tensors["item_indices"]),
     )

@@ -1,4 +1,4 @@
-"""Codes for items that join an index later: free ones, near their text, without training anything anew."""
+"""Assigns codes to items that are added to an index later, by their texts and without training."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import numpy as np
 
 
 def refit_codewords(codes: np.ndarray, codebook_sizes: Sequence[int], vectors: np.ndarray) -> list[np.ndarray]:
-    """What codes mean in the space of ``vectors``: per level the mean of what earlier levels leave of their items.
+    """Estimate codewords in the space of ``vectors``: per level, the mean residual of the items with each code.
 
-    An index may have been built in another space (an RQ-VAE's latent one, texts joined with a collaborative model's
-    vectors) or come without codewords; this needs neither.
+    This works without the codewords of the index, which may be missing or belong to another space (the latent space of
+    an RQ-VAE, or texts joined with the vectors of a collaborative model).
 
     Args:
-        codes: int (n, levels). vectors: float (n, d), of the same items.
+        codes: int (n, levels), codes of the items.
+        codebook_sizes: number of codes per level.
+        vectors: float (n, d), vectors of the same items.
 
     Returns:
-        per level float64 (size, d), zeros for codes that no item has.
+        per level float64 (size, d); zeros for codes that no item has.
     """
     residuals, books = np.array(vectors, dtype=np.float64), []
     for column, size in zip(codes.T, codebook_sizes, strict=True):
@@ -32,20 +34,22 @@ def refit_codewords(codes: np.ndarray, codebook_sizes: Sequence[int], vectors: n
 def place_items(
     codes: np.ndarray, codebook_sizes: Sequence[int], vectors: np.ndarray, new_vectors: np.ndarray
 ) -> np.ndarray:
-    """Free codes for new items: the prefix of the items that are nearest, and the free last code that fits best.
+    """Assign free codes to new items: the prefix whose items are nearest, and the free last code that fits best.
 
-    Last codes that some item has come first: a language model has learned nothing about the others. New items are
-    placed one after the other, so that the result depends on nothing but the arguments.
+    Last codes that some item already has are preferred, because a language model has learned nothing about the others.
+    New items are placed one after the other, so that the codes depend on nothing but the arguments.
 
     Args:
-        codes: int (n, levels), n > 0, of the items that are there. vectors: float (n, d), of the same items.
-        new_vectors: float (m, d), in the same space.
+        codes: int (n, levels), n > 0, codes of the items in the index.
+        codebook_sizes: number of codes per level.
+        vectors: float (n, d), vectors of the items in the index.
+        new_vectors: float (m, d), vectors of the new items, in the same space.
 
     Returns:
         int32 (m, levels), different from each other and from all of ``codes``.
 
     Raises:
-        ValueError: no prefix that is in use has a free last code.
+        ValueError: no prefix in use has a free last code.
     """
     codes = np.asarray(codes)
     vectors, new_vectors = (np.asarray(part, dtype=np.float64) for part in (vectors, new_vectors))
@@ -57,20 +61,20 @@ def place_items(
     centers /= np.bincount(group)[:, None]
     free = np.ones((len(prefixes), codebook_sizes[-1]), dtype=bool)
     free[group, codes[:, -1]] = False
-    rooms = free.sum(axis=1)
-    known = np.bincount(codes[:, -1], minlength=codebook_sizes[-1]) > 0
+    num_free = free.sum(axis=1)
+    in_use = np.bincount(codes[:, -1], minlength=codebook_sizes[-1]) > 0
     placed = np.empty((len(new_vectors), codes.shape[1]), dtype=np.int32)
     for row, vector in enumerate(new_vectors):
-        room = np.flatnonzero(rooms)
-        if not len(room):
+        open_prefixes = np.flatnonzero(num_free)
+        if not len(open_prefixes):
             raise ValueError(f"there is no free code for new item {row}: every prefix in use is full")
-        chosen = room[((centers[room] - vector) ** 2).sum(axis=1).argmin()]
-        rest = vector - sum(book[code] for book, code in zip(books[:-1], prefixes[chosen], strict=True))
-        candidates = np.flatnonzero(free[chosen] & known)
+        chosen = open_prefixes[((centers[open_prefixes] - vector) ** 2).sum(axis=1).argmin()]
+        residual = vector - sum(book[code] for book, code in zip(books[:-1], prefixes[chosen], strict=True))
+        candidates = np.flatnonzero(free[chosen] & in_use)
         if not len(candidates):
             candidates = np.flatnonzero(free[chosen])
-        last = candidates[((books[-1][candidates] - rest) ** 2).sum(axis=1).argmin()]
+        last = candidates[((books[-1][candidates] - residual) ** 2).sum(axis=1).argmin()]
         free[chosen, last] = False
-        rooms[chosen] -= 1
+        num_free[chosen] -= 1
         placed[row] = [*prefixes[chosen], last]
     return placed

@@ -1,4 +1,4 @@
-"""Fingerprints of who interacted with what in which order, and of what a split holds out."""
+"""Fingerprints of the interactions of a dataset and of what a split holds out."""
 
 from __future__ import annotations
 
@@ -17,29 +17,32 @@ def interactions_fingerprint(
 ) -> str:
     """sha256 (hex) of who interacted with what in which order.
 
-    Neither the order of users nor that of the catalogue matters, nor items that nobody has; nor do the times.
+    It does not depend on the order of the users or the catalogue, on items without interactions, or on the times.
 
     Args:
-        user_ids: str, one per row of ``indptr``. item_ids: str, which ``indices`` are rows of.
-        indptr: int (num_users + 1,). indices: int (num_interactions,), item rows per user, oldest first.
+        user_ids: ids of the users, one per row of ``indptr``.
+        item_ids: ids of the catalogue, in row order.
+        indptr: int (num_users + 1,), where the interactions of each user begin in ``indices``.
+        indices: int (num_interactions,), item rows per user, oldest first.
     """
     used = np.flatnonzero(np.bincount(indices, minlength=len(item_ids)))
-    ids, order = _sorted([item_ids[row] for row in used])
+    ids, order = _sorted([item_ids[row] for row in used.tolist()])
     place = np.zeros(len(item_ids), dtype=np.int64)
     place[used[order]] = np.arange(len(used))
     users, order = _sorted(user_ids)
     lengths = np.diff(indptr)[order]
-    # Positions of the interactions, user by user in the order of their ids.
+    # Positions of the interactions, with the users in the order of their ids.
     starts = np.asarray(indptr)[:-1][order] - np.concatenate([[0], np.cumsum(lengths)[:-1]])
     positions = np.repeat(starts, lengths) + np.arange(len(indices))
     return _digest(users, ids, lengths, place[np.asarray(indices)[positions]])
 
 
 def split_fingerprint(user_ids: Sequence[str], split: RecSplit) -> str:
-    """``STRATEGY[:CUT...]:SHA256``: the hash is of how many interactions of each user precede each held-out one.
+    """``STRATEGY[:CUT...]:SHA256``, where the hash covers how many interactions of a user precede each held-out one.
 
     Args:
-        user_ids: str, one per user row of the split.
+        user_ids: ids of the users, in row order.
+        split: a split of these users.
     """
     places = np.full((3, len(user_ids)), -1, dtype=np.int64)
     places[0] = np.diff(split.train_indptr)
@@ -51,22 +54,23 @@ def split_fingerprint(user_ids: Sequence[str], split: RecSplit) -> str:
 
 
 def _sorted(ids: Sequence[str]) -> tuple[pa.Array, np.ndarray]:
-    """Ids in the order of their bytes, and their rows."""
+    """The ids sorted by their bytes, and their rows."""
     array = pa.array(ids, type=pa.large_string())
-    order = pc.array_sort_indices(array)
+    # pyarrow generates this function at import, so that type checkers do not see it.
+    order = pc.array_sort_indices(array)  # pyright: ignore[reportAttributeAccessIssue]
     return array.take(order), order.to_numpy().astype(np.int64)
 
 
 def _digest(*parts: pa.Array | np.ndarray) -> str:
-    """sha256 (hex) of arrays of strings and of integers; each with its length, so that none runs into the next."""
+    """sha256 (hex) of arrays of strings and integers, all length-prefixed, so that no two inputs hash equal bytes."""
     digest = hashlib.sha256()
     for part in parts:
-        if isinstance(part, pa.Array):
-            digest.update(_integers(pc.binary_length(part).to_numpy(zero_copy_only=False)))
-            part = np.frombuffer("".join(part.to_pylist()).encode(), dtype=np.uint8)
-            digest.update(_integers([len(part)]) + part.tobytes())
-        else:
+        if isinstance(part, np.ndarray):
             digest.update(_integers(part))
+        else:
+            texts = [text.encode() for text in part.to_pylist()]
+            content = b"".join(texts)
+            digest.update(_integers([len(text) for text in texts]) + _integers([len(content)]) + content)
     return digest.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""`RecDataset`: who interacted with what, and when; string ids outside, int32 CSR arrays inside."""
+"""`RecDataset`: who interacted with what, and when. Ids are strings for callers and rows of int32 CSR arrays inside."""
 
 from __future__ import annotations
 
@@ -11,39 +11,49 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from .assembly import assemble
-from .files import write_text
+from .dataset_writing import save_tables
 from .fingerprints import DataFingerprint, catalog_fingerprint, ids_fingerprint
 from .interaction_fingerprints import interactions_fingerprint, split_fingerprint
 from .loading import TABLES, TableSource, arrow_table, read_tables
 from .splits import RecSplit, leave_one_out, temporal
+from .subsets import k_core_mask, rows_with_ids
 
 ITEM_TEXTS = ("title", "description", "brand", "categories")
 
 
 def _strings(table: pa.Table, column: str) -> list[str]:
-    """A text column as list of str, "" where missing."""
+    """The values of a text column; "" where the value or the column is missing."""
     if column not in table.column_names:
         return [""] * len(table)
     return [(value or "").strip() for value in table.column(column).to_pylist()]
 
 
 class RecDataset:
-    """An immutable recommendation dataset. Make one with `load`, `from_datasets` or `from_pandas`.
+    """An immutable recommendation dataset. Create one with `load`, `from_datasets` or `from_pandas`.
 
     Attributes:
-        user_ids: str, in order of first appearance in the interactions. item_ids: str, in the order of the items table.
-        indptr: int32 (num_users + 1,). indices: int32 (num_interactions,), item rows per user in time order.
-        timestamps: int64 (num_interactions,), seconds, aligned with ``indices``, or ``None``.
-        positions: int64 (num_interactions,), as given, which order what has no or equal timestamps, or ``None``.
-        ratings: float64 (num_interactions,), NaN where there is none, or ``None``. No model reads them.
-        titles, descriptions, brands, categories: one str per item, "" where missing. A title is never empty: it falls
-            back to description, brand, id.
-        reviews, intentions, preferences: pyarrow tables or ``None``.
-        notes: oddities that were accepted, counted.
+        name: name of the dataset.
+        user_ids: ids of the users, in order of first appearance in the interactions.
+        item_ids: ids of the items, in the order of the items table.
+        user_row: row of each user, by id.
+        item_row: row of each item, by id.
+        indptr: int32 (num_users + 1,), where the interactions of each user begin in ``indices``.
+        indices: int32 (num_interactions,), item rows per user, oldest first.
+        timestamps: int64 (num_interactions,), seconds, aligned with ``indices``; ``None``: the log has no timestamps.
+        positions: int64 (num_interactions,), as in the log; they order interactions without or with equal timestamps.
+            ``None``: the log has no positions.
+        ratings: float64 (num_interactions,), NaN where there is none; ``None``: the log has no ratings. No model uses
+            them.
+        titles: one title per item, never empty: it falls back to the description, the brand and the id.
+        descriptions: one description per item, "" where missing.
+        brands: one brand per item, "" where missing.
+        categories: the categories of each item as one text, "" where missing.
+        reviews: pyarrow table of review texts, or ``None``.
+        intentions: pyarrow table of intention texts, or ``None``.
+        preferences: pyarrow table of preference texts, or ``None``.
+        notes: counts of irregularities that were accepted, by name.
     """
 
     def __init__(
@@ -71,9 +81,7 @@ class RecDataset:
         notes = {**notes, "empty_titles": sum(not title for title in titles)}
         fallback = zip(titles, self.descriptions, self.brands, self.item_ids, strict=True)
         self.titles = [title or description or brand or item for title, description, brand, item in fallback]
-        self.reviews, self.intentions, self.preferences = (
-            tables.get(t) for t in ("reviews", "intentions", "preferences")
-        )
+        self.reviews, self.intentions, self.preferences = (tables.get(table) for table in TABLES[2:])
         self.notes = {**notes, "users_under_three": int((np.diff(self.indptr) < 3).sum())}
         self.user_row = {user: row for row, user in enumerate(self.user_ids)}
         self.item_row = {item: row for row, item in enumerate(self.item_ids)}
@@ -97,12 +105,12 @@ class RecDataset:
 
     @cached_property
     def ids_fingerprint(self) -> str:
-        """sha256 (hex) of item and user ids, the ``fingerprint`` of version 0.1."""
+        """sha256 (hex) of item and user ids: the ``fingerprint`` of version 0.1."""
         return ids_fingerprint(self.item_ids, self.user_ids)
 
     @cached_property
     def interactions_fingerprint(self) -> str:
-        """sha256 (hex) of users, items and each user's order, without the times."""
+        """sha256 (hex) of users, items and the order of each user's interactions, without the times."""
         return interactions_fingerprint(self.user_ids, self.item_ids, self.indptr, self.indices)
 
     @property
@@ -112,7 +120,11 @@ class RecDataset:
         return hashlib.sha256(both.encode()).hexdigest()
 
     def data_fingerprint(self, split: RecSplit | None = None) -> DataFingerprint:
-        """Of catalogue, interactions and, where it is given, one of this dataset's splits."""
+        """Fingerprint of the catalogue, the interactions and, if given, a split.
+
+        Args:
+            split: a split of this dataset; ``None``: the fingerprint has no split.
+        """
         held_out = None if split is None else split_fingerprint(self.user_ids, split)
         return DataFingerprint(self.catalog_fingerprint, self.interactions_fingerprint, held_out)
 
@@ -136,15 +148,17 @@ class RecDataset:
         """Read a dataset folder or a Hub dataset in the package's layout.
 
         Args:
-            path_or_hub_id: a folder with ``interactions.parquet``, ``items.parquet`` and optional tables, or a Hub id
-                whose dataset has configurations of these names.
-            revision: of the Hub dataset.
-            k_core: see `RecDataset.k_core`; 0 keeps everything.
-            time_unit: of timestamps: ``s``, ``ms``, ``us``, ``ns`` or ``D`` (days); ``None``: by their magnitude.
+            path_or_hub_id: a folder with ``interactions.parquet``, ``items.parquet`` and optional tables, or the id of
+                a Hub dataset that has configurations of these names.
+            revision: branch, tag or commit of the Hub dataset; ``None``: its main branch.
+            k_core: keep only users and items with at least this many interactions, see `RecDataset.k_core`; 0 keeps
+                all.
+            time_unit: unit of the timestamps: ``s``, ``ms``, ``us``, ``ns`` or ``D`` (days); ``None``: detected from
+                their magnitude.
 
         Raises:
-            FileNotFoundError: no such folder, or a table is missing.
-            ValueError: bad content; names file, row and column.
+            FileNotFoundError: there is no such folder, or a table is missing.
+            ValueError: invalid content. The message names file, row and column.
         """
         tables = read_tables(path_or_hub_id, revision)
         dataset = cls._from_tables(tables, Path(path_or_hub_id).name, time_unit)
@@ -165,34 +179,40 @@ class RecDataset:
         """Build from tables with the columns of a dataset folder.
 
         Args:
-            interactions, items, reviews, intentions, preferences: each a `datasets.Dataset` or `IterableDataset`, a
+            interactions: one row per interaction. Like the other tables a `datasets.Dataset` or `IterableDataset`, a
                 pyarrow table, a pandas frame, a dictionary of columns or a list of records.
-            name: of the dataset.
-            time_unit: of timestamps: ``s``, ``ms``, ``us``, ``ns`` or ``D`` (days); ``None``: by their magnitude.
+            items: one row per item.
+            reviews: one row per review text; ``None``: no reviews.
+            intentions: one row per text of what a user was looking for; ``None``: no intentions.
+            preferences: one row per text that sums up a user; ``None``: no preferences.
+            name: name of the dataset.
+            time_unit: unit of the timestamps: ``s``, ``ms``, ``us``, ``ns`` or ``D`` (days); ``None``: detected from
+                their magnitude.
 
         Raises:
-            TypeError: another type of table. ValueError: bad content; names table, row and column.
+            TypeError: a table of another type.
+            ValueError: invalid content. The message names table, row and column.
         """
-        given = dict(zip(TABLES, (interactions, items, reviews, intentions, preferences), strict=True))
-        tables = {t: (arrow_table(value, t, t), TableSource(t)) for t, value in given.items() if value is not None}
+        values = dict(zip(TABLES, (interactions, items, reviews, intentions, preferences), strict=True))
+        tables = {t: (arrow_table(value, t, t), TableSource(t)) for t, value in values.items() if value is not None}
         return cls._from_tables(tables, name, time_unit)
 
     @classmethod
     def from_pandas(
         cls, interactions: Any, items: Any = None, *, columns: Mapping[str, str] | None = None, **options: Any
     ) -> RecDataset:
-        """Build from pandas frames, whose columns may have other names.
+        """Build from pandas frames, whose columns may have any names.
 
         Args:
-            interactions: one row per interaction: user, item, and a time or a position.
+            interactions: one row per interaction, with user, item, and a time or a position.
             items: one row per item; ``None``: the items of the interactions, without texts.
-            columns: names in the frames, and which column of a dataset folder each is, such as
-                ``{"customer": "user_id", "sku": "item_id", "bought_at": "timestamp", "name": "title"}``. Columns that
-                are not named here keep their names; those of a dataset folder are read, others are not.
-            options: of `from_datasets`, such as ``name`` and ``time_unit``.
+            columns: maps names in the frames to columns of a dataset folder, such as
+                ``{"customer": "user_id", "sku": "item_id", "bought_at": "timestamp", "name": "title"}``. Other columns
+                keep their names; those that a dataset folder does not have are ignored.
+            **options: keyword arguments of `from_datasets`, such as ``name`` and ``time_unit``.
 
         Raises:
-            ValueError: a column that neither frame has, or bad content; names table, row and column.
+            ValueError: a column that neither frame has, or invalid content. The message names table, row and column.
 
         Example:
             ```python
@@ -233,11 +253,24 @@ class RecDataset:
     # -- use ----------------------------------------------------------------------------------------------------------
 
     def sequence(self, user_row: int) -> np.ndarray:
-        """int32 item rows of a user, oldest first."""
+        """int32 (n,), item rows of a user, oldest first.
+
+        Args:
+            user_row: row of the user.
+        """
         return self.indices[self.indptr[user_row] : self.indptr[user_row + 1]]
 
     def split(self, strategy: str = "leave_one_out", **shares: float) -> RecSplit:
-        """Hold interactions out: ``leave_one_out`` (per user, by time) or ``temporal`` (at points of global time)."""
+        """Hold out interactions for validation and test.
+
+        Args:
+            strategy: ``leave_one_out`` holds out the last two interactions of each user, ``temporal`` the interactions
+                after two points of global time.
+            **shares: of ``temporal``: ``validation_share`` and ``test_share`` of all interactions, 0.1 each by default.
+
+        Raises:
+            ValueError: an unknown strategy, or see `splits.temporal`.
+        """
         if strategy == "leave_one_out":
             return leave_one_out(self.indptr, self.indices).of(self)
         if strategy == "temporal":
@@ -245,49 +278,43 @@ class RecDataset:
         raise ValueError(f"unknown split {strategy!r}: leave_one_out or temporal")
 
     def k_core(self, k: int) -> RecDataset:
-        """The largest part in which every user and item has at least ``k`` interactions (iterative).
+        """The largest subset in which every user and item has at least ``k`` interactions.
+
+        Args:
+            k: minimum number of interactions of a user and of an item.
 
         Raises:
-            ValueError: nothing is left.
+            ValueError: the subset is empty.
         """
         users = np.repeat(np.arange(self.num_users), np.diff(self.indptr))
-        keep = np.ones(self.num_interactions, dtype=bool)
-        while True:
-            user_counts = np.bincount(users[keep], minlength=self.num_users)
-            item_counts = np.bincount(self.indices[keep], minlength=self.num_items)
-            still = keep & (user_counts[users] >= k) & (item_counts[self.indices] >= k)
-            if still.sum() == keep.sum():
-                break
-            keep = still
+        keep = k_core_mask(users, self.indices, k)
         if not keep.any():
             raise ValueError(f"dataset {self.name!r}: no user and item is left in the {k}-core")
-        kept_users, kept_items = np.unique(users[keep]), np.unique(self.indices[keep])
-        ids = [self.user_ids[user] for user in kept_users]
-        items = self._items.take(pa.array(kept_items))
-        value_sets = {"user_id": pa.array(ids, type=pa.string()), "item_id": items.column("item_id").combine_chunks()}
+        core_users, core_items = np.unique(users[keep]), np.unique(self.indices[keep])
+        user_ids = [self.user_ids[user] for user in core_users.tolist()]
+        items = self._items.take(pa.array(core_items))
+        ids = {"user_id": pa.array(user_ids, type=pa.string()), "item_id": items.column("item_id").combine_chunks()}
         tables = {}
-        for table in ("reviews", "intentions", "preferences"):
-            value = getattr(self, table)
-            if value is not None:
-                for column, known in value_sets.items():
-                    if column in value.column_names:
-                        value = value.filter(
-                            pc.is_in(value.column(column), value_set=known.cast(value.column(column).type))
-                        )
-                tables[table] = value
+        for name in TABLES[2:]:
+            table = getattr(self, name)
+            if table is not None:
+                tables[name] = rows_with_ids(table, ids)
+        lengths = np.bincount(users[keep], minlength=self.num_users)[core_users]
         if "preferences" in tables:
-            # They sum up all but a user's last two. Who has lost some holds out others now, which they may tell of.
-            whole = np.bincount(users[keep], minlength=self.num_users)[kept_users] == np.diff(self.indptr)[kept_users]
-            same = pa.array([user for user, is_whole in zip(ids, whole, strict=True) if is_whole], type=pa.string())
-            column = tables["preferences"].column("user_id")
-            tables["preferences"] = tables["preferences"].filter(pc.is_in(column, value_set=same.cast(column.type)))
+            # A preference sums up all interactions of a user but the last two. A user who has lost some now holds out
+            # earlier ones, which the preference may reveal.
+            is_complete = lengths == np.diff(self.indptr)[core_users]
+            complete = [user for user, is_same in zip(user_ids, is_complete, strict=True) if is_same]
+            tables["preferences"] = rows_with_ids(
+                tables["preferences"], {"user_id": pa.array(complete, type=pa.string())}
+            )
         notes = {name: self.notes[name] for name in ("time_ties", "repeated_pairs", "positions_against_time")}
         return RecDataset(
             name=self.name,
-            user_ids=ids,
+            user_ids=user_ids,
             items=items,
-            indptr=np.concatenate([[0], np.cumsum(np.bincount(users[keep], minlength=self.num_users)[kept_users])]),
-            indices=np.searchsorted(kept_items, self.indices[keep]),
+            indptr=np.concatenate([[0], np.cumsum(lengths)]),
+            indices=np.searchsorted(core_items, self.indices[keep]),
             timestamps=None if self.timestamps is None else self.timestamps[keep],
             positions=None if self.positions is None else self.positions[keep],
             ratings=None if self.ratings is None else self.ratings[keep],
@@ -299,9 +326,10 @@ class RecDataset:
         """Write Parquet tables and a card with ``configs``, so that ``load_dataset(path, "interactions")`` works.
 
         Each file is written under a temporary name and renamed, the card last.
+
+        Args:
+            path: dataset folder; created if needed.
         """
-        path = Path(path)
-        path.mkdir(parents=True, exist_ok=True)
         lengths = np.diff(self.indptr)
         columns = {
             "user_id": pa.array(self.user_ids, type=pa.string()).take(np.repeat(np.arange(self.num_users), lengths)),
@@ -312,16 +340,6 @@ class RecDataset:
         if self.ratings is not None:
             columns["rating"] = pa.array(self.ratings, mask=np.isnan(self.ratings))
         tables = {"interactions": pa.table(columns), "items": self._items}
-        tables |= {t: getattr(self, t) for t in TABLES[2:] if getattr(self, t) is not None}
-        for name, table in tables.items():
-            temporary = path / f".{name}.parquet.tmp"
-            pq.write_table(table, temporary)
-            os.replace(temporary, path / f"{name}.parquet")
-        configs = "\n".join(
-            f"- config_name: {name}\n  data_files:\n  - split: train\n    path: {name}.parquet" for name in tables
-        )
-        write_text(
-            path / "README.md",
-            f"---\nconfigs:\n{configs}\ntags:\n- recommendation\n- hf_llmrec\n---\n\n# {self.name}\n\n"
-            f"{self.num_users} users, {self.num_items} items, {self.num_interactions} interactions.\n",
-        )
+        tables |= {name: getattr(self, name) for name in TABLES[2:] if getattr(self, name) is not None}
+        summary = f"{self.num_users} users, {self.num_items} items, {self.num_interactions} interactions."
+        save_tables(path, tables, self.name, summary)

@@ -1,4 +1,4 @@
-"""`ItemIndex`: which codes each item has, and how that travels (arXiv 2311.09049, section 3.2)."""
+"""`ItemIndex`: the codes of each item, and their file formats (arXiv 2311.09049, section 3.2)."""
 
 from __future__ import annotations
 
@@ -8,27 +8,36 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from .files import read_json, staged, write_json
 from .fingerprints import DataFingerprint, catalog_fingerprint
 from .index_edits import place_items
+from .index_statistics import code_statistics, count_collisions
 
 logger = logging.getLogger(__name__)
 
 INDEX_FILE = "item_index.json"
 TENSORS_FILE = "item_index.safetensors"
-_LARGEST_CODE = 2**20 - 1  # a vocabulary of more rows than that per level is a mistake, not an index
+_LARGEST_CODE = 2**20 - 1  # more codes per level are an error in the file, not a vocabulary
 _TOKEN = re.compile(r"^<([a-z])_(\d+)>$")
 
 
 def index_token(level: int, code: int) -> str:
-    """The token of a code: ``index_token(0, 12) == "<a_12>"``. At most 26 levels."""
+    """The token of a code: ``index_token(0, 12) == "<a_12>"``.
+
+    Args:
+        level: level of the code, 0 to 25.
+        code: number of the code, from 0.
+
+    Raises:
+        ValueError: the level is out of range.
+    """
     if not 0 <= level < 26:
         raise ValueError(f"level must lie in 0..25, got {level}")
     return f"<{chr(ord('a') + level)}_{code}>"
@@ -36,14 +45,14 @@ def index_token(level: int, code: int) -> str:
 
 @dataclass(eq=False)
 class ItemIndex:
-    """Codes of a catalogue.
+    """The codes of all items of a catalogue.
 
     Args:
-        item_ids: one per row.
-        codes: int32 (num_items, levels).
-        codebook_sizes: codes per level.
-        codebooks: per level float32 (size, dim), the codewords; ``None`` when they are unknown (read from JSON).
-        metadata: how it was built, and the statistics of that (JSON values).
+        item_ids: ids of the items, in row order.
+        codes: int32 (num_items, levels), codes of each item.
+        codebook_sizes: number of codes per level.
+        codebooks: per level float32 (size, dim), the codewords; ``None``: not available (the index was read from JSON).
+        metadata: how the index was built, with statistics of the construction (JSON values).
 
     Raises:
         ValueError: shapes do not match, a code lies outside its codebook, or an item id occurs twice.
@@ -90,124 +99,107 @@ class ItemIndex:
 
     @property
     def fingerprint(self) -> str:
-        """Of the catalogue, see `catalog_fingerprint`."""
+        """sha256 (hex) of the item ids in order, see `catalog_fingerprint`."""
         return catalog_fingerprint(self.item_ids)
 
     @property
     def is_collaborative(self) -> bool:
-        """Whether collaborative vectors went into the codes."""
+        """Whether the codes were built from collaborative vectors, too."""
         return "collaborative_neighbour_preservation" in self.metadata.get("build", {})
 
     @property
     def data_fingerprint(self) -> DataFingerprint:
-        """Of the catalogue and, where collaborative vectors went into the codes, of what these were fitted on."""
-        fitted = self.metadata.get("fitted_on")
-        if fitted is None:
+        """Fingerprint of the catalogue and, if collaborative vectors were used, of the data they were fitted on."""
+        fitted_on = self.metadata.get("fitted_on")
+        if fitted_on is None:
             return DataFingerprint(self.fingerprint)
-        found = DataFingerprint.from_dict(fitted, "item index")
-        return replace(found, catalogue=self.fingerprint)  # items may have been added or removed
+        recorded = DataFingerprint.from_dict(fitted_on, "item index")
+        return replace(recorded, catalogue=self.fingerprint)  # items may have been added or removed
 
     def tokens(self) -> list[str]:
         """All index tokens, level by level, code by code."""
         return [index_token(level, code) for level, size in enumerate(self.codebook_sizes) for code in range(size)]
 
     def item_tokens(self, row: int) -> list[str]:
-        """The tokens of one item, first level first."""
+        """The tokens of one item, first level first.
+
+        Args:
+            row: row of the item.
+        """
         return [index_token(level, int(code)) for level, code in enumerate(self.codes[row])]
 
     def collisions(self) -> int:
-        """How many items share their whole code string with another item."""
-        if not self.num_items:
-            return 0
-        _, inverse, counts = np.unique(self.codes, axis=0, return_inverse=True, return_counts=True)
-        return int((counts[inverse.ravel()] > 1).sum())
+        """Number of items that share all their codes with another item."""
+        return count_collisions(self.codes)
 
     @property
     def is_unique(self) -> bool:
-        """Whether every item has a code string of its own."""
+        """Whether no two items have the same codes."""
         return self.collisions() == 0
 
     def report(self) -> dict[str, Any]:
-        """Structure of the index, together with the statistics of its construction where they are known.
+        """Statistics of the codes, together with those of the construction if ``metadata["build"]`` has them.
 
-        ``codes_used`` and ``entropy_bits`` per level; ``prefixes`` (distinct) and ``fan_out`` (mean, maximum number of
-        children) per level; ``collisions``; and what ``metadata["build"]`` holds.
+        Returns:
+            ``num_items``, ``codebook_sizes`` and ``collisions``; per level ``codes_used``, ``entropy_bits``,
+            ``prefixes`` (distinct), ``fan_out_mean`` and ``fan_out_max`` (children per prefix of the level above); and
+            the entries of ``metadata["build"]``.
         """
-        used, entropy, prefixes, fan_mean, fan_max = [], [], [], [], []
-        parents = 1
-        for level, size in enumerate(self.codebook_sizes):
-            counts = np.bincount(self.codes[:, level], minlength=size)
-            share = counts[counts > 0] / max(counts.sum(), 1)
-            used.append(int((counts > 0).sum()))
-            entropy.append(float(-(share * np.log2(share)).sum()))
-            distinct = np.unique(self.codes[:, : level + 1], axis=0)
-            children = (
-                np.unique(distinct[:, :level], axis=0, return_counts=True)[1] if level else np.array([len(distinct)])
-            )
-            prefixes.append(len(distinct))
-            fan_mean.append(float(len(distinct) / max(parents, 1)))
-            fan_max.append(int(children.max()) if children.size else 0)
-            parents = len(distinct)
-        return {
-            "num_items": self.num_items,
-            "codebook_sizes": list(self.codebook_sizes),
-            "collisions": self.collisions(),
-            "codes_used": used,
-            "entropy_bits": entropy,
-            "prefixes": prefixes,
-            "fan_out_mean": fan_mean,
-            "fan_out_max": fan_max,
-            **self.metadata.get("build", {}),
-        }
+        return {**code_statistics(self.codes, self.codebook_sizes), **self.metadata.get("build", {})}
 
     # -- edits --------------------------------------------------------------------------------------------------------
 
     def add_items(self, item_ids: Sequence[str], embeddings: np.ndarray, known_embeddings: np.ndarray) -> ItemIndex:
-        """An index with new items behind the others, whose codes stay: each gets a free code near its text.
+        """An index with new items appended, each with free codes close to its text. Existing codes do not change.
 
-        Nothing is trained: a language model that knows the index can recommend the new items at once.
+        Nothing is trained: a language model that was trained with the index can recommend the new items at once.
 
         Args:
-            item_ids: m ids that the index does not have.
-            embeddings: float (m, d), of their texts. known_embeddings: float (num_items, d), of the items' that are
-                there, in row order and of the same encoder.
+            item_ids: m ids that are not in the index.
+            embeddings: float (m, d), text embeddings of the new items.
+            known_embeddings: float (num_items, d), text embeddings of the items in the index, in row order and from the
+                same encoder.
 
         Raises:
-            ValueError: an id that is there already, shapes that do not fit, values that are not finite, or no room.
+            ValueError: an id is in the index already, shapes do not match, a value is not finite, or there is no free
+                code.
         """
         item_ids = list(item_ids)
-        taken = sorted(set(item_ids) & set(self.item_ids))
-        if taken:
-            raise ValueError(f"item {taken[0]!r} is in the index already")
-        new, known = (np.asarray(vectors, dtype=np.float32) for vectors in (embeddings, known_embeddings))
-        for name, found, count in (("embeddings", new, len(item_ids)), ("known_embeddings", known, self.num_items)):
-            if found.ndim != 2 or len(found) != count or found.shape[1] != known.shape[-1]:
-                raise ValueError(f"{name} must be ({count} items, {known.shape[-1]}), got {found.shape}")
-            if not np.isfinite(found).all():
+        duplicates = sorted(set(item_ids) & set(self.item_ids))
+        if duplicates:
+            raise ValueError(f"item {duplicates[0]!r} is in the index already")
+        new, old = (np.asarray(vectors, dtype=np.float32) for vectors in (embeddings, known_embeddings))
+        for name, vectors, count in (("embeddings", new, len(item_ids)), ("known_embeddings", old, self.num_items)):
+            if vectors.ndim != 2 or len(vectors) != count or vectors.shape[1] != old.shape[-1]:
+                raise ValueError(f"{name} must be ({count} items, {old.shape[-1]}), got {vectors.shape}")
+            if not np.isfinite(vectors).all():
                 raise ValueError(f"{name} hold values that are not finite")
         if not self.num_items:
             raise ValueError("the index has no item that a new one could be near to: build it with build_index")
-        codes = np.concatenate([self.codes, place_items(self.codes, self.codebook_sizes, known, new)])
+        codes = np.concatenate([self.codes, place_items(self.codes, self.codebook_sizes, old, new)])
         return ItemIndex(self.item_ids + item_ids, codes, self.codebook_sizes, self.codebooks, dict(self.metadata))
 
     def remove_items(self, item_ids: Sequence[str]) -> ItemIndex:
         """An index without some items; the others keep their codes and their order.
 
+        Args:
+            item_ids: ids of the items to remove.
+
         Raises:
-            ValueError: an id that is not in the index.
+            ValueError: an id is not in the index.
         """
-        gone = set(item_ids)
-        unknown = sorted(gone - set(self.item_ids))
+        removed = set(item_ids)
+        unknown = sorted(removed - set(self.item_ids))
         if unknown:
             raise ValueError(f"item {unknown[0]!r} is not in the index")
-        rows = [row for row, item in enumerate(self.item_ids) if item not in gone]
-        kept = [self.item_ids[row] for row in rows]
-        return ItemIndex(kept, self.codes[rows], self.codebook_sizes, self.codebooks, dict(self.metadata))
+        rows = [row for row, item in enumerate(self.item_ids) if item not in removed]
+        remaining = [self.item_ids[row] for row in rows]
+        return ItemIndex(remaining, self.codes[rows], self.codebook_sizes, self.codebooks, dict(self.metadata))
 
     # -- files --------------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form without the codewords: enough to encode and decode items."""
+        """JSON form without the codewords, sufficient to encode and decode items."""
         return {
             "item_ids": self.item_ids,
             "codes": self.codes.tolist(),
@@ -218,7 +210,15 @@ class ItemIndex:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any], source: str = "item index") -> ItemIndex:
-        """Inverse of `to_dict`; errors name ``source``."""
+        """Inverse of `to_dict`.
+
+        Args:
+            value: a JSON object.
+            source: file or folder that error messages name.
+
+        Raises:
+            ValueError: not an item index, or its ids do not match the recorded fingerprint.
+        """
         try:
             item_ids, sizes = value["item_ids"], value["codebook_sizes"]
             codes = np.asarray(value["codes"], dtype=np.int32).reshape(len(item_ids), len(sizes))
@@ -230,26 +230,40 @@ class ItemIndex:
         return index
 
     def save_pretrained(self, path: str | os.PathLike) -> None:
-        """Write ``item_index.json`` and, where codewords are known, ``item_index.safetensors``; each atomically."""
+        """Write ``item_index.json`` and, if there are codewords, ``item_index.safetensors``; each atomically.
+
+        Args:
+            path: folder to write to; created if needed.
+        """
         with staged(path) as folder:
             if self.codebooks is not None:
                 tensors = {f"codebook.{level}": np.ascontiguousarray(book) for level, book in enumerate(self.codebooks)}
                 save_file(tensors, folder / TENSORS_FILE, metadata={"catalog_fingerprint": self.fingerprint})
             write_json(folder / INDEX_FILE, {**self.to_dict(), "has_codebooks": self.codebooks is not None})
-        if self.codebooks is None:  # those of an earlier index would be published with this one
+        if self.codebooks is None:  # the codewords of an earlier index would be published with this one
             (Path(path) / TENSORS_FILE).unlink(missing_ok=True)
 
     @classmethod
     def from_pretrained(cls, path_or_hub_id: str | os.PathLike, **hub_kwargs: Any) -> ItemIndex:
-        """Read what `save_pretrained` wrote, from a folder or a Hub repository."""
+        """Read an index that `save_pretrained` wrote, from a folder or a Hub repository.
+
+        Args:
+            path_or_hub_id: folder or Hub id.
+            **hub_kwargs: options of ``from_pretrained`` such as ``revision`` and ``subfolder``.
+
+        Raises:
+            FileNotFoundError: there is no ``item_index.json``.
+            ValueError: a file is invalid, or the codewords belong to another index. The message names the file.
+        """
         try:
-            file = cached_file(str(path_or_hub_id), INDEX_FILE, **hub_kwargs)
+            # None only if its errors are switched off.
+            file = cast("str", cached_file(str(path_or_hub_id), INDEX_FILE, **hub_kwargs))
         except OSError as error:
             raise FileNotFoundError(f"{path_or_hub_id} has no {INDEX_FILE}: not an item index ({error})") from error
         value = read_json(file)
         index = cls.from_dict(value, source=file)
         if value.get("has_codebooks"):
-            tensors = cached_file(str(path_or_hub_id), TENSORS_FILE, **hub_kwargs)
+            tensors = cast("str", cached_file(str(path_or_hub_id), TENSORS_FILE, **hub_kwargs))
             try:
                 books = index._read_codebooks(tensors)
                 index = cls(index.item_ids, index.codes, index.codebook_sizes, books, index.metadata)
@@ -268,17 +282,24 @@ class ItemIndex:
             return [file.get_tensor(name) for name in names]
 
     def to_json(self, path: str | os.PathLike) -> None:
-        """Write the public ``.index.json`` format: ``{item id: ["<a_1>", "<b_7>", ...]}``."""
+        """Write the public ``.index.json`` format: ``{item id: ["<a_1>", "<b_7>", ...]}``.
+
+        Args:
+            path: file to write.
+        """
         write_json(path, {item: self.item_tokens(row) for row, item in enumerate(self.item_ids)})
 
     @classmethod
     def from_json(cls, path: str | os.PathLike) -> ItemIndex:
         """Read the public ``.index.json`` format that LC-Rec and LETTER checkpoints use.
 
-        Items that share a code string are accepted and reported (`collisions`, and a warning).
+        Items with the same codes are accepted and reported (`collisions`, and a warning).
+
+        Args:
+            path: file to read.
 
         Raises:
-            ValueError: names the file, and the item whose entry is malformed.
+            ValueError: an entry is malformed. The message names the file and the item.
         """
         value = read_json(path)
         if not isinstance(value, dict) or not value:

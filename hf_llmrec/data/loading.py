@@ -1,4 +1,4 @@
-"""Reading the tables of a dataset, with errors that name file, row and column."""
+"""Reads and validates the tables of a dataset; errors name file, row and column."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ ARROW_TYPES = {"string": pa.string(), "integer": pa.int64(), "number": pa.float6
 
 @dataclass(frozen=True)
 class TableSource:
-    """Where a table came from, for errors.
+    """Origin of a table, for error messages.
 
     Attributes:
         name: a file, a folder of files, or a Hub id and configuration.
-        parts: files and their numbers of rows, where there are several.
+        parts: file and number of rows of each part, if the table was read from several files.
     """
 
     name: str
@@ -50,7 +50,11 @@ class TableSource:
         return self.name
 
     def at(self, row: int) -> str:
-        """``file: row r`` of row ``row`` of the whole table; rows count from 0 within their file."""
+        """Location of a row as ``FILE: row NUMBER``, where rows count from 0 within their file.
+
+        Args:
+            row: number of the row in the table, from 0.
+        """
         for file, count in self.parts:
             if row < count:
                 return f"{file}: row {row}"
@@ -71,36 +75,38 @@ def _kind(type_: pa.DataType) -> str:
 
 
 def check_table(table: pa.Table, name: str, source: str) -> pa.Table:
-    """Validate columns, types, nulls and encoding of one table.
+    """Validate columns, types, nulls and encoding of a table.
 
     Args:
         table: the table.
-        name: a key of `REQUIRED`.
-        source: how errors call it, usually the file.
+        name: name of the table, a key of `REQUIRED`.
+        source: origin of the table for error messages, usually the file.
 
     Returns:
-        the known columns only, as string, int64, float64 (a list of categories: list of strings); a timestamp
-        of a time type in microseconds.
+        the columns of the dataset layout, as string, int64 or float64. Lists of categories are joined to one text, and
+        dates and times become timestamps in microseconds.
 
     Raises:
-        ValueError: names the source, the column and, for values, the first bad row (0-based).
+        ValueError: a column is missing or a value is invalid. The message names the source, the column and, for values,
+            the first bad row (0-based).
     """
     columns = {**REQUIRED[name], **OPTIONAL.get(name, {})}
     missing = [column for column in REQUIRED[name] if column not in table.column_names]
     if missing:
         raise ValueError(f"{source}: missing column {missing[0]!r} (has {table.column_names})")
-    kept = [column for column in columns if column in table.column_names]
     checked: dict[str, pa.ChunkedArray] = {}
-    for column in kept:
-        values, wanted = table.column(column), columns[column]
+    for column, expected in columns.items():
+        if column not in table.column_names:
+            continue
+        values = table.column(column)
         kind = _kind(values.type)
         is_time = column == "timestamp" and pa.types.is_temporal(values.type) and not pa.types.is_time(values.type)
         joined_list = column == "categories" and kind == "list" and _kind(values.type.value_type) == "string"
-        if kind != wanted and not (wanted == "number" and kind == "integer") and not joined_list and not is_time:
+        if kind != expected and not (expected == "number" and kind == "integer") and not joined_list and not is_time:
             if not (pa.types.is_null(values.type) and (column in NULLABLE or not len(values))):
-                raise ValueError(f"{source}: column {column!r} must be {wanted}, is {values.type}")
+                raise ValueError(f"{source}: column {column!r} must be {expected}, is {values.type}")
         if values.null_count and column not in NULLABLE:
-            row = pc.index(pc.is_null(values), True).as_py()
+            row = pc.index(values.is_null(), True).as_py()
             raise ValueError(f"{source}: row {row}: column {column!r} is null")
         if is_time:
             checked[column] = _naive(values, source)
@@ -109,7 +115,7 @@ def check_table(table: pa.Table, name: str, source: str) -> pa.Table:
             values = values.cast(pa.list_(pa.binary()))  # decoded one by one below
         elif kind == "string":
             _check_utf8(values, column, source)
-        checked[column] = _convert(values, column, wanted, joined_list, source)
+        checked[column] = _convert(values, column, expected, joined_list, source)
     unused = [column for column in table.column_names if column not in columns]
     if unused:
         logger.warning("%s: columns that are not of the layout are left out: %s", source, ", ".join(unused))
@@ -124,21 +130,21 @@ def _naive(values: pa.ChunkedArray, source: str) -> pa.ChunkedArray:
         raise ValueError(f"{source}: column 'timestamp' is {values.type}: {error}") from error
 
 
-def _convert(values: pa.ChunkedArray, column: str, wanted: str, joined_list: bool, source: str) -> pa.ChunkedArray:
-    """Every spelling of a type as one, so that files of one table fit together."""
+def _convert(values: pa.ChunkedArray, column: str, expected: str, joined_list: bool, source: str) -> pa.ChunkedArray:
+    """Convert all variants of a type to the same one, so that the files of a table can be concatenated."""
     if joined_list:
         return _join_lists(values, column, source)
     try:
-        return values.cast(ARROW_TYPES[wanted])
+        return values.cast(ARROW_TYPES[expected])
     except pa.ArrowInvalid as error:  # an unsigned integer beyond int64
         for row, value in enumerate(values.to_pylist()):
-            if wanted == "integer" and value is not None and not -(2**63) <= value < 2**63:
+            if expected == "integer" and value is not None and not -(2**63) <= value < 2**63:
                 raise ValueError(f"{source}: row {row}: column {column!r}: {value} is beyond 64 bits") from error
         raise ValueError(f"{source}: column {column!r}: {error}") from error
 
 
 def _join_lists(values: pa.ChunkedArray, column: str, source: str) -> pa.ChunkedArray:
-    """Lists of categories as one text each, null where there is none."""
+    """Join each list of categories to one text; null stays null."""
     texts: list[str | None] = []
     for row, parts in enumerate(values.to_pylist()):
         try:
@@ -165,13 +171,20 @@ def _check_utf8(values: pa.ChunkedArray, column: str, source: str) -> None:
 
 
 def read_folder(path: Path) -> dict[str, tuple[pa.Table, TableSource]]:
-    """The tables of a local folder: ``NAME.parquet`` or ``NAME/*.parquet``, by name with their source.
+    """Read the tables of a local folder: ``NAME.parquet`` or ``NAME/*.parquet``.
 
-    Text columns that some of a table's files lack are null there.
+    A text column that some files of a table lack is null in their rows.
+
+    Args:
+        path: dataset folder.
+
+    Returns:
+        tables and their sources, by name.
 
     Raises:
-        FileNotFoundError: interactions or items are missing. ValueError: a file is not Parquet, lacks a column of
-            numbers that another file of its table has, or see `check_table`.
+        FileNotFoundError: interactions or items are missing.
+        ValueError: a file is not Parquet, lacks a numeric column that another file of its table has, or see
+            `check_table`.
     """
     tables: dict[str, tuple[pa.Table, TableSource]] = {}
     for name in TABLES:
@@ -184,27 +197,38 @@ def read_folder(path: Path) -> dict[str, tuple[pa.Table, TableSource]]:
         parts = []
         for file in files:
             try:
-                # Not `read_table`: of a file in a folder that is called a=b it would make a column a.
+                # Not `read_table`, which adds a column "a" for files in a folder named "a=b".
                 parts.append(check_table(pq.ParquetFile(file).read(), name, str(file)))
             except (pa.ArrowInvalid, OSError) as error:
                 raise ValueError(f"{file}: not a readable Parquet file ({error})") from error
         for column in {column for part in parts for column in part.column_names} - NULLABLE:
-            lacking = next(
+            incomplete = next(
                 (file for file, part in zip(files, parts, strict=True) if column not in part.schema.names), None
             )
-            if lacking is not None:
-                raise ValueError(f"{lacking}: no column {column!r}, which other files of {path / name} have")
+            if incomplete is not None:
+                raise ValueError(f"{incomplete}: no column {column!r}, which other files of {path / name} have")
         rows = tuple((str(file), len(part)) for file, part in zip(files, parts, strict=True))
         source = TableSource(str(files[0])) if len(files) == 1 else TableSource(str(path / name), rows)
         try:
             tables[name] = (pa.concat_tables(parts, promote_options="default"), source)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:  # times as numbers in one file, as dates in another
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:  # times are numbers in one file, dates in another
             raise ValueError(f"{source}: its files have columns of different types ({error})") from error
     return tables
 
 
 def read_hub(hub_id: str, revision: str | None = None) -> dict[str, tuple[pa.Table, TableSource]]:
-    """The tables of a Hub dataset, one configuration each."""
+    """Read the tables of a Hub dataset that has one configuration per table.
+
+    Args:
+        hub_id: id of the dataset.
+        revision: branch, tag or commit; ``None``: the main branch.
+
+    Returns:
+        tables and their sources, by name.
+
+    Raises:
+        ValueError: a configuration is missing, or see `check_table`.
+    """
     from datasets import concatenate_datasets, get_dataset_config_names, load_dataset
 
     names = get_dataset_config_names(hub_id, revision=revision)
@@ -223,15 +247,17 @@ def read_hub(hub_id: str, revision: str | None = None) -> dict[str, tuple[pa.Tab
 
 
 def arrow_table(value: Any, name: str, source: str) -> pa.Table:
-    """A checked table.
+    """Convert a table of any supported type to a checked pyarrow table.
 
     Args:
-        value: a `datasets.Dataset` or `IterableDataset` (a dictionary of them if it has one split only), a pyarrow
+        value: a `datasets.Dataset` or `IterableDataset` (or a dictionary with a single split of these), a pyarrow
             table, a pandas frame, a dictionary of columns, or a list of records (dictionaries).
-        name: a key of `REQUIRED`. source: how errors call it.
+        name: name of the table, a key of `REQUIRED`.
+        source: origin of the table for error messages.
 
     Raises:
-        TypeError: another type. ValueError: columns of different lengths or of mixed types, or see `check_table`.
+        TypeError: another type.
+        ValueError: columns have different lengths or mixed types, or see `check_table`.
     """
     from datasets import Dataset, IterableDataset
     from pandas import DataFrame
@@ -264,10 +290,10 @@ def arrow_table(value: Any, name: str, source: str) -> pa.Table:
 
 
 def _records(rows: Sequence[Any], source: str) -> pa.Table:
-    """Records as a table that has every column that any of them has; null where it is missing."""
-    other = next((row for row, record in enumerate(rows) if not isinstance(record, Mapping)), None)
-    if other is not None:
-        raise TypeError(f"{source}: row {other} is a {type(rows[other]).__name__}, not a record (a dictionary)")
+    """Convert records to a table with the union of their columns; missing values are null."""
+    wrong = next((row for row, record in enumerate(rows) if not isinstance(record, Mapping)), None)
+    if wrong is not None:
+        raise TypeError(f"{source}: row {wrong} is a {type(rows[wrong]).__name__}, not a record (a dictionary)")
     columns = list(dict.fromkeys(column for record in rows for column in record))
     return pa.table({column: [record.get(column) for record in rows] for column in columns})
 
@@ -275,7 +301,19 @@ def _records(rows: Sequence[Any], source: str) -> pa.Table:
 def read_tables(
     path_or_hub_id: str | os.PathLike, revision: str | None = None
 ) -> dict[str, tuple[pa.Table, TableSource]]:
-    """Tables of a folder when there is one of that name, else of a Hub dataset."""
+    """Read the tables of a local folder if it exists, otherwise of a Hub dataset.
+
+    Args:
+        path_or_hub_id: dataset folder, or id of a Hub dataset.
+        revision: branch, tag or commit of the Hub dataset; ``None``: its main branch.
+
+    Returns:
+        tables and their sources, by name.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or a table is missing.
+        ValueError: invalid content, see `check_table`.
+    """
     path = Path(path_or_hub_id)
     if path.is_dir():
         return read_folder(path)

@@ -1,4 +1,4 @@
-"""The two JSON files that make a saved model a recommender: its catalogue and how it recommends."""
+"""The two JSON files that turn a saved model into a recommender: its catalogue and its settings."""
 
 from __future__ import annotations
 
@@ -7,33 +7,35 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from .files import read_json, write_json
 
-if TYPE_CHECKING:  # reading a folder needs no tables
+if TYPE_CHECKING:  # reading a folder does not need pyarrow
     from .interactions import RecDataset
 
 CATALOG_FILE = "item_catalog.json"
 RECOMMENDER_FILE = "recommender.json"
-# How a model was trained, for those that were.
+# How a model was trained; absent for models that were not.
 TRAINING_REPORT = "training_report.json"
-# In a checkpoint: what it can be resumed with.
+# In a checkpoint: what the run needs to be resumed.
 RUN_FILE = "training_run.json"
-# What says where in a Hub repository, and how, files are read: as in ``from_pretrained``.
+# Options of ``from_pretrained`` that select files of a Hub repository and how they are fetched.
 HUB_OPTIONS = ("revision", "token", "subfolder", "cache_dir", "force_download", "local_files_only")
 
 
 @dataclass(frozen=True)
 class ItemCatalog:
-    """Items in embedding-row order.
+    """The items of a model, in the order of its rows.
 
-    Attributes:
-        item_ids, titles: one entry per row.
-        dataset_fingerprint: of the dataset that the model was trained on.
+    Args:
+        item_ids: id of each row.
+        titles: title of each row; "" for items without one.
+        dataset_fingerprint: `RecDataset.fingerprint` of the dataset that the model was trained on; "" if it is not
+            recorded.
     """
 
     item_ids: list[str]
@@ -42,23 +44,31 @@ class ItemCatalog:
 
     @classmethod
     def of_ids(cls, item_ids: Sequence[str]) -> ItemCatalog:
-        """Items without titles, of an unknown dataset."""
+        """A catalogue without titles and without a dataset.
+
+        Args:
+            item_ids: id of each row.
+        """
         return cls(list(item_ids), [""] * len(item_ids), "")
 
     @classmethod
     def of_dataset(cls, dataset: RecDataset) -> ItemCatalog:
-        """The items of a dataset."""
+        """The catalogue of a dataset.
+
+        Args:
+            dataset: dataset whose items these are, in the same order.
+        """
         return cls(dataset.item_ids, dataset.titles, dataset.fingerprint)
 
     def answers(self, rows: np.ndarray, scores: np.ndarray) -> list[list[dict[str, Any]]]:
-        """Rankings as ids, titles and scores.
+        """Convert rankings of rows to ids, titles and scores.
 
         Args:
-            rows: int64 (n, k), -1 for padding.
-            scores: float (n, k).
+            rows: int64 (n, k), item rows of each ranking, padded with -1.
+            scores: float (n, k), score of each item.
 
         Returns:
-            per ranking a list of ``{"item_id", "title", "score"}``, in its order.
+            per ranking a list of ``{"item_id", "title", "score"}``, in the order of the ranking.
         """
         return [
             [
@@ -70,60 +80,98 @@ class ItemCatalog:
         ]
 
     def check_rows(self, rows: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
-        """Lists of candidates as int64 arrays.
+        """Validate lists of candidates, and convert them to int64 arrays.
 
         Args:
-            rows: int arrays of item rows.
-            count: how many there must be.
+            rows: one int array of item rows per history.
+            count: number of histories.
 
         Raises:
-            ValueError: another number of lists, or a row that is not in the catalogue; names the list.
+            ValueError: the number of lists differs from ``count``, or a row is not in the catalogue. The message names
+                the list.
         """
         if len(rows) != count:
             raise ValueError(f"{len(rows)} lists of candidates for {count} histories")
-        found = [np.asarray(each, dtype=np.int64).reshape(-1) for each in rows]
-        for number, each in enumerate(found):
+        candidates = [np.asarray(each, dtype=np.int64).reshape(-1) for each in rows]
+        for number, each in enumerate(candidates):
             if len(each) and not (0 <= each.min() and each.max() < len(self.item_ids)):
                 raise ValueError(f"candidates {number}: item rows must lie in 0 to {len(self.item_ids) - 1}")
-        return found
+        return candidates
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Write ``item_catalog.json``."""
+        """Write ``item_catalog.json``.
+
+        Args:
+            folder: folder of the model.
+        """
         items = [{"item_id": i, "title": t} for i, t in zip(self.item_ids, self.titles, strict=True)]
         write_json(Path(folder) / CATALOG_FILE, {"dataset_fingerprint": self.dataset_fingerprint, "items": items})
 
     @classmethod
     def load(cls, path_or_hub_id: str | os.PathLike, **hub_kwargs: Any) -> ItemCatalog:
-        """Read ``item_catalog.json`` of a folder or Hub repository."""
+        """Read ``item_catalog.json`` from a folder or Hub repository.
+
+        Args:
+            path_or_hub_id: folder or Hub id of the model.
+            **hub_kwargs: options of ``from_pretrained`` such as ``revision``, see `HUB_OPTIONS`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
         value = read_json(resolve_file(path_or_hub_id, CATALOG_FILE, **hub_kwargs))
         items = value["items"]
         return cls([x["item_id"] for x in items], [x["title"] for x in items], value["dataset_fingerprint"])
 
 
 def copy_recommender(folder: str | os.PathLike, output: str | os.PathLike) -> None:
-    """Copy a recommender folder into another one, without checkpoints, hidden files and TensorBoard's ``runs``."""
+    """Copy a recommender folder without its checkpoints, hidden files and TensorBoard's ``runs``.
+
+    Args:
+        folder: folder to copy.
+        output: folder to copy to; it may exist.
+    """
     ignore = shutil.ignore_patterns("checkpoint-*", ".*", "runs")
     shutil.copytree(folder, output, dirs_exist_ok=True, ignore=ignore)
 
 
 def save_settings(folder: str | os.PathLike, method: str, settings: dict[str, Any]) -> None:
-    """Write ``recommender.json``: the method's name and how it recommends (prompt form, beams, normalisation...)."""
+    """Write ``recommender.json``.
+
+    Args:
+        folder: folder of the model.
+        method: name of the method, as registered with `hf_llmrec.AutoRecommender`.
+        settings: how the model recommends: prompt form, beams, normalisation and so on (JSON values).
+    """
     write_json(Path(folder) / RECOMMENDER_FILE, {"method": method, **settings})
 
 
 def load_settings(path_or_hub_id: str | os.PathLike, **hub_kwargs: Any) -> dict[str, Any]:
-    """Read ``recommender.json`` of a folder or Hub repository.
+    """Read ``recommender.json`` from a folder or Hub repository.
+
+    Args:
+        path_or_hub_id: folder or Hub id of the model.
+        **hub_kwargs: options of ``from_pretrained`` such as ``revision``, see `HUB_OPTIONS`.
 
     Raises:
-        FileNotFoundError: there is none: not a recommender folder.
+        FileNotFoundError: there is no such file: not a recommender folder.
     """
     return read_json(resolve_file(path_or_hub_id, RECOMMENDER_FILE, **hub_kwargs))
 
 
 def resolve_file(path_or_hub_id: str | os.PathLike, name: str, **hub_kwargs: Any) -> str:
-    """Local path of ``name`` in a folder or Hub repository; FileNotFoundError names both when it is missing."""
+    """Local path of a file in a folder or Hub repository; it is downloaded if needed.
+
+    Args:
+        path_or_hub_id: folder or Hub id of the model.
+        name: name of the file.
+        **hub_kwargs: options of ``from_pretrained`` such as ``revision``, see `HUB_OPTIONS`.
+
+    Raises:
+        FileNotFoundError: the file is missing. The message names the repository and the file.
+    """
     try:
-        return cached_file(str(path_or_hub_id), name, **hub_kwargs)
+        # None only if its errors are switched off.
+        return cast("str", cached_file(str(path_or_hub_id), name, **hub_kwargs))
     except OSError as error:
         raise FileNotFoundError(
             f"{path_or_hub_id} has no {name}: it is not a recommender folder of hf_llmrec ({error})"

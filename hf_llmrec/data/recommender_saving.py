@@ -1,4 +1,4 @@
-"""Writing a recommender folder so that a killed save leaves the old one as it was."""
+"""Atomic saving of a recommender folder: if the process is killed, the earlier content stays as it was."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ def save_recommender(
     *,
     is_writer: bool = True,
 ) -> None:
-    """Write weights (and tokenizer), catalogue and settings under a hidden name, then rename.
+    """Write weights (and tokenizer), catalogue and settings to a hidden folder, then move them to ``folder``.
 
-    Called on all processes. What a killed save left under the hidden name is deleted first, and so are weights and the
-    graph of an earlier model in ``folder`` that this one does not replace: shards of both would be read and published
+    Call it on all processes. The remains of a killed save are deleted first. Weights and the graph of an earlier model
+    in ``folder`` are deleted if the new model does not replace them: shards of both models would be read and published
     together.
 
     Args:
-        folder: the recommender folder.
-        method: as `hf_llmrec.AutoRecommender` knows it.
-        catalog: the items.
-        settings: how it recommends, and ``data``: what it learned from.
-        save_model: called with the hidden folder on all processes; what it writes is part of the result.
-        is_writer: whether this process writes the rest.
+        folder: recommender folder.
+        method: name of the method, as registered with `hf_llmrec.AutoRecommender`.
+        catalog: items of the model.
+        settings: how the model recommends, and under ``data`` what it was trained on (JSON values).
+        save_model: called with the hidden folder on all processes; the files that it writes there are saved.
+        is_writer: whether this process writes the catalogue and the settings and moves the files.
     """
-    # All processes name the same folder. Nobody finds a model without its catalogue.
+    # All processes use the same folder. No reader sees a model without its catalogue.
     folder = Path(folder)
     staging = folder / ".staging-recommender"
     if is_writer:
         shutil.rmtree(staging, ignore_errors=True)
-    PartialState().wait_for_everyone()  # nobody writes before it is empty
+    PartialState().wait_for_everyone()  # no process writes before the folder is empty
     save_model(staging)
     if is_writer:
         catalog.save(staging)
@@ -54,7 +54,7 @@ def save_recommender(
 
 
 def _remove_replaced(folder: Path, staging: Path) -> None:
-    """Delete files of an earlier model that would be taken for parts of the one in ``staging``."""
+    """Delete files of an earlier model that would be read as parts of the one in ``staging``."""
     for pattern in ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json", GRAPH_FILE):
         for file in folder.glob(pattern):
             if not (staging / file.name).exists():

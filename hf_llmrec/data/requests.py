@@ -1,9 +1,9 @@
-"""Requests for recommendations in item ids -> item rows of a catalogue."""
+"""Converts requests for recommendations from item ids to item rows of a catalogue."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,13 @@ FIELDS = ("history", "query", "exclude", "allowed")
 
 @dataclass(frozen=True)
 class Request:
-    """A request in item rows.
+    """A request for recommendations, in item rows.
 
     Attributes:
-        history: int64 (n,), oldest first; may be empty.
-        query: a wish in free text.
-        exclude: int64, sorted rows that must not be returned; ``None``: no limit.
-        allowed: int64, sorted, the only rows that may be returned; ``None``: no limit.
+        history: int64 (n,), item rows, oldest first; may be empty.
+        query: what the user is looking for, in free text; ``None``: no query.
+        exclude: int64 (m,), sorted rows that must not be returned; ``None``: no limit.
+        allowed: int64 (m,), sorted, the only rows that may be returned; ``None``: no limit.
     """
 
     history: np.ndarray
@@ -30,7 +30,12 @@ class Request:
     allowed: np.ndarray | None = None
 
     def limited(self, exclude: np.ndarray | None, allowed: np.ndarray | None) -> Request:
-        """The request with the limits of a call beside its own: whatever either excludes, and what both allow."""
+        """The request with further limits: the union of both ``exclude`` and the intersection of both ``allowed``.
+
+        Args:
+            exclude: int64, sorted rows that must not be returned; ``None``: no further limit.
+            allowed: int64, sorted, the only rows that may be returned; ``None``: no further limit.
+        """
         return Request(
             self.history,
             self.query,
@@ -39,19 +44,21 @@ class Request:
         )
 
 
-def _join(join, first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
+def _join(
+    join: Callable[[np.ndarray, np.ndarray], np.ndarray], first: np.ndarray | None, second: np.ndarray | None
+) -> np.ndarray | None:
     if first is None or second is None:
         return second if first is None else first
     return join(first, second)
 
 
 class RequestReader:
-    """Reads requests about one catalogue.
+    """Validates requests and converts them to the rows of a catalogue.
 
     Args:
-        item_ids: the catalogue, in row order.
+        item_ids: ids of the catalogue, in row order.
         supports_query: whether requests may have a ``query``.
-        name: of the model, for error messages.
+        name: name of the model, for error messages.
     """
 
     def __init__(self, item_ids: Sequence[str], *, supports_query: bool = False, name: str = "the model"):
@@ -59,15 +66,15 @@ class RequestReader:
         self._supports_query, self._name = supports_query, name
 
     def rows(self, item_ids: Iterable[str], field: str, strict: bool = True) -> np.ndarray:
-        """Rows of item ids, int64 (n,), in their order.
+        """int64 (n,), the rows of item ids, in the same order.
 
         Args:
-            item_ids: a list of str.
-            field: what errors call it.
-            strict: an unknown item is an error; otherwise it is skipped with a warning.
+            item_ids: a list of item ids.
+            field: name of the list in error messages.
+            strict: raise an error for an item that is not in the catalogue; otherwise skip it with a warning.
 
         Raises:
-            ValueError: no list of str, or an unknown item.
+            ValueError: not a list of strings, or, if ``strict``, an item is not in the catalogue.
         """
         if isinstance(item_ids, str) or not isinstance(item_ids, Iterable):
             raise ValueError(f"{field!r} must be a list of item ids, got {item_ids!r}")
@@ -83,24 +90,32 @@ class RequestReader:
             logger.warning("%s; they are skipped", message)
         return np.array([self._row[item] for item in items if item in self._row], dtype=np.int64)
 
-    def limits(self, given: Mapping[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Sorted rows of ``exclude`` and ``allowed`` in a request or the options of a call."""
+    def limits(self, options: Mapping[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Sorted rows of ``exclude`` and ``allowed``; ``None`` for no limit.
+
+        Args:
+            options: a request, or the options of a call, with item ids under these names.
+
+        Raises:
+            ValueError: see `rows`.
+        """
         exclude, allowed = (
-            None if given.get(name) is None else np.unique(self.rows(given[name], name))
+            None if options.get(name) is None else np.unique(self.rows(options[name], name))
             for name in ("exclude", "allowed")
         )
         return exclude, allowed
 
     def read(self, request: Mapping[str, Any], *, strict: bool = False) -> Request:
-        """A request in item rows.
+        """Convert a request to item rows.
 
         Args:
-            request: ``history``, item ids, oldest first; ``query``, text; at least one of both. Optionally ``exclude``
-                and ``allowed``, item ids.
-            strict: an unknown item of the history is an error instead of a warning.
+            request: a dictionary with ``history`` (item ids, oldest first), ``query`` (text) or both, and optionally
+                ``exclude`` and ``allowed`` (item ids).
+            strict: raise an error for an item of the history that is not in the catalogue; otherwise skip it with a
+                warning.
 
         Raises:
-            ValueError: anything else; an unknown item in ``exclude`` or ``allowed``.
+            ValueError: the request has another form, or an item of ``exclude`` or ``allowed`` is not in the catalogue.
         """
         if not isinstance(request, Mapping) or not ({"history", "query"} & set(request)):
             raise ValueError('a request is a dictionary with "history" (list of item ids) and/or "query" (text)')

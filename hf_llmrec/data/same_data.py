@@ -1,4 +1,4 @@
-"""Refusing what was fitted on other data than it is used with."""
+"""Refuses models, indices and files that are used with other data than they were fitted on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ logger = logging.getLogger(__name__)
 
 
 def data_facts(dataset: RecDataset, split: RecSplit) -> dict[str, Any]:
-    """What a model that was trained on a split is held against later, as JSON values.
+    """The record of a model's training data that later data are compared with, as JSON values.
 
     Args:
-        dataset: the split's.
-        split: whose training interactions the model has seen.
+        dataset: dataset of the split.
+        split: split on whose training interactions the model was trained.
     """
     return {
         "protocol": split.strategy,
@@ -38,26 +38,29 @@ def check_same_data(
     by_row: bool = True,
     details: str = "",
 ) -> None:
-    """Refuse what was made from other data: it may have been fitted on what is held out here.
+    """Refuse an artefact that was made from other data: it may have been fitted on what is held out here.
 
-    Only what was recorded is compared: of something that was made from texts alone, the catalogue.
+    Only recorded parts are compared: for an artefact that was made from texts alone, the catalogue.
 
     Args:
-        source: file, folder, Hub id or option, for errors.
-        recorded: the fingerprint that it carries, or the one of ids alone that version 0.1 wrote, which is checked with
-            a warning.
-        dataset, split: what it is used with. split: ``None`` where only a catalogue is at hand.
-        made: how errors say what was done with the data.
-        other_data: go on although the data differ.
-        by_row: its rows are the catalogue's items in order, so that another catalogue is always an error.
-        details: what else differs, for errors.
+        source: file, folder, Hub id or option that error messages name.
+        recorded: fingerprint that the artefact carries; a str is the fingerprint of ids alone that version 0.1 wrote,
+            which is checked with a warning.
+        dataset: dataset that the artefact is used with.
+        split: split that the artefact is used with; ``None``: it is used with a catalogue only.
+        made: verb phrase of error messages for how the artefact was made from the data.
+        other_data: accept other data.
+        by_row: the rows of the artefact are the items of the catalogue, in order, so that another catalogue is always
+            an error.
+        details: text that is appended to error messages about what else differs.
 
     Raises:
-        ValueError: names what differs: catalogue, interactions, split.
+        ValueError: the data differ. The message says in what: catalogue, interactions or split.
     """
+    other_split = "another split"
     if isinstance(recorded, str):
         differing = [] if recorded in (dataset.ids_fingerprint, dataset.catalog_fingerprint) else ["items or users"]
-        is_catalogue = bool(differing)  # which of both is not known
+        is_catalogue = bool(differing)  # or the users: the fingerprint does not tell which
         if recorded == dataset.ids_fingerprint:
             logger.warning(
                 "%s carries a fingerprint of version 0.1, of item and user ids only: whether its interactions and its "
@@ -71,35 +74,39 @@ def check_same_data(
         is_catalogue = "catalogue" in differing
         if split is None and recorded.split is not None and not other_data:
             raise ValueError(f"{source} {made} a split ({_strategy(recorded.split)}): pass the split it is used with")
+        if recorded.split is not None and here.split is not None:
+            theirs, ours = _strategy(recorded.split), _strategy(here.split)
+            other_split += f" ({theirs}, here {ours})" if theirs != ours else ""
     if not differing or (other_data and not (by_row and is_catalogue)):
         return
     words = {
         "catalogue": "another catalogue",
         "interactions": "other interactions",
         "items or users": "another dataset",
+        "split": other_split,
     }
-    if "split" in differing:
-        theirs, ours = _strategy(recorded.split), _strategy(here.split)
-        words["split"] = "another split" + (f" ({theirs}, here {ours})" if theirs != ours else "")
-    found = f"{source} {made} {' and '.join(words[name] for name in differing)} than {dataset.name!r} here{details}"
+    message = f"{source} {made} {' and '.join(words[name] for name in differing)} than {dataset.name!r} here{details}"
     if by_row and is_catalogue:
-        raise ValueError(f"{found}: its rows are not the items of this dataset; make it again from this one")
+        raise ValueError(f"{message}: its rows are not the items of this dataset; make it again from this one")
     raise ValueError(
-        f"{found}: what is held out here may have been in its training (--other_data True goes on all the same)"
+        f"{message}: what is held out here may have been in its training (--other_data True goes on all the same)"
     )
 
 
 def check_index(
     source: str, index: ItemIndex, dataset: RecDataset, split: RecSplit, *, other_data: bool = False
 ) -> None:
-    """Refuse an index of another catalogue, or with codes from collaborative vectors that were fitted on other data.
+    """Refuse an index of another catalogue, or one built from collaborative vectors that were fitted on other data.
 
     Args:
-        source: folder, Hub id or option, for errors. index: which it is.
-        dataset, split: what a model is to be trained on. other_data: go on although interactions or split differ.
+        source: folder, Hub id or option that error messages name.
+        index: index to check.
+        dataset: dataset that a model is to be trained on.
+        split: split that a model is to be trained on.
+        other_data: accept other interactions or another split.
 
     Raises:
-        ValueError: names what differs: catalogue, interactions, split.
+        ValueError: the data differ. The message says in what: catalogue, interactions or split.
     """
     recorded = index.data_fingerprint
     check_same_data(source, recorded, dataset, split, made="was built for", other_data=other_data)

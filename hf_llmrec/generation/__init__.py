@@ -1,4 +1,4 @@
-"""From prompts to items: the trie of valid indices and the beam search over it."""
+"""Generation of items after a prompt: the trie of valid indices and the beam search over it."""
 
 from .beam_search import recommend_items, score_items
 from .item_trie import ItemTrie

@@ -1,16 +1,17 @@
 """Beam search over the item trie with one prefill per prompt and the beams as extra tokens of the same row.
 
 `generate` repeats every prompt ``num_beams`` times and copies or reorders its cache at every step. Here the prompt is
-computed once. At each level all live beams of a user are fed as further tokens of that user's row; a 4-D attention mask
-shows each beam the prompt and its own ancestors, and beams of one level share a position id. The cache is only appended
-to. Stock decoders take such masks as they are; for the others there is a fallback.
+computed once. At each level, all live beams of a user are appended as tokens to that user's row. A 4-D attention mask
+lets each beam see the prompt and its own ancestors, and the beams of one level share a position id. The cache is only
+appended to. Stock decoders accept such masks unchanged; other models use the fallback (`fallback.py`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,22 +21,23 @@ from transformers import PreTrainedModel
 
 from ..evaluation.top_k import best_first
 from .beam_tree import BeamTree, projects_itself, tree_obstacle
-from .fallback import recommend_by_generate, score_by_forward
+from .fallback import score_by_forward, search_by_generate
 from .item_trie import ItemTrie, ranked_items
 from .level_head import NORMALIZATIONS, LevelHead
 
 logger = logging.getLogger(__name__)
 
-# Items scored at once per prompt by `score_items`.
+# Number of items per prompt that `score_items` scores in one pass.
 ITEMS_AT_ONCE = 256
-_told: set[tuple[str, str]] = set()
+# (model class, reason) of the fallbacks that have been logged.
+_logged: set[tuple[str, str]] = set()
 _reasons: WeakKeyDictionary[PreTrainedModel, str] = WeakKeyDictionary()
 
 
 def check_arguments(
     input_ids: torch.Tensor, attention_mask: torch.Tensor, trie: ItemTrie, level_token_ids: Sequence, normalize: str
 ) -> None:
-    """Raise ValueError for arguments that make no sense together."""
+    """Raise ValueError if the arguments of `recommend_items` or `score_items` are inconsistent."""
     if normalize not in NORMALIZATIONS:
         raise ValueError(f"normalize must be one of {NORMALIZATIONS}, got {normalize!r}")
     if len(level_token_ids) != trie.depth:
@@ -52,37 +54,43 @@ def check_arguments(
         raise ValueError("prompts must be left-padded and have a token: attention_mask must read 0...01...1")
 
 
-@contextmanager
-def decoding(model: PreTrainedModel | PeftModel):
-    """The transformers model inside, in evaluation mode: dropout would make scores random."""
+def _without_peft(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
+    """The transformers model; adapters such as LoRA's are in its layers and stay active."""
     if isinstance(model, PeftModel):
-        if model.active_peft_config.is_prompt_learning:
-            raise ValueError("prompt-learning adapters put virtual tokens before the prompt: not supported")
-        model = model.get_base_model()  # adapters live in its layers
-    training = [module for module in model.modules() if module.training]
-    model.eval()
+        return cast(PreTrainedModel, model.get_base_model())  # annotated as nn.Module by PEFT
+    return model
+
+
+@contextmanager
+def decoding(model: PreTrainedModel | PeftModel) -> Iterator[PreTrainedModel]:
+    """Yield the transformers model in evaluation mode (dropout would make scores random); restore the mode on exit."""
+    if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
+        raise ValueError("prompt-learning adapters put virtual tokens before the prompt: not supported")
+    decoder = _without_peft(model)
+    training = [module for module in decoder.modules() if module.training]
+    decoder.eval()
     try:
-        yield model
+        yield decoder
     finally:
         for module in training:
             module.training = True
 
 
 def obstacle_to_tree(model: PreTrainedModel, length: int) -> bool:
-    """Whether the fallback is needed; says why, once for each reason."""
+    """Return whether the fallback is needed for ``length`` tokens of context; log each reason once."""
     reason = tree_obstacle(model, length)
     if reason is None:
         return False
     _reasons[model] = reason
-    if (type(model).__name__, reason) not in _told:
-        _told.add((type(model).__name__, reason))
+    if (type(model).__name__, reason) not in _logged:
+        _logged.add((type(model).__name__, reason))
         logger.warning("%s: %s; decoding without the tree of beams", type(model).__name__, reason)
     return True
 
 
 def fallback_reason(model: PreTrainedModel | PeftModel) -> str | None:
-    """Why `recommend_items` or `score_items` went without the tree of beams for a model; ``None``: it never did."""
-    return _reasons.get(model.get_base_model() if isinstance(model, PeftModel) else model)
+    """Why `recommend_items` or `score_items` used the fallback for this model; ``None`` if they never did."""
+    return _reasons.get(_without_peft(model))
 
 
 def expand(
@@ -95,25 +103,32 @@ def expand(
     num_beams: int,
     keys: list[torch.Tensor] | None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Best children of the live beams.
+    """Extend the live beams by one level and keep the best children.
 
     Args:
-        nodes: int64 (batch, beams), -1 dead. scores: (batch, beams). log_probs: (batch, beams, codes of the level).
-        keys: nodes that may not be entered, from `ItemTrie.bar`, or ``None``.
+        trie: the valid indices.
+        level: the level whose codes are chosen, from 0.
+        nodes: int64 (batch, beams), the trie node of each beam at depth ``level``; -1 for a dead beam.
+        scores: float (batch, beams), the score of each beam.
+        log_probs: float (batch, beams, codes of the level), from `LevelHead`.
+        normalize: as in `recommend_items`.
+        num_beams: how many children to keep per prompt.
+        keys: the nodes that must not be entered, from `ItemTrie.excluded_nodes`; ``None``: no node is excluded.
 
     Returns:
-        child nodes (-1 dead), parents (beam numbers), codes: int64 (batch, w); scores (batch, w), best first, -inf for
-        dead ones. Equal scores keep the order of the beams and codes.
+        child nodes (-1 for dead ones), parents (beam numbers) and codes, int64 (batch, w); scores (batch, w), best
+        first, -inf for dead ones. Equal scores keep the order of the beams and codes.
     """
     child, code, real = trie.children(level, nodes)
     step = log_probs.gather(-1, code)
     if normalize == "children":
-        # Dead beams have no child, and -inf - (-inf) is no number: their real slots are none, so any number will do.
+        # A dead beam has no children, and its total is -inf. -inf - (-inf) would be NaN, so subtract 0: the slots are
+        # masked anyway.
         total = step.masked_fill(~real, -torch.inf).logsumexp(-1, keepdim=True)
         step = step - total.masked_fill(torch.isneginf(total), 0)
     if keys is not None:
-        # Excluded items still count in the normaliser: what one user may not see does not change other items' scores.
-        real = real & ~trie.barred(keys, level, child)
+        # Excluded items stay in the normaliser, so that excluding some does not change the scores of the others.
+        real = real & ~trie.is_excluded(keys, level, child)
     flat = (scores.unsqueeze(-1) + step).masked_fill(~real, -torch.inf).flatten(1)
     best, place = best_first(flat, min(num_beams, flat.shape[1]))
     picked = child.flatten(1).gather(1, place).masked_fill(torch.isneginf(best), -1)
@@ -134,32 +149,34 @@ def recommend_items(
     allowed: np.ndarray | None = None,
     exclude: Sequence[np.ndarray] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The best items after each prompt by beam search over the valid indices: LC-Rec's full-ranking generation.
+    """Find the best items after each prompt by beam search over the valid indices: LC-Rec's full-ranking generation.
+
+    If the model does not support 4-D masks over the full context, plain `generate` is used and the reason is logged.
 
     Args:
-        model: causal LM, or one with LoRA-like adapters. Put in evaluation mode for the call.
-        input_ids, attention_mask: int64 (batch, length), left-padded prompts after which an index follows.
+        model: causal LM, possibly with LoRA-like adapters. It is in evaluation mode during the call.
+        input_ids: int64 (batch, length), left-padded prompts after which an index follows.
+        attention_mask: int64 (batch, length), 0 at padding and 1 elsewhere.
         trie: the valid indices.
-        level_token_ids: per level int64 (codes,), the vocabulary id of each code.
+        level_token_ids: per level, int64 (codes,), the vocabulary id of each code.
         num_beams: hypotheses kept per level, at least ``k``.
-        k: items to return.
-        normalize: over what a step's log-probabilities are normalised: ``vocab`` (the whole vocabulary, as `generate`
-            does), ``level`` (the codes of the level) or ``children`` (the codes that can follow in the trie).
-        allowed: int (m,) the only item rows that may be returned, for the whole batch. The search runs on their trie,
-            so ``children`` normalises over them. Empty: no item is returned.
-        exclude: per prompt, int item rows that must not be returned. A prefix leads nowhere once all its items are
-            excluded, so min(num_beams, items left) items are found all the same. The normaliser does not change.
+        k: number of items to return, at least 1.
+        normalize: the set over which a step's log-probabilities are normalised: ``vocab`` (the full vocabulary, as in
+            `generate`), ``level`` (the codes of the level) or ``children`` (the codes that can follow in the trie).
+        allowed: int (m,), the only item rows that may be returned, for all prompts. The search runs on the trie of
+            these items, so ``children`` normalises over them. Empty: no item is returned. ``None``: no restriction.
+        exclude: per prompt, int item rows that must not be returned; ``None``: none. Prefixes that lead to excluded
+            items only are not expanded, so min(num_beams, remaining items) items are still returned. The normaliser
+            does not change.
 
     Returns:
-        item rows int64 (batch, k), best first, no item twice, -1 where fewer items qualify; scores (batch, k), float32
-        (float64 for float64 models), the sum of the steps' log-probabilities, -inf at padding. Equal scores are in item
-        order.
+        item rows int64 (batch, k), best first, without repeats, -1 where fewer items qualify; scores (batch, k),
+        float32 (float64 for float64 models), the sum of the steps' log-probabilities, -inf at padding. Equal scores
+        are in item order.
 
     Raises:
-        ValueError: arguments that do not fit each other, right-padded prompts, unknown rows in ``allowed``, a model
-            whose scores are not numbers.
-
-    Where the model cannot take 4-D masks over the whole context, plain `generate` is used, and a log line says why.
+        ValueError: inconsistent arguments, right-padded prompts, rows in ``allowed`` that are not in the trie, or a
+            model whose scores are NaN.
     """
     check_arguments(input_ids, attention_mask, trie, level_token_ids, normalize)
     if k < 1 or num_beams < k:
@@ -170,18 +187,19 @@ def recommend_items(
         rows = torch.full((len(input_ids), k), -1, device=input_ids.device)
         return rows, torch.full(rows.shape, -torch.inf, device=input_ids.device)
     trie = (trie if allowed is None else trie.restrict(allowed)).to(input_ids.device)
-    with decoding(model) as model:
-        if obstacle_to_tree(model, input_ids.shape[1] + trie.depth):
-            return recommend_by_generate(
-                model, input_ids, attention_mask, trie, level_token_ids, num_beams, k, normalize, exclude
+    with decoding(model) as decoder:
+        if obstacle_to_tree(decoder, input_ids.shape[1] + trie.depth):
+            leaves, scores = search_by_generate(
+                decoder, input_ids, attention_mask, trie, level_token_ids, num_beams, normalize, exclude
             )
-        keys = None if exclude is None else trie.bar(exclude)
-        project = projects_itself(model)
-        head = LevelHead(model, level_token_ids, normalize, project, input_ids.device)
-        tree = BeamTree(model, input_ids, attention_mask, project)
+            return ranked_items(trie, leaves, scores, k)
+        keys = None if exclude is None else trie.excluded_nodes(exclude)
+        project = projects_itself(decoder)
+        head = LevelHead(decoder, level_token_ids, normalize, project, input_ids.device)
+        tree = BeamTree(decoder, input_ids, attention_mask, project)
         state = tree.last
         nodes = torch.zeros(len(input_ids), 1, dtype=torch.long, device=input_ids.device)
-        dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
+        dtype = torch.float64 if decoder.dtype == torch.float64 else torch.float32
         scores = torch.zeros(nodes.shape, dtype=dtype, device=input_ids.device)
         for level in range(trie.depth):
             log_probs = head(state, level)
@@ -202,18 +220,25 @@ def score_items(
     *,
     normalize: str = "level",
 ) -> torch.Tensor:
-    """Scores of given items by teacher forcing, those that `recommend_items` gives them.
+    """Score given items by teacher forcing; the scores equal those of `recommend_items`.
 
-    This serves LC-Rec's probe of true items against near negatives, and exhaustive scoring.
+    Used for LC-Rec's probe of true items against near negatives, and for exhaustive scoring.
 
     Args:
-        item_rows: int64 (batch, m) item rows of the trie, -1 for padding. Others: see `recommend_items`.
+        model: causal LM, possibly with LoRA-like adapters. It is in evaluation mode during the call.
+        input_ids: int64 (batch, length), left-padded prompts after which an index follows.
+        attention_mask: int64 (batch, length), 0 at padding and 1 elsewhere.
+        trie: the valid indices.
+        level_token_ids: per level, int64 (codes,), the vocabulary id of each code.
+        item_rows: int64 (batch, m), item rows of the trie, -1 for padding.
+        normalize: the set over which a step's log-probabilities are normalised: ``vocab``, ``level`` or ``children``,
+            see `recommend_items`.
 
     Returns:
         (batch, m), float32 (float64 for float64 models), -inf at padding.
 
     Raises:
-        ValueError: arguments that do not fit each other, or an item that is not in the trie.
+        ValueError: inconsistent arguments, or an item that is not in the trie.
     """
     check_arguments(input_ids, attention_mask, trie, level_token_ids, normalize)
     if item_rows.dim() != 2 or len(item_rows) != len(input_ids):
@@ -221,17 +246,17 @@ def score_items(
     trie = trie.to(input_ids.device)
     rows = item_rows.to(input_ids.device)
     codes = trie.codes_of(torch.where(rows < 0, trie.item_rows[0], rows))
-    with decoding(model) as model:
-        dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
-        fallback = obstacle_to_tree(model, input_ids.shape[1] + trie.depth)
-        if not fallback:
-            project = projects_itself(model)
-            head = LevelHead(model, level_token_ids, normalize, project, input_ids.device)
-            tree = BeamTree(model, input_ids, attention_mask, project)
+    with decoding(model) as decoder:
+        dtype = torch.float64 if decoder.dtype == torch.float64 else torch.float32
+        tree = head = None
+        if not obstacle_to_tree(decoder, input_ids.shape[1] + trie.depth):
+            project = projects_itself(decoder)
+            head = LevelHead(decoder, level_token_ids, normalize, project, input_ids.device)
+            tree = BeamTree(decoder, input_ids, attention_mask, project)
         parts = [torch.empty(len(rows), 0, dtype=dtype, device=rows.device)]
         for chunk in codes.split(ITEMS_AT_ONCE, dim=1) if rows.shape[1] else ():
-            if fallback:
-                steps = score_by_forward(model, input_ids, attention_mask, level_token_ids, chunk, normalize)
+            if tree is None or head is None:
+                steps = score_by_forward(decoder, input_ids, attention_mask, level_token_ids, chunk, normalize)
             else:
                 steps = _tree_steps(tree, head, chunk)
             parts.append(_add_up(trie, steps, chunk, normalize).to(dtype))
@@ -239,7 +264,7 @@ def score_items(
 
 
 def _tree_steps(tree: BeamTree, head: LevelHead, codes: torch.Tensor) -> list[torch.Tensor]:
-    """`score_by_forward`'s result with every item a beam of its own; codes int64 (batch, m, levels)."""
+    """Return what `score_by_forward` returns, with one beam per item; codes int64 (batch, m, levels)."""
     tree.rewind()
     batch, count, depth = codes.shape
     steps = [head(tree.last, 0).expand(-1, count, -1)]
@@ -251,7 +276,7 @@ def _tree_steps(tree: BeamTree, head: LevelHead, codes: torch.Tensor) -> list[to
 
 
 def _add_up(trie: ItemTrie, steps: list[torch.Tensor], codes: torch.Tensor, normalize: str) -> torch.Tensor:
-    """Sum of the picked log-probabilities (batch, m), in the order of `recommend_items`."""
+    """Sum the log-probabilities of the items' codes, (batch, m), in the order in which `recommend_items` adds them."""
     nodes = torch.zeros(codes.shape[:-1], dtype=torch.long, device=codes.device)
     total = torch.zeros(nodes.shape, dtype=steps[0].dtype, device=codes.device)
     for level, log_probs in enumerate(steps):

@@ -1,4 +1,4 @@
-"""`BeamTree`: prompts computed once, beams as further tokens of the same row; and for which models that is valid."""
+"""`BeamTree`: prompts computed once, beams as further tokens of the same row; and which models this is valid for."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from weakref import WeakKeyDictionary
 import torch
 from transformers import Cache, DynamicCache, PreTrainedModel
 
-from .level_head import LevelHead, has_linear_head
+from .level_head import LevelHead, has_linear_head, input_weight
 
 logger = logging.getLogger(__name__)
 
 CACHED_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 MASKED_KERNELS = {"eager", "sdpa"}
 WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")
-# How far, relative to the largest logit, a tree may be from plain forwards by rounding alone. Norms, rotary embeddings
-# and softmax are float32 in float64 models, too.
+# How far, relative to the largest logit, a tree's logits may differ from those of plain forward passes by rounding.
+# Norms, rotary embeddings and softmax are float32 in float64 models, too.
 TOLERANCES = {torch.float64: 1e-4, torch.float32: 3e-3}
 
 
 class BeamTree:
-    """The growing rows of one batch: prompts, then every level's beams.
+    """The growing rows of one batch: the prompts, followed by the beams of every level.
 
-    The cache is only appended to. A 4-D mask shows each beam the prompt and its own ancestors.
+    The cache is only appended to. A 4-D mask lets each beam see the prompt and its own ancestors.
 
     Args:
-        model: a decoder for which `tree_obstacle` finds none, in evaluation mode.
-        input_ids, attention_mask: int64 (batch, length), left-padded.
+        model: a decoder for which `tree_obstacle` returns ``None``, in evaluation mode.
+        input_ids: int64 (batch, length), left-padded prompts.
+        attention_mask: int64 (batch, length), 0 at padding and 1 elsewhere.
         project: return the model's logits instead of hidden states.
 
     Attributes:
@@ -39,11 +40,11 @@ class BeamTree:
     ):
         self.model, self.project, self.cache_name = model, project, _cache_name(model)
         self.prompt_mask, self.lengths = attention_mask.bool(), attention_mask.sum(1)
-        # Not made from the config: no layer may trim what later beams still look at.
+        # Not made from the config: no layer may drop entries that later beams still attend to.
         self.cache = DynamicCache()
         mask = None
         if not bool(self.prompt_mask.all()):
-            # Padding sees itself: a row that sees nothing is no number in eager float64 attention.
+            # Padding attends to itself: a row that attends to nothing gives NaN in eager float64 attention.
             length = input_ids.shape[1]
             causal = torch.ones(length, length, dtype=torch.bool, device=input_ids.device).tril()
             itself = torch.eye(length, dtype=torch.bool, device=input_ids.device)
@@ -65,24 +66,28 @@ class BeamTree:
         return self.model.base_model(**inputs).last_hidden_state
 
     def _additive(self, visible: torch.Tensor) -> torch.Tensor:
-        """Visible keys bool (batch, queries, keys) as the 4-D mask that eager attention adds and SDPA takes."""
+        """Make the 4-D mask for eager attention and SDPA of the visible keys, bool (batch, queries, keys)."""
         mask = torch.zeros(visible.shape, dtype=self.model.dtype, device=visible.device)
-        # Eager attention takes its softmax in float32, where float64's smallest number is -inf.
+        # Eager attention computes its softmax in float32, where float64's smallest number is -inf.
         lowest = max(torch.finfo(mask.dtype).min, torch.finfo(torch.float32).min)
         return mask.masked_fill_(~visible, lowest).unsqueeze(1)
 
     def rewind(self) -> None:
-        """Forget all beams; the prompts stay."""
+        """Remove all beams; the prompts stay in the cache."""
         self.cache.crop(self.prompt_mask.shape[1] - self.cache.get_seq_length())
         self.appended = 0
         self.ancestors = self.prompt_mask.new_empty((len(self.prompt_mask), 1, 0), dtype=torch.long)
 
     def append(self, token_ids: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
-        """Feed one token per beam, a level deeper than the last; states (batch, beams, width).
+        """Append the tokens of the next level, one per beam.
 
         Args:
             token_ids: int64 (batch, beams).
-            parents: int64 (batch, beams), the beam of the previous level that each one follows; at first 0, the prompt.
+            parents: int64 (batch, beams), the beam of the previous level that each one follows; at the first level 0,
+                the prompt.
+
+        Returns:
+            (batch, beams, width), the state (or the logits, with ``project``) of each beam.
         """
         batch, beams = token_ids.shape
         depth = self.ancestors.shape[-1]
@@ -98,7 +103,7 @@ class BeamTree:
 
 
 def config_obstacle(model: PreTrainedModel, length: int) -> str | None:
-    """What a model's configuration tells of `tree_obstacle`; the model needs no weights."""
+    """The part of `tree_obstacle` that follows from the configuration; the model needs no weights."""
     config = model.config.get_text_config()
     if config.is_encoder_decoder:
         return "it is an encoder-decoder model"
@@ -116,23 +121,23 @@ def config_obstacle(model: PreTrainedModel, length: int) -> str | None:
 
 
 def tree_obstacle(model: PreTrainedModel, length: int) -> str | None:
-    """Why the tree of beams is not valid for this model and ``length`` tokens of context; ``None`` when it is."""
+    """Why the tree of beams is not valid for this model and ``length`` tokens of context; ``None`` if it is valid."""
     return config_obstacle(model, length) or _probe(model)[0]
 
 
 def projects_itself(model: PreTrainedModel) -> bool:
-    """Whether logits must come from the model's whole forward, since its head is more than a linear layer."""
+    """Whether logits must come from the model's full forward pass, because its head is more than a linear layer."""
     return not _probe(model)[1]
 
 
 def _some_tokens(model: PreTrainedModel) -> torch.Tensor:
     """Five different token ids, int64 (5,)."""
-    device = model.get_input_embeddings().weight.device
+    device = input_weight(model).device
     return (torch.arange(1, 6, device=device) * 7) % model.config.get_text_config().vocab_size
 
 
 def uses_positions(model: PreTrainedModel) -> bool:
-    """Whether other position ids give other logits: an argument may be taken and ignored, whatever it is called."""
+    """Whether different position ids give different logits; a model may accept ``position_ids`` and ignore them."""
     if model not in _position_users:
         _position_users[model] = _tells_positions_apart(model)
     return _position_users[model]
@@ -145,11 +150,11 @@ _position_users: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
 def _tells_positions_apart(model: PreTrainedModel) -> bool:
     tokens = _some_tokens(model).unsqueeze(0)
     positions = torch.arange(tokens.shape[1], device=tokens.device).unsqueeze(0)
-    # With the mask: without one, positions that leave some out would be taken for several packed sequences.
+    # With a mask: without one, position ids with gaps would be read as several packed sequences.
     inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens), "use_cache": False}
     try:
         near, far = (model(**inputs, position_ids=step * positions).logits for step in (1, 2))
-    except TypeError:  # an argument that it does not know
+    except TypeError:  # the model has no such argument
         return False
     return not torch.equal(near, far)
 
@@ -159,13 +164,13 @@ _cache_names: WeakKeyDictionary[PreTrainedModel, str] = WeakKeyDictionary()
 
 @torch.no_grad()
 def _cache_name(model: PreTrainedModel) -> str:
-    """The argument that takes the cache: it has the name of the output that holds one, whatever a release calls it.
+    """Name of the argument for the cache, which is the name of the output with the cache; it depends on the release.
 
     Raises:
         TypeError: a model that returns no cache.
     """
     if model not in _cache_names:
-        token = torch.ones(1, 1, dtype=torch.long, device=model.get_input_embeddings().weight.device)
+        token = torch.ones(1, 1, dtype=torch.long, device=input_weight(model).device)
         outputs = model.base_model(input_ids=token, use_cache=True)
         names = [name for name, value in outputs.items() if isinstance(value, Cache)]
         if not names:
@@ -179,13 +184,13 @@ _probed: WeakKeyDictionary[PreTrainedModel, tuple[object, tuple[str | None, bool
 
 @torch.no_grad()
 def _probe(model: PreTrainedModel) -> tuple[str | None, bool]:
-    """Once per model, try what cannot be read from a config: why the tree is not valid, and is the head linear rows?
+    """Test once what a model's config does not say: why the tree is not valid, and whether the head is linear.
 
-    Architectures differ in what they do with masks, positions and logits (scaling, capping), and releases of
-    transformers in what arguments are called; a wrong guess would quietly give other scores, and three passes over a
-    few tokens are cheap.
+    Architectures differ in how they treat masks, positions and logits (scaling, capping), and releases of transformers
+    in the names of arguments. A wrong guess would silently give wrong scores, and three passes over a few tokens are
+    cheap.
     """
-    # A resized vocabulary or another kernel may change the answer.
+    # A resized vocabulary or another attention kernel may change the outcome.
     head = model.get_output_embeddings()
     key = (id(head), type(head), model.config._attn_implementation, model.dtype)
     if model in _probed and _probed[model][0] == key:
@@ -212,7 +217,7 @@ def _probe(model: PreTrainedModel) -> tuple[str | None, bool]:
     try:
         if not close(grow(True)):
             obstacle = "a small tree gives other logits than plain forward passes"
-    except Exception as error:  # of whatever kind: it is reported, and decoding goes on without the tree
+    except Exception as error:  # of any kind: it is reported, and decoding continues without the tree
         obstacle = f"a small tree ends in {type(error).__name__}: {error}"
     if obstacle is not None and not uses_positions(model):
         obstacle = f"it takes no position ids, so beams of one level cannot share a position ({obstacle})"

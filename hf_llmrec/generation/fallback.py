@@ -1,16 +1,17 @@
-"""Decoding and scoring through the stock entry points, for models that cannot take the tree's mask."""
+"""Decoding and scoring through transformers' own entry points, for models that cannot use the mask of `BeamTree`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from transformers import GenerationConfig, LogitNormalization, LogitsProcessorList, PreTrainedModel
 
 from .beam_tree import uses_positions
-from .item_trie import ItemTrie, ranked_items
+from .item_trie import ItemTrie
 from .level_head import LevelHead
 from .logits_process import ItemLogitsProcessor
 
@@ -18,12 +19,26 @@ from .logits_process import ItemLogitsProcessor
 CHUNK = 256
 
 
-@contextmanager
-def plain_generation(model: PreTrainedModel):
-    """Within, ``model.generation_config`` holds nothing.
+class _Generated(Protocol):
+    """What `generate` returns with ``return_dict_in_generate`` and ``output_scores``."""
 
-    `generate` fills whatever a call leaves open from it: a checkpoint's penalties, end tokens and suppressed tokens
-    would change the ranking.
+    sequences: torch.Tensor
+    scores: tuple[torch.Tensor, ...]
+    sequences_scores: torch.Tensor  # of beam search only
+
+
+class _Generator(Protocol):
+    """A causal LM, which inherits `generate` beside `PreTrainedModel`."""
+
+    def generate(self, **options: object) -> _Generated: ...
+
+
+@contextmanager
+def plain_generation(model: PreTrainedModel) -> Iterator[None]:
+    """Replace ``model.generation_config`` by an empty one inside the block.
+
+    `generate` takes every option that is not passed from this configuration: a checkpoint's penalties, end tokens and
+    suppressed tokens would change the ranking.
     """
     stored, model.generation_config = model.generation_config, GenerationConfig()
     try:
@@ -33,10 +48,10 @@ def plain_generation(model: PreTrainedModel):
 
 
 def prompt_groups(model: PreTrainedModel, attention_mask: torch.Tensor) -> Iterator[tuple[torch.Tensor, int]]:
-    """Prompts that can share a batch: their rows int64 (m,), and the column where their tokens may start.
+    """Yield the prompts that can share a batch: their rows, int64 (m,), and the first column that may hold a token.
 
-    All of them, as a rule. But transformers' eager attention gives NaN for padding in float64 (its mask's least number
-    is -inf in the float32 softmax): such prompts are grouped by length, without padding.
+    Usually there is one group. But transformers' eager attention gives NaN at padding in float64, because the smallest
+    number of its mask is -inf in the float32 softmax. Such prompts are grouped by length, so that none is padded.
     """
     padding = attention_mask.shape[1] - attention_mask.sum(1)
     if model.dtype != torch.float64 or model.config.get_text_config()._attn_implementation == "sdpa":
@@ -46,33 +61,46 @@ def prompt_groups(model: PreTrainedModel, attention_mask: torch.Tensor) -> Itera
         yield torch.nonzero(padding == start).flatten(), start
 
 
-def recommend_by_generate(
+def search_by_generate(
     model: PreTrainedModel,
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
     trie: ItemTrie,
     level_token_ids: Sequence,
     num_beams: int,
-    k: int,
     normalize: str,
     exclude: Sequence[np.ndarray] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`recommend_items` by transformers' own beam search. Same arguments, same result.
+    """Search the trie with transformers' own beam search.
 
-    `generate` adds up scores in float32 whatever the model's dtype; those of float64 models are that precise only.
+    `generate` adds up scores in float32 whatever the model's dtype, so those of float64 models have this precision.
+
+    Args:
+        model: causal LM in evaluation mode.
+        input_ids: int64 (batch, length), left-padded prompts.
+        attention_mask: int64 (batch, length), 0 at padding and 1 elsewhere.
+        trie: the valid indices.
+        level_token_ids: per level, int64 (codes,), the vocabulary id of each code.
+        num_beams: hypotheses kept per level.
+        normalize: ``vocab``, ``level`` or ``children``, see `recommend_items`.
+        exclude: per prompt, int item rows that must not be returned; ``None``: none.
+
+    Returns:
+        leaves of the trie int64 (batch, num_beams), -1 for dead beams, and their scores (batch, num_beams), float32
+        (float64 for float64 models), -inf for dead beams; not sorted. `ranked_items` makes items of them.
     """
     dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
-    rows = torch.full((len(input_ids), k), -1, device=input_ids.device)
-    scores = torch.full((len(input_ids), k), -torch.inf, dtype=dtype, device=input_ids.device)
+    leaves = torch.full((len(input_ids), num_beams), -1, device=input_ids.device)
+    scores = torch.full(leaves.shape, -torch.inf, dtype=dtype, device=input_ids.device)
     for group, start in prompt_groups(model, attention_mask):
         ids, mask = input_ids[group, start:], attention_mask[group, start:]
-        barred = None if exclude is None else [exclude[row] for row in group.tolist()]
+        excluded = None if exclude is None else [exclude[row] for row in group.tolist()]
         processor = ItemLogitsProcessor(
-            trie, level_token_ids, ids.shape[1], normalize, exclude=barred, num_beams=num_beams
+            trie, level_token_ids, ids.shape[1], normalize, exclude=excluded, num_beams=num_beams
         )
-        leaves, values = _generate_leaves(model, ids, mask, processor, num_beams)
-        rows[group], scores[group] = ranked_items(trie, leaves, values.to(dtype), k)
-    return rows, scores
+        leaves[group], values = _generate_leaves(model, ids, mask, processor, num_beams)
+        scores[group] = values.to(dtype)
+    return leaves, scores
 
 
 def _generate_leaves(
@@ -82,12 +110,12 @@ def _generate_leaves(
     processor: ItemLogitsProcessor,
     num_beams: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Leaves int64 (batch, beams), -1 for dead ones, and their scores (batch, beams)."""
+    """Return leaves int64 (batch, beams), -1 for dead ones, and their scores (batch, beams)."""
     greedy = num_beams == 1
-    # Only beam search hands log-probabilities to its processors and reports the scores of sequences.
+    # Only beam search passes log-probabilities to its processors and reports the scores of sequences.
     processors = [LogitNormalization(), processor] if greedy else [processor]
     with plain_generation(model):
-        generated = model.generate(
+        generated = cast(_Generator, model).generate(
             input_ids=input_ids,
             attention_mask=attention_mask,
             logits_processor=LogitsProcessorList(processors),
@@ -108,7 +136,7 @@ def _generate_leaves(
         scores = generated.sequences_scores
     leaves, _ = processor.nodes(generated.sequences)
     leaves, scores = leaves.view(-1, num_beams), scores.view(-1, num_beams)
-    # Beams beyond the valid items are dead: core beam search gives them about -1e9, or lets them repeat.
+    # Beams beyond the valid items are dead: beam search gives them scores of about -1e9, or repeats other beams.
     dead = (leaves < 0) | (scores < -1e6)
     earlier = (leaves.unsqueeze(1) == leaves.unsqueeze(2)) & ~dead.unsqueeze(1)
     dead = dead | torch.tril(earlier, diagonal=-1).any(-1)
@@ -123,13 +151,18 @@ def score_by_forward(
     codes: torch.Tensor,
     normalize: str,
 ) -> list[torch.Tensor]:
-    """Step log-probabilities (logits with ``children``) of items, one whole sequence each.
+    """Compute the log-probabilities of each level's codes (logits with ``children``), one full sequence per item.
 
     Args:
-        codes: int64 (batch, m, levels). Others: see `recommend_items`.
+        model: causal LM in evaluation mode.
+        input_ids: int64 (batch, length), left-padded prompts.
+        attention_mask: int64 (batch, length), 0 at padding and 1 elsewhere.
+        level_token_ids: per level, int64 (codes,), the vocabulary id of each code.
+        codes: int64 (batch, m, levels), the codes of the items.
+        normalize: ``vocab``, ``level`` or ``children``, see `recommend_items`.
 
     Returns:
-        per level (batch, m, codes of the level), float32 or wider.
+        per level, (batch, m, codes of the level), float32 or wider.
     """
     batch, count, depth = codes.shape
     head = LevelHead(model, level_token_ids, normalize, True, input_ids.device)

@@ -1,4 +1,4 @@
-"""`ItemTrie`: the valid indices as flat arrays (CSR), walked without Python per beam."""
+"""`ItemTrie`: the valid indices as flat arrays (CSR), walked for all beams at once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ItemTrie:
     in the catalogue, building is one sort; a step's cost depends on the fan-out, not on the catalogue.
 
     Args:
-        levels: edges, see `TrieLevel`.
+        levels: the edges of each level, from the root down.
         item_rows: int64 (leaves,), the item row of each node at the last depth.
     """
 
@@ -53,7 +53,11 @@ class ItemTrie:
 
     @classmethod
     def from_codes(cls, codes: np.ndarray, item_rows: np.ndarray | None = None) -> ItemTrie:
-        """Build from codes (n, levels) of any integer type; ``item_rows`` (n,) names the items, default 0..n-1.
+        """Build the trie of a catalogue.
+
+        Args:
+            codes: int (n, levels), the codes of each item, from 0; any integer type.
+            item_rows: int (n,), the row that the trie returns for each item; default: 0 to n - 1.
 
         Raises:
             ValueError: no items, a negative code, repeated item rows, or items that share their code string.
@@ -79,7 +83,7 @@ class ItemTrie:
         new[1:] = np.logical_or.accumulate(codes[1:] != codes[:-1], axis=1)
         repeats = ~new[:, -1]
         if repeats.any():
-            # Every member of a colliding group counts, as in `ItemIndex.collisions`.
+            # Counts every member of a colliding group, as `ItemIndex.collisions` does.
             count = int((repeats | np.append(repeats[1:], False)).sum())
             raise ValueError(f"{count} items share their index with another item: a trie needs a collision-free index")
         levels = []
@@ -104,16 +108,16 @@ class ItemTrie:
 
     @property
     def depth(self) -> int:
-        """Codes per item."""
+        """Number of codes per item."""
         return len(self.levels)
 
     @property
     def num_items(self) -> int:
-        """Leaves."""
+        """Number of items, which are the leaves."""
         return len(self.item_rows)
 
     def to(self, device: torch.device | str) -> ItemTrie:
-        """The trie with its tensors on ``device``; itself when they are there already."""
+        """Return the trie with its tensors on ``device``: itself if they are there already."""
         if self.item_rows.device == torch.device(device):
             return self
         levels = []
@@ -124,31 +128,32 @@ class ItemTrie:
         return ItemTrie(levels, self.item_rows.to(device))
 
     def restrict(self, allowed: np.ndarray) -> ItemTrie:
-        """The trie of some of the items; item rows stay what they were. The leaves are sorted already: no new sort.
+        """Build the trie of a subset of the items, which keep their item rows. Nothing is sorted: leaves are in order.
 
         Args:
-            allowed: int (m,) item rows, repeats count once.
+            allowed: int (m,), item rows; repeats have no effect.
 
         Raises:
-            ValueError: ``allowed`` is empty or names an unknown row.
+            ValueError: ``allowed`` is empty or has a row that is not in the trie.
         """
-        allowed = torch.as_tensor(np.asarray(allowed, dtype=np.int64), device=self.item_rows.device).flatten()
-        if not len(allowed):
+        rows = torch.as_tensor(np.asarray(allowed, dtype=np.int64), device=self.item_rows.device).flatten()
+        if not len(rows):
             raise ValueError("allowed names no item")
-        leaves = torch.unique(self._find_leaves(allowed))
+        leaves = torch.unique(self._find_leaves(rows))
         return ItemTrie._from_sorted(self._leaf_codes(leaves).cpu().numpy(), self.item_rows[leaves].cpu().numpy()).to(
             self.item_rows.device
         )
 
     def children(self, level: int, nodes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Children of nodes at depth ``level``.
+        """Look up the children of nodes.
 
         Args:
+            level: the depth of the nodes, from 0 (the root).
             nodes: int64 (...), -1 for a dead beam.
 
         Returns:
-            child nodes int64 (..., fan_out), their codes int64 (..., fan_out), and bool (..., fan_out), which are real.
-            Where a slot is not real, node and code are those of node 0.
+            child nodes int64 (..., fan_out), their codes int64 (..., fan_out), and bool (..., fan_out), which of the
+            slots hold a child. Slots without a child have the node and code of node 0.
         """
         edges = self.levels[level]
         live = nodes.clamp_min(0)
@@ -158,14 +163,29 @@ class ItemTrie:
         return child, edges.codes[child], real
 
     def step(self, level: int, nodes: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-        """The child of each node over the given code, -1 where there is none. int64 (...) each."""
+        """Follow one code from each node.
+
+        Args:
+            level: the depth of the nodes, from 0 (the root).
+            nodes: int64 (...), -1 for a dead beam.
+            codes: int64 (...), the code to follow from each node.
+
+        Returns:
+            int64 (...), the child of each node, -1 where there is none.
+        """
         child, child_codes, real = self.children(level, nodes)
         match = (child_codes == codes.unsqueeze(-1)) & real
         picked = child.gather(-1, match.long().argmax(-1, keepdim=True)).squeeze(-1)
         return torch.where(match.any(-1), picked, -1)
 
     def codes_of(self, item_rows: torch.Tensor) -> torch.Tensor:
-        """Codes of items, int64 (..., levels).
+        """Codes of items.
+
+        Args:
+            item_rows: int64 (...), rows of the trie.
+
+        Returns:
+            int64 (..., levels).
 
         Raises:
             ValueError: a row is not in the trie.
@@ -176,7 +196,7 @@ class ItemTrie:
         return torch.stack([edges.codes[edges.node_of_leaf[leaves]] for edges in self.levels], dim=-1)
 
     def _lookup(self, item_rows: torch.Tensor) -> torch.Tensor:
-        """Leaf of each row, -1 where the trie does not have it."""
+        """Leaf of each item row, -1 for rows that are not in the trie."""
         last = len(self._leaf_of_row) - 1
         inside = (item_rows >= 0) & (item_rows <= last)
         return torch.where(inside, self._leaf_of_row[item_rows.clamp(0, last)], -1)
@@ -187,14 +207,14 @@ class ItemTrie:
             raise ValueError(f"item row {int(item_rows[leaves < 0][0])} is not in the trie")
         return leaves
 
-    def bar(self, exclude: Sequence[np.ndarray]) -> list[torch.Tensor]:
-        """Nodes that lead to excluded items only, for `barred`.
+    def excluded_nodes(self, exclude: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """Find the nodes that lead to excluded items only, for `is_excluded`.
 
         Args:
             exclude: per batch row, int item rows that must not be returned; rows outside the trie are ignored.
 
         Returns:
-            per level, int64 (any,) sorted keys ``batch row * nodes of the level + node``.
+            per level, int64 (any,), sorted keys ``batch row * nodes of the level + node``.
         """
         device = self.item_rows.device
         owner = np.repeat(np.arange(len(exclude)), [len(items) for items in exclude])
@@ -203,43 +223,58 @@ class ItemTrie:
         owner = torch.from_numpy(owner).to(device)[leaf >= 0]
         pairs = torch.unique(owner * self.num_items + leaf[leaf >= 0])
         owner, leaf = pairs // self.num_items, pairs % self.num_items
-        result = []
+        excluded = []
         for edges in self.levels:
             key, counts = torch.unique(owner * len(edges.leaves) + edges.node_of_leaf[leaf], return_counts=True)
-            result.append(key[counts == edges.leaves[key % len(edges.leaves)]])
-        return result
+            excluded.append(key[counts == edges.leaves[key % len(edges.leaves)]])
+        return excluded
 
-    def barred(self, keys: list[torch.Tensor], level: int, child: torch.Tensor) -> torch.Tensor:
-        """Which nodes ``child`` int64 (batch, ...) at depth ``level`` + 1 are among ``keys`` of `bar`; bool."""
-        known = keys[level]
-        if not len(known):
+    def is_excluded(self, keys: list[torch.Tensor], level: int, child: torch.Tensor) -> torch.Tensor:
+        """Test which nodes lead to excluded items only.
+
+        Args:
+            keys: from `excluded_nodes`.
+            level: the level whose codes lead to the nodes, from 0: their depth is ``level`` + 1.
+            child: int64 (batch, ...), the nodes.
+
+        Returns:
+            bool (batch, ...).
+        """
+        excluded = keys[level]
+        if not len(excluded):
             return torch.zeros(child.shape, dtype=torch.bool, device=child.device)
         owner = torch.arange(len(child), device=child.device).view(-1, *[1] * (child.dim() - 1))
-        wanted = owner * len(self.levels[level].leaves) + child
-        # A binary search keeps the cost independent of how many items are excluded.
-        place = torch.searchsorted(known, wanted).clamp_max(len(known) - 1)
-        return known[place] == wanted
+        key = owner * len(self.levels[level].leaves) + child
+        # A binary search: its cost hardly depends on how many items are excluded.
+        place = torch.searchsorted(excluded, key).clamp_max(len(excluded) - 1)
+        return excluded[place] == key
 
 
 def ranked_items(
     trie: ItemTrie, leaves: torch.Tensor, scores: torch.Tensor, k: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Best ``k`` of leaves int64 (batch, w), -1 dead, with scores (batch, w); equal scores in item order.
+    """Select the items of the ``k`` best leaves; equal scores are in item order.
+
+    Args:
+        trie: the trie of the leaves.
+        leaves: int64 (batch, w), nodes at the last depth, -1 for dead beams.
+        scores: float (batch, w), the score of each leaf.
+        k: number of items to return.
 
     Returns:
-        item rows int64 (batch, k) padded with -1, scores (batch, k) padded with -inf.
+        item rows int64 (batch, k), padded with -1; scores (batch, k), padded with -inf.
 
     Raises:
-        ValueError: scores that are no numbers.
+        ValueError: scores that are NaN.
     """
     if scores.isnan().any():
         raise ValueError(f"the model's scores {NO_NUMBERS}")
     dead = leaves < 0
-    found = trie.item_rows[leaves.clamp_min(0)].masked_fill(dead, torch.iinfo(torch.int64).max)
-    found, order = found.sort(dim=1)
+    items = trie.item_rows[leaves.clamp_min(0)].masked_fill(dead, torch.iinfo(torch.int64).max)
+    items, order = items.sort(dim=1)
     scores, best = scores.masked_fill(dead, -torch.inf).gather(1, order).sort(dim=1, descending=True, stable=True)
-    found = found.gather(1, best).masked_fill(torch.isneginf(scores), -1)[:, :k]
+    items = items.gather(1, best).masked_fill(torch.isneginf(scores), -1)[:, :k]
     rows = torch.full((len(leaves), k), -1, dtype=torch.long, device=leaves.device)
     values = torch.full((len(leaves), k), -torch.inf, dtype=scores.dtype, device=leaves.device)
-    rows[:, : found.shape[1]], values[:, : found.shape[1]] = found, scores[:, :k]
+    rows[:, : items.shape[1]], values[:, : items.shape[1]] = items, scores[:, :k]
     return rows, values

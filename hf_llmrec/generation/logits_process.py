@@ -1,4 +1,4 @@
-"""A `LogitsProcessor` that lets plain `generate` produce valid item indices only."""
+"""`ItemLogitsProcessor`: restricts plain `generate` to valid item indices."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .level_head import NORMALIZATIONS
 
 
 class ItemLogitsProcessor(LogitsProcessor):
-    """Keeps `generate` on the item trie, for all batch x beam rows at once.
+    """Masks all tokens that leave the item trie, for all batch x beam rows at once.
 
     Use it with ``max_new_tokens=trie.depth`` and no end-of-sequence token. After the last level nothing is masked.
 
     Args:
         trie: the valid indices.
-        level_token_ids: per level int64 (codes,), the vocabulary id of each code.
+        level_token_ids: per level, int64 (codes,), the vocabulary id of each code.
         prompt_length: tokens before the index, padding included.
         normalize: ``vocab`` masks only; ``level`` and ``children`` renormalise the scores, see `recommend_items`.
-        exclude: per prompt, int item rows that must not be generated.
+        exclude: per prompt, int item rows that must not be generated; ``None``: none.
         num_beams: rows per prompt (``num_beams`` or ``num_return_sequences`` of `generate`); needed with ``exclude``.
 
     Raises:
-        ValueError: unknown ``normalize``; levels that do not match the trie's; in use: logits that are no numbers.
+        ValueError: unknown ``normalize``, or levels that do not match the trie's; when called: logits that are NaN.
 
     Example:
         ```python
@@ -54,17 +54,24 @@ class ItemLogitsProcessor(LogitsProcessor):
         self.code_of = torch.full((len(self.ids), max(int(ids.max()) for ids in self.ids) + 1), -1)
         for level, ids in enumerate(self.ids):
             self.code_of[level, ids.cpu()] = torch.arange(len(ids))
-        self.keys = None if exclude is None else trie.bar(exclude)
+        self.keys = None if exclude is None else trie.excluded_nodes(exclude)
         self._move(trie.item_rows.device)
 
     def _move(self, device: torch.device) -> None:
-        """To where `generate` works; nothing happens after the first step."""
+        """Move all tensors to the device of the scores; a no-op after the first step."""
         self.trie, self.code_of = self.trie.to(device), self.code_of.to(device)
         self.ids = [ids.to(device) for ids in self.ids]
         self.keys = None if self.keys is None else [keys.to(device) for keys in self.keys]
 
     def nodes(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, int]:
-        """Node of each sequence (rows, tokens), -1 off the trie: int64 (rows,); and how many levels it has."""
+        """Find the trie node of each sequence.
+
+        Args:
+            input_ids: int64 (rows, tokens), prompts with the codes generated so far.
+
+        Returns:
+            int64 (rows,), the node of each sequence, -1 where it has left the trie; and the number of its codes.
+        """
         tokens = input_ids[:, self.prompt_length :]
         node = torch.zeros(len(input_ids), dtype=torch.long, device=input_ids.device)
         last = self.code_of.shape[1] - 1
@@ -74,8 +81,8 @@ class ItemLogitsProcessor(LogitsProcessor):
             node = torch.where(code >= 0, self.trie.step(level, node, code), -1)
         return node, tokens.shape[1]
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """``scores`` (rows, vocabulary) -> the same with -inf everywhere but at the codes that can follow."""
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return ``scores`` (rows, vocabulary) with -inf at all tokens but the codes that can follow."""
         self._move(scores.device)
         if scores.isnan().any():
             raise ValueError(f"the model's logits {NO_NUMBERS}")
@@ -91,8 +98,8 @@ class ItemLogitsProcessor(LogitsProcessor):
             values = values - values.masked_fill(~real, -torch.inf).logsumexp(-1, keepdim=True)
         if self.keys is not None:
             by_prompt = child.view(-1, self.num_beams * child.shape[-1])
-            real = real & ~self.trie.barred(self.keys, level, by_prompt).view(real.shape)
-        # Slots that are no child go to a spare column instead of over a real score.
-        result = scores.new_full((scores.shape[0], scores.shape[1] + 1), -torch.inf)
-        result.scatter_(1, torch.where(real, tokens, scores.shape[1]), values)
-        return result[:, :-1]
+            real = real & ~self.trie.is_excluded(self.keys, level, by_prompt).view(real.shape)
+        # Slots without a child are written to a spare column, so that they overwrite no score.
+        masked = scores.new_full((scores.shape[0], scores.shape[1] + 1), -torch.inf)
+        masked.scatter_(1, torch.where(real, tokens, scores.shape[1]), values)
+        return masked[:, :-1]

@@ -1,22 +1,38 @@
-"""Files of a folder -> the Hub, and back."""
+"""Uploads files of a folder to the Hub and downloads them again."""
 
 from __future__ import annotations
 
 import glob
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, snapshot_download
 from huggingface_hub.utils import RevisionNotFoundError
 
 
 def full_name(repo_id: str, *, token: str | None = None) -> str:
-    """``owner/name`` of a repository that is given so, or as the ``name`` of one of the user's own."""
+    """The full id of a repository.
+
+    Args:
+        repo_id: ``owner/name``, or the ``name`` of a repository of the logged-in user.
+        token: token for the Hub; default: that of the login.
+    """
     return repo_id if "/" in repo_id else f"{HfApi(token=token).whoami()['name']}/{repo_id}"
 
 
 def make_repo(repo_id: str, *, repo_type: str = "model", token: str | None = None, private: bool | None = None) -> str:
-    """Make a repository where there is none; returns its id with the owner's name."""
+    """Create a repository if it does not exist.
+
+    Args:
+        repo_id: ``name`` or ``owner/name``.
+        repo_type: ``model``, ``dataset``, or ``space`` for a Gradio Space.
+        token: token for the Hub; default: that of the login.
+        private: visibility of a new repository; default: public, unless the owner's settings say otherwise.
+
+    Returns:
+        ``owner/name``.
+    """
     sdk = "gradio" if repo_type == "space" else None
     api = HfApi(token=token)
     return api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True, space_sdk=sdk).repo_id
@@ -34,16 +50,21 @@ def push_folder(
     message: str | None = None,
     replaced: Sequence[str] = (),
 ) -> str:
-    """Upload files of a folder in one commit; returns the commit's address.
+    """Upload files of a folder in one commit; the repository is created if it does not exist.
 
     Args:
-        folder: where the files lie.
-        files: which, as paths relative to ``folder``; see `hf_llmrec.hub.published_files`. No other goes up.
+        folder: folder with the files.
+        files: paths of the files to upload, relative to ``folder``; see `hf_llmrec.hub.published_files`.
         repo_id: ``name`` or ``owner/name``.
-        repo_type: ``model``, ``dataset``, or ``space`` for a Gradio one.
-        token, private, revision: as in `huggingface_hub.HfApi`.
-        message: of the commit.
-        replaced: folders of the repository that lose what ``files`` do not have in them.
+        repo_type: ``model``, ``dataset``, or ``space`` for a Gradio Space.
+        token: token for the Hub; default: that of the login.
+        private: visibility of a new repository; default: public, unless the owner's settings say otherwise.
+        revision: branch to commit to; default: ``main``.
+        message: commit message; default: ``Upload`` and the type of the repository.
+        replaced: folders of the repository from which files that are not in ``files`` are deleted.
+
+    Returns:
+        The address of the commit.
     """
     repo = make_repo(repo_id, repo_type=repo_type, token=token, private=private)
     commit = HfApi(token=token).upload_folder(
@@ -67,9 +88,18 @@ def push_file(
     token: str | None = None,
     revision: str | None = None,
 ) -> str:
-    """Upload one file to a repository that exists; returns the hash of a commit that has it.
+    """Upload one file to an existing repository; nothing is committed if the repository has the same file already.
 
-    Where the file is there as it is, nothing is committed.
+    Args:
+        name: path of the file in the repository.
+        content: content of the file.
+        repo_id: ``owner/name``.
+        repo_type: ``model``, ``dataset`` or ``space``.
+        token: token for the Hub; default: that of the login.
+        revision: branch to commit to; default: ``main``.
+
+    Returns:
+        The hash of a commit that contains the file.
     """
     commit = HfApi(token=token).create_commit(
         repo_id,
@@ -82,21 +112,44 @@ def push_file(
 
 
 def is_private(repo_id: str, *, repo_type: str = "model", token: str | None = None) -> bool:
-    """Whether a repository is read with a token only."""
+    """Whether a repository can only be read with a token.
+
+    Args:
+        repo_id: ``owner/name``.
+        repo_type: ``model``, ``dataset`` or ``space``.
+        token: token for the Hub; default: that of the login.
+    """
     return bool(HfApi(token=token).repo_info(repo_id, repo_type=repo_type).private)
 
 
 def list_files(repo_id: str, *, token: str | None = None, revision: str | None = None) -> tuple[str, list[str]]:
-    """(commit, its files) of a model repository; no files where the branch is not there yet."""
+    """List the files of a model repository.
+
+    Args:
+        repo_id: ``owner/name``.
+        token: token for the Hub; default: that of the login.
+        revision: branch or commit; default: ``main``.
+
+    Returns:
+        The hash of the commit and its files; "" and no files if the branch does not exist.
+    """
     try:
-        found = HfApi(token=token).model_info(repo_id, revision=revision)
+        info = HfApi(token=token).model_info(repo_id, revision=revision)
     except RevisionNotFoundError:
         return "", []
-    return found.sha, [each.rfilename for each in found.siblings or []]
+    return info.sha or "", [each.rfilename for each in info.siblings or []]
 
 
 def fetch_folder(
     repo_id: str, name: str, output: str | os.PathLike, *, token: str | None = None, revision: str | None = None
 ) -> None:
-    """Download the folder ``name`` of a model repository to ``output``/``name``."""
-    snapshot_download(repo_id, allow_patterns=f"{name}/*", local_dir=output, token=token, revision=revision)
+    """Download a folder of a model repository.
+
+    Args:
+        repo_id: ``owner/name``.
+        name: the folder in the repository.
+        output: local folder, in which the folder ``name`` is created.
+        token: token for the Hub; default: that of the login.
+        revision: branch or commit; default: ``main``.
+    """
+    snapshot_download(repo_id, allow_patterns=f"{name}/*", local_dir=Path(output), token=token, revision=revision)

@@ -1,4 +1,4 @@
-"""Model cards: what a repository says of itself, made from the files of a run and nothing else."""
+"""Model cards, generated from the files of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..data.files import read_json
 from ..evaluation.comparison_report import HEADINGS
 
 TEMPLATE = Path(__file__).parent / "templates" / "recommender.md.jinja"
-# Per method: its name, the library that loads it, the Hub's task where there is one that fits, the paper.
+# Per method: its title, the library that loads it, the Hub's task if one fits, the arXiv number of its paper.
 METHODS: dict[str, dict[str, Any]] = {
     "lcrec": {"title": "LC-Rec", "library": "transformers", "pipeline_tag": "text-generation", "arxiv": "2311.09049"},
     "galrec": {"title": "GAL-Rec", "library": "transformers", "pipeline_tag": "text-generation", "arxiv": "2406.13235"},
@@ -27,20 +27,25 @@ METHODS: dict[str, dict[str, Any]] = {
 
 @dataclass
 class CardFacts:
-    """What a card is made from.
+    """The facts that a model card is generated from.
 
     Attributes:
-        repo_id: where the model lies, or will.
-        method: of `METHODS`, or one that was added from outside the package.
-        dataset: its name. dataset_id: its Hub id, where it has one.
-        num_items: of the catalogue.
-        result: a result file (``evaluate --result``), or ``None``: no metrics are claimed.
-        comparison: ``comparison.json`` of ``compare``, or ``None``; name: of this model in it.
-        index: the report of the item index, for LC-Rec.
-        base_model: Hub id of a pretrained backbone. command: of the training. commit: of the package.
-        plots: file names in the repository, with what they show.
+        repo_id: Hub id of the model's repository, which need not exist yet.
+        method: a method of `METHODS`, or one that was registered from outside the package.
+        dataset: name of the data set.
+        num_items: number of items in the catalogue.
+        result: content of a result file (``evaluate --result``); ``None``: the card claims no metrics.
+        comparison: content of ``comparison.json`` of ``compare``; ``None``: the card has no comparison.
+        name: name of this model in ``comparison``.
+        index: report of the item index, for LC-Rec.
+        dataset_id: Hub id of the data set, if it has one.
+        base_model: Hub id of the pretrained backbone, if there is one.
+        command: command of the training.
+        commit: commit of the package.
+        plots: captions of plots by file name in the repository.
         has_graph: whether GAL-Rec's graph is in the repository.
-        license: identifier, as the Hub spells it. language: of the item texts.
+        license: identifier of the license, as the Hub spells it.
+        language: language of the item texts, as an ISO 639-1 code.
     """
 
     repo_id: str
@@ -64,13 +69,15 @@ class CardFacts:
 def make_card(facts: CardFacts) -> ModelCard:
     """Render the card.
 
+    Args:
+        facts: what the card says.
+
     Raises:
-        ValueError: a comparison in which the model does not occur or has other figures than in its result file.
+        ValueError: the model is not in the comparison, or has other metrics there than in its result file.
     """
-    unknown = {"title": facts.method, "library": "hf_llmrec", "pipeline_tag": None, "arxiv": None}  # somebody's own
-    method, result = METHODS.get(facts.method, unknown), facts.result
-    if facts.comparison is not None:
-        _check_comparison(facts)
+    custom = {"title": facts.method, "library": "hf_llmrec", "pipeline_tag": None, "arxiv": None}
+    method, result = METHODS.get(facts.method, custom), facts.result
+    compared = None if facts.comparison is None else _compared_models(facts, facts.comparison)
     tags = ["recommendation", "sequential-recommendation", "hf_llmrec", facts.method]
     tags += ["custom_code"] if facts.method == "galrec" else []
     tags += [f"arxiv:{method['arxiv']}"] if method["arxiv"] else []
@@ -84,7 +91,7 @@ def make_card(facts: CardFacts) -> ModelCard:
         datasets=[facts.dataset_id] if facts.dataset_id else None,
         base_model=facts.base_model,
         model_name=name if result else None,
-        eval_results=_eval_results(facts) if result else None,
+        eval_results=_eval_results(facts, result) if result else None,
     )
     config = dict(result["config"]) if result else {}
     return ModelCard.from_template(
@@ -96,22 +103,27 @@ def make_card(facts: CardFacts) -> ModelCard:
         metrics=HEADINGS,
         evaluation=result.get("evaluation", {}) if result else {},
         config=yaml.safe_dump(config, sort_keys=True, width=100).strip() if config else "",
-        rows=_comparison_rows(facts),
-        own=facts.comparison["models"][facts.name] if facts.comparison else None,
+        rows=_comparison_rows(compared, facts.name) if compared else [],
+        own=compared[facts.name] if compared else None,
         figure=figure,
     )
 
 
 def figure(value: float | None, digits: int = 4) -> str:
-    """A share between 0 and 1 as tables of this field have it: ``.0582``; ``None``: nobody was there to measure it."""
+    """Format a metric between 0 and 1 without the leading zero, as in ``.0582``.
+
+    Args:
+        value: the metric; ``None`` if there was no user to measure it on.
+        digits: number of digits after the point.
+    """
     if value is None:
         return "not measured (no user)"
     text = f"{value:.{digits}f}"
     return text.removeprefix("0") if abs(value) < 1 else text
 
 
-def _eval_results(facts: CardFacts) -> list[EvalResult]:
-    evaluation = facts.result.get("evaluation", {})
+def _eval_results(facts: CardFacts, result: Mapping[str, Any]) -> list[EvalResult]:
+    evaluation = result.get("evaluation", {})
     return [
         EvalResult(
             task_type="recommendation",
@@ -120,43 +132,46 @@ def _eval_results(facts: CardFacts) -> list[EvalResult]:
             dataset_name=facts.dataset,
             dataset_split=evaluation.get("split", "test"),
             metric_type=name,
-            metric_name=shown,
-            metric_value=round(float(facts.result["metrics"][name]), 6),
+            metric_name=heading,
+            metric_value=round(float(result["metrics"][name]), 6),
         )
-        for name, shown in HEADINGS.items()
+        for name, heading in HEADINGS.items()
     ]
 
 
-def _check_comparison(facts: CardFacts) -> None:
-    models = facts.comparison["models"]
+def _compared_models(facts: CardFacts, comparison: Mapping[str, Any]) -> dict[str | None, Any]:
+    """The models of a comparison by name, after a check that it agrees with the result file."""
+    models = comparison["models"]
     if facts.name not in models:
         raise ValueError(f"the comparison has no model {facts.name!r}: {sorted(models)}")
     if facts.result is None:
-        return
+        return models
     for name in HEADINGS:
         there, here = models[facts.name]["metrics"][name], facts.result["metrics"][name]
         if abs(there - here) > 1e-6:
             raise ValueError(f"{facts.name}: {name} is {there:.6f} in the comparison and {here:.6f} in the result file")
+    return models
 
 
-def _comparison_rows(facts: CardFacts) -> list[dict[str, Any]]:
-    """One row per compared model, this one first: its metrics, and how far this one is from it."""
-    if facts.comparison is None:
-        return []
-    models = facts.comparison["models"]
-    own = models[facts.name]
-    names = [facts.name, *(name for name in models if name != facts.name)]
+def _comparison_rows(models: dict[str | None, Any], own_name: str | None) -> list[dict[str, Any]]:
+    """One row per compared model, this one first: its metrics, and the difference of this model to it."""
+    own = models[own_name]
+    names = [own_name, *(name for name in models if name != own_name)]
     return [
         {
             "name": name,
             "metrics": models[name]["metrics"],
             "interval": models[name]["interval"]["ndcg@10"],
-            "difference": None if name == facts.name else own["against"][name]["ndcg@10"],
+            "difference": None if name == own_name else own["against"][name]["ndcg@10"],
         }
         for name in names
     ]
 
 
 def facts_from_json(**files: str | Path | None) -> dict[str, Any]:
-    """Read the JSON files of `CardFacts` by field; fields without a file are left out."""
+    """Read fields of `CardFacts` from JSON files.
+
+    Args:
+        files: a file per field; fields whose file is ``None`` are left out.
+    """
     return {name: read_json(file) for name, file in files.items() if file}

@@ -1,4 +1,4 @@
-"""A recommender folder with its model card, results and plots -> the Hub, in one commit after that of the wheel."""
+"""Publishes a recommender folder with its model card, results and plots: one commit, after that of the wheel."""
 
 from __future__ import annotations
 
@@ -24,22 +24,26 @@ from .requirements import push_requirement, write_requirements
 logger = logging.getLogger("hf_llmrec")
 TRAINING_CONFIG_FILE = "training_config.yaml"
 _NAMES = {"result": "results.json", "comparison": "comparison.json"}
-# Files that travel to repositories as they are.
+# Files that are copied to repositories unchanged.
 _CODE = Path(__file__).parent / "templates"
 
 
 @dataclass
 class Publication:
-    """What goes to the Hub beside the folder itself, and what the card says that no file knows.
+    """Files that are published in addition to the recommender folder, and facts for the card that no file contains.
 
     Attributes:
-        dataset: its name. dataset_id: its Hub id.
-        result: result file of ``evaluate``. comparison: ``comparison.json`` of ``compare``; name: of the model in it,
-            default: the folder's name.
-        plots: image files, copied and shown in the card.
-        base_model: Hub id of the pretrained backbone, where there was one.
-        command: of the training, as the card shows it. commit: of the package.
-        license, language: of the model card.
+        dataset: name of the data set. Default: ``dataset_id``, or the name in the recommender folder.
+        dataset_id: Hub id of the data set.
+        result: result file of ``evaluate``.
+        comparison: file ``comparison.json`` of ``compare``.
+        name: name of the model in ``comparison``. Default: the folder's name.
+        plots: image files to publish and show in the card.
+        base_model: Hub id of the pretrained backbone, if there is one. Default: that of the training report.
+        command: command of the training, for the card.
+        commit: commit of the package that trained the model, for the card.
+        license: identifier of the license, as the Hub spells it.
+        language: language of the item texts, as an ISO 639-1 code.
     """
 
     dataset: str | None = None
@@ -56,16 +60,18 @@ class Publication:
 
 
 def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, output: str | os.PathLike) -> None:
-    """Write to ``output`` what the repository will hold, but for ``requirements.txt``: see `requirement_files`.
+    """Write the contents of the repository to a folder, except ``requirements.txt`` (see `requirement_files`).
 
     Args:
-        folder: a saved recommender of any method, of which `recommender_files` are copied.
-        repo_id: where it will lie, for the card.
-        publication: what else goes there. output: an empty folder.
+        folder: a saved recommender of any method; its `recommender_files` are copied.
+        repo_id: Hub id of the repository, for the card.
+        publication: further files and facts.
+        output: an empty folder to write to.
 
     Raises:
-        FileNotFoundError: a folder that is no recommender, or a file that is not there.
-        ValueError: a comparison without this model, or with other figures than those of its result file.
+        FileNotFoundError: ``folder`` is not a recommender folder, or a file is missing.
+        ValueError: ``publication.result`` is not a result file, or the comparison does not contain this model or has
+            other metrics of it than its result file.
     """
     folder, output = Path(folder), Path(output)
     if not folder.is_dir():
@@ -101,7 +107,7 @@ def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, o
         language=publication.language,
     )
     published = recommender_files(folder)
-    card = make_card(facts)  # before anything is written: it looks at all files
+    card = make_card(facts)  # before anything is written, because it checks the files
     log_left_out(folder, published, logger)
     copy_files(folder, published, output)
     for name, plot in plots.items():
@@ -123,22 +129,30 @@ def publish(
     publication: Publication | None = None,
     **hub_options: Any,
 ) -> str:
-    """Push a recommender folder with its card; returns the commit's address.
+    """Push a recommender folder with its card.
 
     Args:
-        folder: a saved recommender of any method. repo_id: ``name`` or ``owner/name``.
-        publication: what else goes there.
-        hub_options: ``token``, ``private``, ``revision``, as in `push_folder`.
+        folder: a saved recommender of any method.
+        repo_id: ``name`` or ``owner/name``.
+        publication: further files and facts; ``None``: the folder alone.
+        hub_options: ``token``, ``private`` and ``revision``, as in `push_folder`.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        FileNotFoundError: as in `prepare`.
+        ValueError: as in `prepare`.
     """
     token, private, revision = (hub_options.get(name) for name in ("token", "private", "revision"))
     repo_id = full_name(repo_id, token=token)
     with tempfile.TemporaryDirectory() as staging:
-        prepare(folder, repo_id, publication or Publication(), staging)  # before there is anything on the Hub
+        prepare(folder, repo_id, publication or Publication(), staging)  # before anything is created on the Hub
         make_repo(repo_id, token=token, private=private)
         write_requirements(staging, push_requirement(repo_id, token=token, revision=revision))
         return push_folder(staging, all_files(staging), repo_id, **hub_options)
 
 
 def _hub_id(base_model: str | Mapping | None) -> str | None:
-    """A base model's name where it is one of the Hub; a bare name may be a local folder's."""
+    """The base model if it is a Hub id; a name without an owner may be a local folder."""
     return base_model if isinstance(base_model, str) and base_model.count("/") == 1 else None

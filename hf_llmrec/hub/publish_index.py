@@ -1,4 +1,4 @@
-"""An item index, with the RQ-VAE where it was made by one -> the Hub, in one commit."""
+"""Publishes an item index, with its RQ-VAE if it has one, in one commit."""
 
 from __future__ import annotations
 
@@ -29,20 +29,23 @@ def prepare_index(
     dataset: str | None = None,
     license: str = "apache-2.0",
 ) -> None:
-    """Write to ``output`` what the repository will hold: index, plots, card, and at its root the RQ-VAE.
+    """Write the contents of the repository to a folder: index, plots, card, and at the root the files of the RQ-VAE.
 
     Args:
-        folder: of ``build-index``. repo_id: where it will lie, for the card. output: an empty folder.
-        dataset: name of the data set. license: identifier.
+        folder: output folder of ``build-index``.
+        repo_id: Hub id of the repository, for the card.
+        output: an empty folder to write to; it is created if it does not exist.
+        dataset: name of the data set; ``None``: the card does not name one.
+        license: identifier of the license, as the Hub spells it.
 
     Raises:
-        FileNotFoundError: a folder without an index.
+        FileNotFoundError: ``folder`` has no index.
     """
     folder, output = Path(folder), Path(output)
     index = ItemIndex.from_pretrained(folder)
     output.mkdir(parents=True, exist_ok=True)
     report = index.report()
-    # A folder may hold the network of an earlier index.
+    # The folder may contain the RQ-VAE of an earlier index.
     has_model = report.get("indexer") == "rqvae" and (folder / MODEL_FOLDER).is_dir()
     if has_model:
         copy_files(folder / MODEL_FOLDER, model_files(folder / MODEL_FOLDER), output)
@@ -65,7 +68,17 @@ def prepare_index(
 
 
 def publish_index(folder: str | os.PathLike, repo_id: str, *, dataset: str | None = None, **hub_options: Any) -> str:
-    """Push an index folder; returns the commit's address. See `prepare_index` and `push_folder`."""
+    """Push an index folder with its card.
+
+    Args:
+        folder: output folder of ``build-index``.
+        repo_id: ``name`` or ``owner/name``.
+        dataset: name of the data set; ``None``: the card does not name one.
+        hub_options: ``token``, ``private`` and ``revision``, as in `push_folder`.
+
+    Returns:
+        The address of the commit.
+    """
     repo_id = full_name(repo_id, token=hub_options.get("token"))
     with tempfile.TemporaryDirectory() as staging:
         prepare_index(folder, repo_id, staging, dataset=dataset)

@@ -1,7 +1,7 @@
-"""Which files of a folder are published: those named here, and nothing else that happens to lie in it.
+"""Selects the files of a folder that are published: only those named here.
 
-A run's folder also holds checkpoints, logs, GAL-Rec's teacher with a vector of every user, and whatever its owner put
-there. Patterns are those of `pathlib.Path.glob`.
+A run's folder also contains checkpoints, logs, GAL-Rec's teacher with a vector of every user, and the owner's own
+files. Patterns are those of `pathlib.Path.glob`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _TOKENIZER_CONFIG = "tokenizer_config.json"
 _TOKENIZER = (
     *("tokenizer.json", _TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json"),
     *("chat_template.jinja", "additional_chat_templates/*.jinja"),
-    # Of tokenizers that are not converted to tokenizer.json.
+    # Files of tokenizers that were not converted to tokenizer.json.
     *("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
     *("*.tiktoken", "tekken.json"),
 )
 _MODEL = (CONFIG_NAME, GENERATION_CONFIG_NAME, *_TOKENIZER)
 _RECOMMENDER = (CATALOG_FILE, RECOMMENDER_FILE, TRAINING_REPORT, INDEX_FILE, GRAPH_FILE)
-# `training_args.bin` is not among them: no resumed run reads it, and the access token is pickled in it.
+# Not `training_args.bin`: resuming does not read it, and it contains the pickled access token.
 _CHECKPOINT = (
     *("adapter_config.json", "adapter_model.safetensors", "*/adapter_config.json", "*/adapter_model.safetensors"),
     *("trainer_state.json", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth", "rng_state_*.pth"),
@@ -48,13 +48,13 @@ _CHECKPOINT = (
 
 
 def recommender_files(folder: str | os.PathLike) -> list[str]:
-    """Files of a saved recommender, of any method: weights, configuration, tokenizer, catalogue.
+    """Files of a saved recommender of any method: weights, configuration, tokenizer, catalogue.
 
     Args:
-        folder: of the recommender.
+        folder: folder of the recommender.
 
     Returns:
-        Paths relative to ``folder``, with ``/``, sorted. The other functions here return the same.
+        Sorted paths relative to ``folder``, with ``/``; likewise for the other functions of this module.
 
     Raises:
         FileNotFoundError: weights are missing.
@@ -63,17 +63,28 @@ def recommender_files(folder: str | os.PathLike) -> list[str]:
 
 
 def checkpoint_files(folder: str | os.PathLike) -> list[str]:
-    """Files of a ``checkpoint-N`` folder that a run is resumed from."""
+    """Files that a run is resumed from.
+
+    Args:
+        folder: a ``checkpoint-N`` folder.
+    """
     return _present(folder, (*_CHECKPOINT, *_MODEL, *map(glob.escape, [*_weights(folder), *_code(folder)])))
 
 
 def index_files(folder: str | os.PathLike) -> list[str]:
-    """Files of an item index, without its RQ-VAE, which is a model: see `model_files`."""
+    """Files of an item index, without its RQ-VAE, which is a model (see `model_files`).
+
+    Args:
+        folder: folder of the index.
+    """
     return _present(folder, (INDEX_FILE, TENSORS_FILE, PLOT_FILE))
 
 
 def model_files(folder: str | os.PathLike) -> list[str]:
-    """Files of a saved ``PreTrainedModel``; of several versions of the weights those that ``from_pretrained`` reads.
+    """Files of a saved ``PreTrainedModel``. If there are several versions of the weights: those that are loaded.
+
+    Args:
+        folder: folder of the model.
 
     Raises:
         FileNotFoundError: weights are missing.
@@ -86,13 +97,21 @@ def model_files(folder: str | os.PathLike) -> list[str]:
 
 
 def dataset_files(folder: str | os.PathLike) -> list[str]:
-    """Files of a dataset folder: its tables and its card."""
+    """Files of a dataset folder: its tables and its card.
+
+    Args:
+        folder: folder of the dataset.
+    """
     tables = (pattern for name in TABLES for pattern in (f"{name}.parquet", f"{name}/*.parquet"))
     return _present(folder, (CARD_FILE, *tables))
 
 
 def all_files(folder: str | os.PathLike) -> list[str]:
-    """Files of a folder that was filled for an upload."""
+    """All files of a folder, for folders that were written for an upload.
+
+    Args:
+        folder: the folder.
+    """
     return _present(folder, ("**/*",))
 
 
@@ -102,9 +121,12 @@ def copy_files(
     output: str | os.PathLike,
     copy: Callable[[str, str], object] = shutil.copyfile,
 ) -> None:
-    """Copy ``files`` of a folder to the same places in ``output``.
+    """Copy files of a folder to the same relative paths of another folder.
 
     Args:
+        folder: folder to copy from.
+        files: paths relative to ``folder``.
+        output: folder to copy to.
         copy: called with source and target of each file.
     """
     for name in files:
@@ -114,9 +136,15 @@ def copy_files(
 
 
 def log_left_out(folder: str | os.PathLike, files: Iterable[str], logger: logging.Logger) -> None:
-    """Log which entries of a folder are not published, so that nobody takes them for backed up."""
-    taken = {name.split("/")[0] for name in files}
-    left_out = sorted({path.name for path in Path(folder).iterdir()} - taken)
+    """Log which entries of a folder are not published, so that nobody assumes a backup of them.
+
+    Args:
+        folder: the folder.
+        files: published files, as paths relative to ``folder``.
+        logger: logger to write to.
+    """
+    published = {name.split("/")[0] for name in files}
+    left_out = sorted({path.name for path in Path(folder).iterdir()} - published)
     if left_out:
         more = f" and {len(left_out) - 10} more" if len(left_out) > 10 else ""
         logger.info("%s: not published: %s%s", folder, ", ".join(left_out[:10]), more)
@@ -124,12 +152,12 @@ def log_left_out(folder: str | os.PathLike, files: Iterable[str], logger: loggin
 
 def _present(folder: str | os.PathLike, patterns: Iterable[str]) -> list[str]:
     folder = Path(folder)
-    found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
-    return sorted(path.relative_to(folder).as_posix() for path in found)
+    paths = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
 
 
 def _weights(folder: str | os.PathLike) -> list[str]:
-    """The weights that ``from_pretrained`` reads: one file, else the index of shards and the shards that it names."""
+    """The weights that ``from_pretrained`` reads: a single file, or the index of shards and the shards in it."""
     index = Path(folder) / SAFE_WEIGHTS_INDEX_NAME
     if (Path(folder) / SAFE_WEIGHTS_NAME).is_file() or not index.is_file():
         return [SAFE_WEIGHTS_NAME]
@@ -137,19 +165,20 @@ def _weights(folder: str | os.PathLike) -> list[str]:
 
 
 def _code(folder: str | os.PathLike) -> list[str]:
-    """Remote code: the modules that ``auto_map`` names, with those that they import."""
-    folder, found = Path(folder), set()
+    """Remote code: the modules in ``auto_map`` and the modules that they import."""
+    folder, mapped = Path(folder), set()
     for name in (CONFIG_NAME, _TOKENIZER_CONFIG):
         auto_map = read_json(folder / name).get("auto_map", {}) if (folder / name).is_file() else {}
         for value in auto_map.values():
             for reference in value if isinstance(value, list) else [value]:
-                if reference is not None and "--" not in reference:  # `owner/name--module.Class` lies elsewhere
-                    found.add(f"{reference.split('.')[0]}.py")
-    modules = [name for name in _inside(found) if (folder / name).is_file()]
+                # `owner/name--module.Class` is in another repository.
+                if reference is not None and "--" not in reference:
+                    mapped.add(f"{reference.split('.')[0]}.py")
+    modules = [name for name in _inside(mapped) if (folder / name).is_file()]
     imported = (Path(file).name for name in modules for file in get_relative_import_files(folder / name))
     return [*modules, *_inside(imported)]
 
 
 def _inside(names: Iterable[str]) -> list[str]:
-    """Names that a file of the folder gives, without those that lead out of the folder."""
+    """File names that files of the folder list, without those that point outside of the folder."""
     return sorted({name for name in names if Path(name).name == name})

@@ -1,8 +1,8 @@
-"""What a published repository's ``requirements.txt`` installs hf_llmrec from.
+"""The ``requirements.txt`` of published repositories.
 
-Until hf_llmrec is on PyPI, whoever registers that name would run code wherever a repository asks for it. So the wheel
-travels in the repository, and the requirement is its URL there, with the revision and the wheel's hash: containers
-install requirements from another folder than the repository's, where a relative path leads nowhere.
+Until hf_llmrec is on PyPI, anyone could register that name and run code wherever a repository requires it. Therefore
+the wheel is part of the repository, and the requirement is the wheel's URL there, with the revision and the wheel's
+hash. A relative path would not work: containers install requirements from another folder than the repository's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from .package_wheel import make_wheel
 from .published_files import REQUIREMENTS_FILE
 
 logger = logging.getLogger("hf_llmrec")
-# After the first release on PyPI: True. Repositories then ask for that version or a newer one, and have no wheel.
+# To be set to True after the first release on PyPI. Repositories then require that version or a newer one, without a
+# wheel.
 RELEASED = False
 VARIABLE = "HF_LLMREC_REQUIREMENT"
 _NAME = "hf_llmrec"
@@ -37,15 +38,20 @@ def push_requirement(
     token: str | None = None,
     revision: str | None = None,
 ) -> str:
-    """The requirement for a repository that exists, after its wheel was pushed there where it needs one.
+    """Push the wheel to an existing repository if it needs one, and return the requirement of hf_llmrec.
 
     Args:
-        repo_id: ``owner/name``. repo_type: ``model`` or ``space``.
-        extra: of hf_llmrec that the repository needs.
-        token, revision: as in `huggingface_hub.HfApi`; the requirement names a commit, which the branch contains.
+        repo_id: ``owner/name``.
+        repo_type: ``model`` or ``space``.
+        extra: extra of hf_llmrec that the repository needs.
+        token: token for the Hub; default: that of the login.
+        revision: branch to push to; default: ``main``. The requirement names a commit of this branch.
+
+    Returns:
+        A line of a requirements file.
 
     Raises:
-        ValueError: ``HF_LLMREC_REQUIREMENT`` is set and no requirement of hf_llmrec.
+        ValueError: ``HF_LLMREC_REQUIREMENT`` is set and is not a requirement of hf_llmrec.
     """
     line = _without_wheel(extra)
     if line is not None:
@@ -63,23 +69,30 @@ def push_requirement(
 
 
 def write_requirements(folder: str | os.PathLike, line: str) -> None:
-    """Write ``requirements.txt``."""
+    """Write ``requirements.txt``.
+
+    Args:
+        folder: folder to write to.
+        line: the requirement.
+    """
     write_text(Path(folder) / REQUIREMENTS_FILE, f"{line}\n")
 
 
 def requirement_files(repo_id: str, *, repo_type: str = "model", extra: str | None = None) -> dict[str, bytes]:
-    """``requirements.txt``, and the wheel where it needs one, for a folder that will be pushed by other means.
+    """``requirements.txt``, and the wheel if it needs one, for a folder that will be pushed by other means.
 
-    The commit is not known then: the requirement names the branch ``main``, and the hash of the wheel.
+    The commit does not exist yet, so the requirement names the branch ``main`` and the hash of the wheel.
 
     Args:
-        repo_id: ``owner/name`` of where the folder will lie. repo_type, extra: as in `push_requirement`.
+        repo_id: ``owner/name`` of the repository.
+        repo_type: ``model`` or ``space``.
+        extra: extra of hf_llmrec that the repository needs.
 
     Returns:
         Contents by file name.
 
     Raises:
-        ValueError: an id without its owner, or as in `push_requirement`.
+        ValueError: ``repo_id`` has no owner, or as in `push_requirement`.
     """
     line = _without_wheel(extra)
     if line is not None:

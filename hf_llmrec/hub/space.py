@@ -1,4 +1,4 @@
-"""A Gradio Space that shows published recommenders."""
+"""Publishes a Gradio Space that shows published recommenders."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from .export import full_name, make_repo, push_folder
 from .published_files import all_files
 from .requirements import push_requirement, write_requirements
 
-EXTRA = "space"  # of hf_llmrec, which installs what the app needs
+EXTRA = "space"  # the extra of hf_llmrec that the app needs
 _TEMPLATES = Path(__file__).parent / "templates" / "space"
 
 
 def prepare_space(models: Sequence[str], output: str | os.PathLike, *, title: str = "hf_llmrec demo") -> None:
-    """Write what the Space holds, but for ``requirements.txt`` (`requirement_files`): README with front matter, app.
+    """Write the contents of the Space except ``requirements.txt`` (see `requirement_files`): README and app.
 
     Args:
-        models: Hub ids of recommenders with one catalogue; none: those of the demo shop, trained at the first start.
-        output: folder, made where it is missing.
+        models: Hub ids of recommenders over one catalogue; empty: the demo models, which are trained at the first
+            start.
+        output: folder to write to; it is created if it does not exist.
+        title: title of the Space.
 
     Raises:
-        ValueError: a model that is no Hub id: a Space cannot read folders of this machine.
+        ValueError: a model is not a Hub id: a Space cannot read local folders.
     """
     for model in models:
         if model.count("/") != 1 or Path(model).exists():
@@ -44,7 +46,20 @@ def prepare_space(models: Sequence[str], output: str | os.PathLike, *, title: st
 
 
 def publish_space(models: Sequence[str], repo_id: str, *, title: str = "hf_llmrec demo", **hub_options: Any) -> str:
-    """Push a Space that shows published models; returns the commit's address. See `prepare_space`, `push_folder`."""
+    """Push a Space that shows published models.
+
+    Args:
+        models: Hub ids of recommenders over one catalogue; empty: the demo models.
+        repo_id: ``name`` or ``owner/name``.
+        title: title of the Space.
+        hub_options: ``token``, ``private`` and ``revision``, as in `push_folder`.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ValueError: a model is not a Hub id.
+    """
     token, private = hub_options.get("token"), hub_options.get("private")
     repo_id = full_name(repo_id, token=token)
     where = {"repo_type": "space", "token": token, "revision": hub_options.get("revision")}
@@ -57,6 +72,6 @@ def publish_space(models: Sequence[str], repo_id: str, *, title: str = "hf_llmre
 
 def _lowest(name: str) -> str:
     """The lowest version of a dependency that the package's metadata allow."""
-    found = (Requirement(line) for line in requires("hf_llmrec") or [])
-    specifier = next(each.specifier for each in found if each.name == name)
+    dependencies = (Requirement(line) for line in requires("hf_llmrec") or [])
+    specifier = next(each.specifier for each in dependencies if each.name == name)
     return next(part.version for part in specifier if part.operator == ">=")

@@ -1,1 +1,1 @@
-"""From item texts to item indices: embeddings, quantisation, collision-free assignment."""
+"""Item indices from item texts: embeddings, quantisation, collision-free assignment."""

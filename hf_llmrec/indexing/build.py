@@ -1,4 +1,4 @@
-"""`build_index`: vectors -> quantisation -> collision-free codes -> `ItemIndex` with its report."""
+"""`build_index`: quantises vectors, makes the codes unique and returns an `ItemIndex` with its report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from ..data.files import staged
 from ..data.fingerprints import DataFingerprint
 from ..data.item_index import ItemIndex
-from .assignment import assign_unique, squared_distances
+from .assignment import Assignment, assign_unique, squared_distances
 from .collaborative import check_collaborative
 from .kmeans import residual_kmeans
 from .quantization import Quantization
@@ -26,15 +26,24 @@ INDEXERS = {"kmeans": residual_kmeans, "rqvae": train_rqvae_quantization}
 
 
 def indexer_options(indexer: str) -> tuple[str, ...]:
-    """Names of the options that an indexer has beside levels, codebook size and seed."""
+    """Names of the options of an indexer, except those that all indexers have.
+
+    Args:
+        indexer: a name in `INDEXERS`.
+    """
     common = ("embeddings", "levels", "codebook_size", "collaborative", "seed")
     return tuple(name for name in inspect.signature(INDEXERS[indexer]).parameters if name not in common)
 
 
 def default_codebook_size(num_items: int, levels: int) -> int:
-    """Codes per level: 256 (the paper's) for large catalogues, fewer for small ones.
+    """Default number of codes per level: 256, as in the paper, for large catalogues, fewer for small ones.
 
-    About a tenth of the items, so that a code stands for several items and a language model can learn it.
+    It is about a tenth of the number of items, so that a code occurs in several items and a language model can learn
+    it.
+
+    Args:
+        num_items: number of items in the catalogue.
+        levels: number of codes per item; the codes suffice for all items.
     """
     size = 8
     while size < 256 and size * 10 < num_items:
@@ -45,20 +54,22 @@ def default_codebook_size(num_items: int, levels: int) -> int:
 
 
 def neighbour_preservation(vectors: np.ndarray, codes: np.ndarray, neighbours: int = 10, sample: int = 2000) -> float:
-    """How much more often near items share their first code: share among nearest neighbours, mean over items.
+    """The share of an item's nearest neighbours that have the same first code, averaged over items.
 
     Args:
-        vectors: float (n, d). codes: int (n, levels).
-        neighbours: how many nearest items count. sample: items that are looked at, at most.
+        vectors: float (n, d).
+        codes: int (n, levels).
+        neighbours: number of nearest neighbours.
+        sample: largest number of items to average over; they are drawn at random with a fixed seed.
     """
     count = len(vectors)
     if count < 2:
         return 1.0
     rows = np.random.default_rng(0).choice(count, min(sample, count), replace=False)
     k = min(neighbours + 1, count)
-    found = NearestNeighbors(n_neighbors=k).fit(vectors).kneighbors(vectors[rows], return_distance=False)
-    same = codes[found, 0] == codes[rows, 0][:, None]
-    own = found == rows[:, None]
+    nearest = NearestNeighbors(n_neighbors=k).fit(vectors).kneighbors(vectors[rows], return_distance=False)
+    same = codes[nearest, 0] == codes[rows, 0][:, None]
+    own = nearest == rows[:, None]
     return float((same & ~own).sum() / (~own).sum())
 
 
@@ -72,7 +83,21 @@ def quantize(
     seed: int = 0,
     **options,
 ) -> Quantization:
-    """Codes for a catalogue, not yet unique; arguments and errors as of `build_index`."""
+    """Quantise the vectors of a catalogue. The codes of different items may still be the same.
+
+    Args:
+        embeddings: float (n, d), one row per item.
+        indexer: ``kmeans`` or ``rqvae``.
+        levels: number of codes per item, at least 2.
+        codebook_size: number of codes per level. Default: see `default_codebook_size`.
+        collaborative: float (n, e), collaborative vectors that are indexed together with the embeddings; zeros for
+            items without one.
+        seed: seed of initialisation and order.
+        options: options of the indexer, see `indexer_options`.
+
+    Raises:
+        ValueError: unknown indexer or option, wrong shapes, values that are not finite, or more items than codes.
+    """
     if indexer not in INDEXERS:
         raise ValueError(f"--indexer must be one of {tuple(INDEXERS)}, got {indexer!r}")
     unknown = set(options) - set(indexer_options(indexer))
@@ -96,11 +121,13 @@ def quantize(
 def index_from_quantization(
     quantization: Quantization, item_ids: Sequence[str], embeddings: np.ndarray, metadata: dict | None = None
 ) -> ItemIndex:
-    """Make codes unique and count what that took.
+    """Make the codes unique and add statistics of this step to the index.
 
     Args:
-        quantization: of the same items. embeddings: float (n, d), for the neighbour statistic.
-        metadata: further JSON values to keep; ``metadata["build"]`` is completed here.
+        quantization: quantisation of the items.
+        item_ids: n ids.
+        embeddings: float (n, d), for the statistic of the neighbours.
+        metadata: JSON values for the index's metadata; the statistics are added to ``metadata["build"]`` of a copy.
     """
     assignment = assign_quantization(quantization)
     if assignment.spilled:
@@ -132,27 +159,30 @@ def build_index(
     model_dir: str | os.PathLike | None = None,
     **options,
 ) -> ItemIndex:
-    """Index a catalogue (arXiv 2311.09049, section 3.2): every item gets ``levels`` codes, no two items the same.
+    """Index a catalogue (arXiv 2311.09049, section 3.2): every item gets a unique sequence of ``levels`` codes.
 
     Args:
-        embeddings: float (n, d), one row per item. item_ids: n ids.
-        indexer: ``kmeans`` (residual k-means) or ``rqvae`` (the paper's; trained here).
-        codebook_size: codes per level; default from the number of items.
-        collaborative: float (n, e) vectors of the items from a collaborative model, to be indexed together with the
-            embeddings; zeros where nothing is known.
-        fitted_on: the data that ``collaborative`` (or ``embeddings``, if they are not of texts) was fitted on, see
-            `RecDataset.data_fingerprint`. The index carries it: training on it refuses other interactions and splits.
-        seed: fixes initialisation and order.
-        model_dir: with ``rqvae``, folder to save the trained `RQVAEModel` in.
-        options: of the indexer, see `residual_kmeans` and `train_rqvae`.
+        embeddings: float (n, d), one row per item.
+        item_ids: n ids.
+        indexer: ``kmeans`` (residual k-means) or ``rqvae`` (the paper's RQ-VAE, which is trained here).
+        levels: number of codes per item, at least 2.
+        codebook_size: number of codes per level. Default: see `default_codebook_size`.
+        collaborative: float (n, e), vectors of the items from a collaborative model, which are indexed together with
+            the embeddings; zeros for items without one.
+        fitted_on: fingerprint of the data that ``collaborative`` (or ``embeddings``, if they are not of texts) was
+            fitted on, see `RecDataset.data_fingerprint`. It is stored in the index, and training with the index
+            refuses other interactions and splits.
+        seed: seed of initialisation and order.
+        model_dir: folder to save the trained `RQVAEModel` in, with ``rqvae``; ``None``: it is not saved.
+        options: options of the indexer, see `residual_kmeans` and `train_rqvae`.
 
     Returns:
-        an `ItemIndex` whose ``metadata["build"]`` holds: ``collisions_before``, ``items_moved`` (share), ``spilled``,
-        ``variance_unexplained`` (before the assignment), ``neighbour_preservation``, ``seconds``; with
-        collaborative vectors also ``collaborative_neighbour_preservation``.
+        The index. Its ``metadata["build"]`` contains ``collisions_before``, ``items_moved`` (share), ``spilled``,
+        ``variance_unexplained`` (before the assignment), ``neighbour_preservation`` and ``seconds``; with collaborative
+        vectors also ``collaborative_neighbour_preservation``.
 
     Raises:
-        ValueError: unknown indexer, wrong shapes, values that are not finite, or a catalogue that does not fit.
+        ValueError: unknown indexer or option, wrong shapes, values that are not finite, or more items than codes.
     """
     if np.shape(embeddings)[:1] != (len(item_ids),):
         raise ValueError(f"embeddings must be ({len(item_ids)} items, d), got {np.shape(embeddings)}")
@@ -169,9 +199,9 @@ def build_index(
     metadata = {"seed": seed, "dim": int(np.shape(embeddings)[1]), "build": {"indexer": indexer}}
     index = index_from_quantization(quantization, item_ids, embeddings, metadata)
     if collaborative is not None:
-        known = np.asarray(collaborative).any(axis=1)
+        has_vector = np.asarray(collaborative).any(axis=1)
         index.metadata["build"]["collaborative_neighbour_preservation"] = neighbour_preservation(
-            np.asarray(collaborative, np.float32)[known], index.codes[known]
+            np.asarray(collaborative, np.float32)[has_vector], index.codes[has_vector]
         )
     if fitted_on is not None:
         index.metadata["fitted_on"] = fitted_on.to_dict()
@@ -182,12 +212,21 @@ def build_index(
     return index
 
 
-def assign_quantization(quantization: Quantization):
-    """`assign_unique` in the space of a quantisation, where a prefix stands for the sum of its codewords."""
+def assign_quantization(quantization: Quantization) -> Assignment:
+    """Make the codes of a quantisation unique, with distances in its space.
+
+    A prefix represents the sum of its codewords.
+
+    Args:
+        quantization: codes, codebooks and the quantised vectors.
+    """
     books, inputs = quantization.codebooks, quantization.inputs
 
     def prefix_vectors(prefixes: np.ndarray) -> np.ndarray:
-        return sum(books[level][prefixes[:, level]] for level in range(len(books) - 1))
+        vectors = np.zeros((len(prefixes), inputs.shape[1]), dtype=books[0].dtype)
+        for level in range(len(books) - 1):
+            vectors = vectors + books[level][prefixes[:, level]]
+        return vectors
 
     def last_distances(rows: np.ndarray, prefix: np.ndarray) -> np.ndarray:
         return squared_distances(inputs[rows] - prefix_vectors(prefix[None]), books[-1])

@@ -1,4 +1,4 @@
-"""Text and collaborative vectors as one space for residual k-means."""
+"""Combines text and collaborative vectors into one space for residual k-means."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import numpy as np
 
 
 def check_collaborative(vectors: np.ndarray, count: int) -> np.ndarray:
-    """float32 (count, d), finite; a row of zeros is an item about which nothing is known.
+    """Check collaborative vectors and convert them to float32.
+
+    Args:
+        vectors: float (count, d); rows of zeros belong to items without a vector.
+        count: number of items.
 
     Raises:
-        ValueError: a wrong shape, or values that are not finite.
+        ValueError: a wrong shape, values that are not finite, or only zeros.
     """
     vectors = np.asarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != count:
@@ -22,44 +26,45 @@ def check_collaborative(vectors: np.ndarray, count: int) -> np.ndarray:
 
 
 def whiten(vectors: np.ndarray, dimensions: int) -> np.ndarray:
-    """The leading principal components, all with the same variance; total variance 1.
+    """The leading principal components, scaled to equal variances and a total variance of 1.
 
     Args:
-        vectors: float (n, d). Rows of zeros are unknown: they take no part in the statistics and come out as zeros,
+        vectors: float (n, d). Rows of zeros are missing vectors: they are left out of the statistics and stay zero,
             which is the mean.
-        dimensions: components kept, at most.
+        dimensions: largest number of components.
 
     Returns:
         float32 (n, min(dimensions, d, rank)).
     """
     vectors = np.asarray(vectors, dtype=np.float64)
-    known = vectors.any(axis=1)
-    centred = vectors[known] - vectors[known].mean(axis=0)
-    values, directions = np.linalg.eigh(centred.T @ centred / max(known.sum(), 1))
+    has_vector = vectors.any(axis=1)
+    centred = vectors[has_vector] - vectors[has_vector].mean(axis=0)
+    values, directions = np.linalg.eigh(centred.T @ centred / max(has_vector.sum(), 1))
     order = np.argsort(-values)[:dimensions]
     order = order[values[order] > 1e-9 * max(values.max(), 1e-30)]
     if not len(order):
         return np.zeros((len(vectors), 1), dtype=np.float32)
-    result = np.zeros((len(vectors), len(order)))
-    result[known] = centred @ directions[:, order] / np.sqrt(values[order] * len(order))
-    return result.astype(np.float32)
+    components = np.zeros((len(vectors), len(order)))
+    components[has_vector] = centred @ directions[:, order] / np.sqrt(values[order] * len(order))
+    return components.astype(np.float32)
 
 
 def whitened_concatenation(
     text: np.ndarray, collaborative: np.ndarray, *, weight: float = 0.5, dimensions: int = 64
 ) -> np.ndarray:
-    """Both kinds of vectors side by side, whitened, so that neither rules by its scale.
+    """Whiten and concatenate both kinds of vectors, so that neither dominates by its scale.
 
     Args:
-        text: float (n, d). collaborative: float (n, e), rows of zeros where nothing is known.
-        weight: share of the collaborative vectors in the total variance.
-        dimensions: principal components kept of each.
+        text: float (n, d).
+        collaborative: float (n, e), rows of zeros for items without a vector.
+        weight: share of the collaborative vectors in the total variance, 0 to 1.
+        dimensions: largest number of principal components of each kind.
 
     Returns:
         float32 (n, at most 2 * dimensions).
 
     Raises:
-        ValueError: a weight outside [0, 1].
+        ValueError: ``weight`` is outside [0, 1].
     """
     if not 0 <= weight <= 1:
         raise ValueError(f"collaborative_weight must lie in [0, 1], got {weight}")

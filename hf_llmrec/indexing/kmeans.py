@@ -1,4 +1,4 @@
-"""Residual k-means: each level clusters what the levels before it left over."""
+"""Residual k-means: each level clusters the residuals of the levels before it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ def residual_kmeans(
     collaborative_weight: float = 0.5,
     whitened_dimensions: int = 64,
 ) -> Quantization:
-    """Quantise by k-means on all items, level after level.
+    """Quantise by k-means on all items, one level after the other.
 
     Args:
         embeddings: float (n, dim).
-        levels: codes per item.
-        codebook_size: codes per level. With fewer distinct vectors than codes, the codes left over repeat the last
-            cluster's place, so that a codebook always has its full size.
-        collaborative: float (n, e), quantised together with the embeddings, see `whitened_concatenation`.
-        seed: fixes the initialisation.
-        iterations: of Lloyd's algorithm, at most, per level.
-        collaborative_weight, whitened_dimensions: of the concatenation.
+        levels: number of codes per item.
+        codebook_size: number of codes per level. With fewer distinct vectors than codes, the remaining codes repeat the
+            last cluster's center, so that a codebook always has its full size.
+        collaborative: float (n, e), vectors that are quantised together with the embeddings, see
+            `whitened_concatenation`; ``None``: the embeddings alone.
+        seed: seed of the initialisation.
+        iterations: largest number of iterations of Lloyd's algorithm per level.
+        collaborative_weight: share of the collaborative vectors in the total variance, 0 to 1.
+        whitened_dimensions: largest number of principal components of each kind of vectors in the concatenation.
 
     Returns:
-        a `Quantization` in the space of the centred embeddings, or of the concatenation: the codewords of an item sum
-        up to it.
+        The quantisation, in the space of the centred embeddings or of the centred concatenation: the codewords of an
+        item add up to an approximation of its vector.
     """
     inputs = np.asarray(embeddings, dtype=np.float32)
     if collaborative is not None:
@@ -49,11 +51,16 @@ def residual_kmeans(
         clusters = min(codebook_size, len(np.unique(residuals, axis=0)))
         # One thread gives the same sums in the same order, whatever the machine.
         with threadpool_limits(limits=1):
-            kmeans = KMeans(clusters, n_init=1, max_iter=iterations, random_state=seed + level).fit(residuals)
+            kmeans = KMeans(
+                clusters,
+                n_init=1,  # pyright: ignore[reportArgumentType]  # scikit-learn takes int | "auto"; the stub infers str
+                max_iter=iterations,
+                random_state=seed + level,
+            ).fit(residuals)
         book = np.asarray(kmeans.cluster_centers_, dtype=np.float32)
         if clusters < codebook_size:
             book = np.concatenate([book, np.repeat(book[-1:], codebook_size - clusters, axis=0)])
-        label = kmeans.labels_.astype(np.int32)
+        label = np.asarray(kmeans.labels_, dtype=np.int32)
         codes.append(label)
         books.append(book)
         residuals = residuals - book[label]

@@ -1,4 +1,4 @@
-"""The index report as pictures."""
+"""Plots of an item index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ INK, BAR = "#333333", "#4c72b0"
 
 
 def save_plots(index: ItemIndex, folder: str | os.PathLike) -> Path:
-    """Write ``item_index.png``: items per code at every level, and children per prefix. Returns its path."""
+    """Plot the number of items per code at every level and the number of children per prefix.
+
+    Args:
+        index: the item index.
+        folder: folder to write ``item_index.png`` to.
+
+    Returns:
+        The path of the image.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

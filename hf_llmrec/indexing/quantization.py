@@ -1,4 +1,4 @@
-"""What an indexer hands over: codes that may still collide, and the space they were made in."""
+"""The result of an indexer: codes that may still collide, and the space of their codewords."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Quantization:
-    """Codes before the collision-free assignment, and what they were made from.
+    """Codes before the collision-free assignment, with their codebooks and the quantised vectors.
 
     Attributes:
         codes: int32 (n, levels).
-        codebooks: per level float32 (size, dim).
-        inputs: float32 (n, dim), the vectors that were quantised, in the space of the codewords.
-        variance_unexplained: share of the embeddings' centred variance that their codes do not reconstruct.
-        model: the RQ-VAE, where it is one.
+        codebooks: per level float32 (size, dim), the codewords.
+        inputs: float32 (n, dim), the quantised vectors, in the space of the codewords.
+        variance_unexplained: share of the embeddings' centred variance that the codes do not reconstruct.
+        model: the RQ-VAE that made the codes; ``None`` for other indexers.
     """
 
     codes: np.ndarray
@@ -31,7 +31,12 @@ class Quantization:
 
 
 def variance_unexplained(embeddings: np.ndarray, reconstruction: np.ndarray) -> float:
-    """``sum |x - reconstruction|^2 / sum |x - mean|^2``: 0 is perfect, 1 is no better than the mean."""
+    """``sum |x - reconstruction|^2 / sum |x - mean|^2``: 0 is perfect, 1 is no better than the mean.
+
+    Args:
+        embeddings: float (n, dim).
+        reconstruction: float (n, dim).
+    """
     embeddings = np.asarray(embeddings, dtype=np.float64)
     total = ((embeddings - embeddings.mean(axis=0)) ** 2).sum()
     return float(((embeddings - reconstruction) ** 2).sum() / total) if total > 0 else 0.0

@@ -1,4 +1,4 @@
-"""The index report as text."""
+"""Formats the report of an item index as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ _LEVELS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def format_report(report: dict[str, Any]) -> str:
-    """`ItemIndex.report` as lines for a terminal."""
+    """Format the report of an item index as lines for a terminal.
+
+    Args:
+        report: return value of `ItemIndex.report`.
+    """
     items = report["num_items"]
     lines = [f"item index: {items} items, {len(report['codebook_sizes'])} levels"]
     if "indexer" in report:

@@ -20,22 +20,22 @@ _MARKER = "modules.json"
 def is_sentence_model(source: str) -> bool:
     """Whether a folder or a repository of the Hub is a sentence-transformers model, which has a ``modules.json``.
 
-    Offline, the cache answers if it knows: from the file, from the record of an earlier look-up, or from the list of
-    the repository's files that `hf download` keeps.
+    Offline, the answer comes from the cache: from the file, from the record of an earlier look-up, or from the list of
+    the repository's files that `hf download` stores.
 
     Args:
         source: folder or Hub id.
 
     Raises:
-        OSError: it is not known: no folder of that name and no connection, a missing, private or gated repository, or
-            any other failed request.
+        OSError: the answer cannot be determined: there is no such folder and no connection, the repository is missing,
+            private or gated, or the request failed for another reason.
     """
     if Path(source).is_dir():
         return (Path(source) / _MARKER).is_file()
     try:
         hf_hub_download(source, _MARKER)
     except LocalEntryNotFoundError as error:
-        if _is_known_to_be_missing(source):
+        if _is_cached_as_missing(source):
             return False
         raise _unknown(source, error) from error
     except EntryNotFoundError:
@@ -47,7 +47,7 @@ def is_sentence_model(source: str) -> bool:
     return True
 
 
-def _is_known_to_be_missing(source: str) -> bool:
+def _is_cached_as_missing(source: str) -> bool:
     if try_to_load_from_cache(source, _MARKER) is _CACHED_NO_EXIST:
         return True
     try:
@@ -57,30 +57,33 @@ def _is_known_to_be_missing(source: str) -> bool:
 
 
 def _unknown(source: str, error: OSError) -> OSError:
-    said = " ".join(str(error).split())[:300]
-    return OSError(f"{source}: cannot find out whether it is a sentence-transformers model ({_MARKER}): {said}")
+    details = " ".join(str(error).split())[:300]
+    return OSError(f"{source}: cannot find out whether it is a sentence-transformers model ({_MARKER}): {details}")
 
 
 def sentence_embeddings(source: str, texts: Sequence[str], max_tokens: int, batch_size: int) -> np.ndarray:
-    """Embed texts by a sentence-transformers model with its own pooling, float32 (n, width), rows of unit length.
+    """Embed texts by a sentence-transformers model with its own pooling.
 
     Args:
         source: folder or Hub id of the model.
-        texts: any number.
-        max_tokens: longer texts are truncated to so many tokens, or to the model's own limit where that is less.
-        batch_size: texts at once.
+        texts: texts to embed.
+        max_tokens: length in tokens that texts are truncated to, or the model's own limit if that is smaller.
+        batch_size: number of texts per batch.
+
+    Returns:
+        float32 (n, width), rows of unit length.
 
     Raises:
         ImportError: the extra ``text`` is not installed.
     """
     try:
-        from sentence_transformers import SentenceTransformer
+        from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports]  # extra `text`
     except ImportError as error:
         raise ImportError(
             f"--text_encoder {source} is a sentence-transformers model: pip install 'hf_llmrec[text]'"
         ) from error
     model = SentenceTransformer(source)
-    # None: a model without a limit of its own, infinite: one that reads whatever it is given and takes no limit.
+    # None: the model has no limit of its own. Infinite: the model reads any length and does not accept a limit.
     own = model.max_seq_length
     if own is None or max_tokens < own < float("inf"):
         model.max_seq_length = max_tokens

@@ -1,4 +1,4 @@
-"""Contrastive losses and the queue that feeds them."""
+"""Contrastive losses, and the queue of keys that they take negatives from."""
 
 from .info_nce import InfoNCEOutput, alignment, info_nce, uniformity
 from .momentum_queue import MomentumQueue, matches

@@ -1,4 +1,4 @@
-"""A first-in-first-out queue of keys, whose newest entries replace the oldest (MoCo, arXiv 1911.05722)."""
+"""A first-in-first-out queue of keys whose newest entries replace the oldest (MoCo, arXiv 1911.05722)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,31 @@ from torch import nn
 
 
 class MomentumQueue(nn.Module):
-    """Keys of one kind with the entities they belong to, in a ring of fixed length.
+    """Keys of one kind and the entities they belong to, in a ring buffer of fixed length.
 
-    Its state is in ``state_dict``: a resumed run goes on with the keys it had.
+    The buffers are part of ``state_dict``, so a resumed run continues with the same keys.
 
     Args:
-        length: entries kept.
+        length: capacity, in entries.
         dim: width of the keys.
 
     Attributes:
-        keys: float32 (length, dim). ids: int64 (length,), the entity of each key, -1 where there is none yet.
+        length: capacity, in entries.
+        keys: float32 (length, dim).
+        ids: int64 (length,), the entity of each key; -1 for empty entries.
         added_at: int64 (length,), the number of the `enqueue` call that wrote each entry.
+        pointer: int64 (), the entry that is written next.
+        calls: int64 (), how many times `enqueue` was called.
+
+    Raises:
+        ValueError: a length or width below 1.
     """
+
+    keys: torch.Tensor
+    ids: torch.Tensor
+    added_at: torch.Tensor
+    pointer: torch.Tensor
+    calls: torch.Tensor
 
     def __init__(self, length: int, dim: int):
         super().__init__()
@@ -33,12 +46,16 @@ class MomentumQueue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: torch.Tensor, ids: torch.Tensor) -> None:
-        """Add keys float (n, dim) of entities int64 (n,), n >= 0; of more than ``length`` the last ones stay.
+        """Add keys; if there are more than ``length``, the last ones stay.
 
-        Under several processes all must add the same keys, gathered before.
+        With several processes, each must add the same keys, gathered beforehand.
+
+        Args:
+            keys: float (n, dim), n >= 0.
+            ids: int64 (n,), the entity of each key.
 
         Raises:
-            ValueError: shapes that do not fit, or an entity id below 0.
+            ValueError: shapes that do not match, or a negative entity id.
         """
         if keys.dim() != 2 or keys.shape[1] != self.keys.shape[1] or ids.shape != keys.shape[:1]:
             raise ValueError(
@@ -57,30 +74,34 @@ class MomentumQueue(nn.Module):
 
     @property
     def entries(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the queue holds, float32 (m, dim) keys and int64 (m,) ids, m <= length: a copy, later keys stay out."""
-        held = self.ids >= 0  # filled from the first place on
-        count = int(held.sum())
+        """The filled entries: keys float32 (m, dim) and ids int64 (m,), m <= length; copies, unchanged by `enqueue`."""
+        filled = self.ids >= 0  # from the first entry on
+        count = int(filled.sum())
         return self.keys[:count].clone(), self.ids[:count].clone()
 
     @property
     def fill(self) -> float:
-        """Share of places that hold a key."""
+        """Share of the entries that hold a key."""
         return float((self.ids >= 0).float().mean())
 
     @property
     def age(self) -> float:
-        """How many `enqueue` calls ago the keys were written, on average; 0 for an empty queue."""
-        held = self.ids >= 0
-        return float((self.calls - self.added_at[held]).float().mean()) if held.any() else 0.0
+        """Mean number of `enqueue` calls since the keys were written; 0 for an empty queue."""
+        filled = self.ids >= 0
+        return float((self.calls - self.added_at[filled]).float().mean()) if filled.any() else 0.0
 
 
 def matches(ids: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where ids stand in rows: pairs (row, place of the id), int64 (k,) each, none twice.
+    """Find where ids occur in rows.
 
-    By binary search, and as pairs: they are few, and a matrix of (n, m) would cost more than what it is for.
+    A binary search that returns pairs: matches are few, and a mask (n, m) would cost more than the loss it serves.
 
     Args:
-        ids: int64 (m,), any of them several times. rows: int64 (n, w), padded with a number that is no id.
+        ids: int64 (m,), may hold duplicates.
+        rows: int64 (n, w), padded with a number that is no id.
+
+    Returns:
+        Pairs (row of ``rows``, position in ``ids``), int64 (k,) each, without duplicates.
     """
     if not len(ids) or not rows.numel():
         return ids.new_zeros(0), ids.new_zeros(0)
@@ -93,6 +114,6 @@ def matches(ids: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.
     ends = counts.cumsum(0)
     inside = torch.arange(int(counts.sum()), device=ids.device) - (ends - counts).repeat_interleave(counts)
     columns = place[first.repeat_interleave(counts) + inside]
-    # A row may hold an id twice.
+    # A row may hold the same id twice.
     pairs = torch.unique(row.repeat_interleave(counts) * len(ids) + columns)
     return pairs // len(ids), pairs % len(ids)

@@ -1,4 +1,4 @@
-"""`AutoRecommender`: opens the recommender of whatever method a folder holds."""
+"""`AutoRecommender`: loads a saved recommender of any method."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 
 from ..data.recommender_folder import HUB_OPTIONS, load_settings
 
-if TYPE_CHECKING:  # `import hf_llmrec` imports this file, and needs no recommender yet
+if TYPE_CHECKING:  # `import hf_llmrec` imports this file, but no recommender
     from ..recommender import Recommender
 
-# Per method ``module:class`` of its recommender. Imported when one is needed: `import hf_llmrec` knows of all methods,
-# and a process needs one or none.
+# ``module:class`` of the recommender of each method. They are imported on use: a process needs one of them or none.
 RECOMMENDERS: dict[str, str] = {
     "lcrec": "hf_llmrec.methods.lcrec.recommender:LCRecRecommender",
     "galrec": "hf_llmrec.methods.galrec.recommender:GALRecRecommender",
@@ -26,15 +25,15 @@ RECOMMENDERS: dict[str, str] = {
 
 
 class AutoRecommender:
-    """Opens saved recommenders. It is never made itself."""
+    """Loads saved recommenders of any method. It has static methods only and is never instantiated."""
 
     @staticmethod
     def from_pretrained(path_or_hub_id: str | os.PathLike, **options: Any) -> Recommender:
-        """The recommender of a folder or Hub repository, of whatever method.
+        """Load the recommender of a folder or Hub repository, of any method.
 
         Args:
             path_or_hub_id: folder, or ``owner/name``.
-            options: see `Recommender.from_pretrained`.
+            options: ``dtype``, ``device``, ``revision`` and the other options of [`Recommender.from_pretrained`].
 
         Raises:
             FileNotFoundError: not a recommender folder.
@@ -56,12 +55,13 @@ class AutoRecommender:
         config: type[PreTrainedConfig] | None = None,
         model: type[PreTrainedModel] | None = None,
     ) -> None:
-        """Make a method known, by its ``method``; one of that name is replaced.
+        """Register the recommender of a method; it replaces one that is registered under the same ``method``.
 
         Args:
-            recommender: importable under its module and name.
-            config: of its model, where transformers does not know it yet: `AutoConfig` then reads it.
-            model: for that configuration; `AutoModel` then loads it.
+            recommender: the class, importable under its module and name.
+            config: configuration class of its model, which is registered with `AutoConfig`; ``None``: transformers has
+                it already.
+            model: model class of that configuration, which is registered with `AutoModel`; ``None``: no class is.
         """
         if config is not None:
             AutoConfig.register(config.model_type, config, exist_ok=True)
@@ -71,11 +71,11 @@ class AutoRecommender:
 
 
 def recommender_class(method: str, source: str | os.PathLike) -> type[Recommender]:
-    """The class of a method.
+    """Import the recommender class of a method.
 
     Args:
-        method: as folders name it.
-        source: what asks for it, for errors.
+        method: the name of the method in ``recommender.json``.
+        source: folder or Hub id with that method, for error messages.
 
     Raises:
         ValueError: a method that is not registered.

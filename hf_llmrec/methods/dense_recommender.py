@@ -1,8 +1,9 @@
-"""Recommenders that score the whole catalogue at once: SASRec, LightGCN, nearest neighbours, popularity."""
+"""Recommenders that score all items at once: SASRec, LightGCN, nearest neighbours, popularity."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -14,8 +15,33 @@ from ..evaluation.top_k import rank_dense_scores
 from ..recommender import Recommender
 
 
+class HistoryScorer(Protocol):
+    """A model that scores all items after each history."""
+
+    def score_histories(self, input_ids: torch.Tensor, user_rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Scores of all items.
+
+        Args:
+            input_ids: int64 (batch, length), item rows, oldest first, padded on the right with ``num_items``.
+            user_rows: int64 (batch,), the model's row of each user, -1 for users that it has no vector of; ``None``:
+                users are described by their histories only.
+
+        Returns:
+            float (batch, num_items).
+        """
+        ...
+
+
 def pad_histories(histories: Sequence[np.ndarray], padding: int) -> torch.Tensor:
-    """int64 (n, longest), histories of item rows padded on the right; at least one column."""
+    """Stack histories of item rows, padded on the right.
+
+    Args:
+        histories: n int arrays of item rows.
+        padding: the value after the end of a history.
+
+    Returns:
+        int64 (n, longest), with at least one column.
+    """
     input_ids = np.full((len(histories), max(max(map(len, histories)), 1)), padding, dtype=np.int64)
     for number, history in enumerate(histories):
         input_ids[number, : len(history)] = history
@@ -23,20 +49,21 @@ def pad_histories(histories: Sequence[np.ndarray], padding: int) -> torch.Tensor
 
 
 def check_catalog_size(model: PreTrainedModel, item_ids: Sequence[str]) -> None:
-    """Refuse a catalogue of another size than the model's."""
+    """Raise ValueError if the catalogue and the model have different numbers of items."""
     if model.config.num_items != len(item_ids):
         raise ValueError(f"the model scores {model.config.num_items} items, the catalogue has {len(item_ids)}")
 
 
 class DenseRecommender(Recommender):
-    """Ranks by ``model.score_histories(input_ids, user_rows)``, which gives float (n, num_items).
+    """Ranks the catalogue by the scores of ``model.score_histories``, see [`HistoryScorer`].
 
     Args:
-        model: in evaluation mode while it ranks. ``model.config.num_items`` pads histories on the right.
-        catalog: see `Recommender`.
-        max_history: how many of the latest items are read (``None``: all).
-        batch_size: histories scored at once.
-        user_rows: the model's row of each user id it knows, for models that know users.
+        model: a model with `score_histories`, in evaluation mode while it ranks. ``model.config.num_items`` is the
+            padding of histories.
+        catalog: the items in the model's row order, with titles; or item ids alone, whose titles are empty then.
+        max_history: how many of the latest items of a history are read; ``None``: all.
+        batch_size: number of histories that are scored at once.
+        user_rows: the model's row of each user id that it has a vector of; ``None``: it has none.
     """
 
     def __init__(
@@ -81,19 +108,20 @@ class DenseRecommender(Recommender):
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
         histories = self._latest(histories)
 
-        def rank_batch(batch, left_out):
-            users = None if user_ids is None else [user_ids[number] for number in batch]
+        def rank_batch(batch: np.ndarray, excluded: Sequence[np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
+            users = None if user_ids is None else [user_ids[int(number)] for number in batch]
             dense = self._scores([histories[number] for number in batch], users)
-            return rank_dense_scores(dense, k, exclude=left_out, allowed=allowed)
+            return rank_dense_scores(dense, k, exclude=excluded, allowed=allowed)
 
         with evaluation_mode(self.model):
             return rank_in_batches(rank_batch, [len(history) for history in histories], k, self.batch_size, exclude)
 
     @torch.no_grad()
-    def _scores(self, histories: list[np.ndarray], user_ids: list[str] | None) -> torch.Tensor:
+    def _scores(self, histories: list[np.ndarray], user_ids: Sequence[str] | None) -> torch.Tensor:
         device = self.model.device
         input_ids = pad_histories(histories, self.model.config.num_items)
         rows = None
         if self.user_rows is not None and user_ids is not None:
             rows = torch.tensor([self.user_rows.get(user, -1) for user in user_ids], device=device)
-        return self.model.score_histories(input_ids.to(device), rows).float()
+        scorer = cast(HistoryScorer, self.model)  # `Recommender` says no more of it than that it is a PreTrainedModel
+        return scorer.score_histories(input_ids.to(device), rows).float()

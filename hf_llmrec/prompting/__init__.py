@@ -1,1 +1,1 @@
-"""Segments, templates and chats: what prompts are made of."""
+"""Segments, templates and chat frames, from which prompts are built."""

@@ -1,4 +1,4 @@
-"""Prompts as messages of a chat, for instruct models: the words that a tokenizer's chat template puts around them."""
+"""Chat frames for instruct models: the text that a tokenizer's chat template puts around a prompt."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
 from .segments import Items, SegmentTokenizer, Text
 
-# Stands for a message while the template is written out; no template has it.
+# Placeholder for the message while the template is rendered; it occurs in no template.
 _MESSAGE = "\u2063message\u2063"
-# Some templates print today's date, and every day would have another prompt. They get this one, which Llama's templates
-# print where there is no clock; so processes and resumed runs agree, too. Templates are given data, no functions: the
-# clock is a macro that puts in the parts of the date.
+# Some templates print today's date, so that the prompt would change every day. They get this fixed date, which Llama's
+# templates print when there is no clock, so that processes and resumed runs agree. A template can be passed data but no
+# functions: the clock is a macro that inserts the parts of the date.
 _DATE = datetime(2024, 7, 26)
 _DATE_PARTS = {f"%{code}": _DATE.strftime(f"%{code}") for code in "aAwdbBmyYHIMSfzZjpUWcxXGuV"}
 _DATE_PARTS |= {f"%-{code}": _DATE_PARTS[f"%{code}"].lstrip("0") or "0" for code in "dmyHIMSj"}
@@ -29,10 +30,11 @@ _CLOCK = """{% macro strftime_now(format) -%}
 
 @dataclass(frozen=True)
 class ChatFrame:
-    """Token ids around a user's message, up to where the answer begins.
+    """The token ids around a user's message, up to the position where the answer begins.
 
     Attributes:
-        before: what begins a conversation and the message. after: what ends the message and begins the answer.
+        before: token ids that begin the conversation and the message.
+        after: token ids that end the message and begin the answer.
     """
 
     before: tuple[int, ...] = ()
@@ -43,20 +45,26 @@ class ChatFrame:
 
 
 def render_frame(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
-    """What a tokenizer's chat template writes (before, after) a user's message, up to where the answer begins.
+    """Render a tokenizer's chat template around a user's message, up to the position where the answer begins.
 
-    A trained model keeps it: the template of another version of the tokenizer may write something else.
+    The result is saved with a trained model, because another version of the tokenizer may have another template.
+
+    Args:
+        tokenizer: a tokenizer with a chat template.
+
+    Returns:
+        The text before the message and the text after it.
 
     Raises:
-        ValueError: no chat template, or one that does not show the message as it is, once.
+        ValueError: there is no chat template, or it does not contain the message unchanged and exactly once.
     """
     if not tokenizer.chat_template:
         raise ValueError(
             "use_chat_template needs a tokenizer with a chat template, which this one does not have: take an instruct "
             "model, or leave the option out"
         )
-    # Templates without thinking or a date ignore the last arguments.
-    written = tokenizer.apply_chat_template(
+    # Templates without thinking or a date ignore the last two arguments.
+    rendered = tokenizer.apply_chat_template(
         [{"role": "user", "content": _MESSAGE}],
         add_generation_prompt=True,
         tokenize=False,
@@ -64,21 +72,23 @@ def render_frame(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
         enable_thinking=False,
         date_parts=_DATE_PARTS,
     )
-    if written.count(_MESSAGE) != 1:
+    text = cast(str, rendered)  # with tokenize=False; the annotation covers all return types
+    if text.count(_MESSAGE) != 1:
         raise ValueError("use_chat_template: the tokenizer's chat template does not show a message as it is, once")
-    before, after = written.split(_MESSAGE)
+    before, after = text.split(_MESSAGE)
     return before, after
 
 
 @lru_cache(maxsize=8)
 def chat_frame(tokenizer: PreTrainedTokenizerBase, rendered: tuple[str, str] | None = None) -> ChatFrame:
-    """The frame in token ids.
+    """Tokenize the text around a message.
 
-    It is the tokenizer's own text and may name special tokens; messages are encoded apart and may not.
+    This text comes from the tokenizer itself and may contain special tokens; messages are encoded separately, without
+    special tokens.
 
     Args:
-        tokenizer: with a chat template.
-        rendered: what `render_frame` gave when the model was trained; ``None``: what it gives now.
+        tokenizer: the tokenizer; it needs a chat template if ``rendered`` is ``None``.
+        rendered: return value of `render_frame` at the time the model was trained; ``None``: render it now.
     """
     texts = render_frame(tokenizer) if rendered is None else rendered
     before, after = (tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
@@ -88,7 +98,13 @@ def chat_frame(tokenizer: PreTrainedTokenizerBase, rendered: tuple[str, str] | N
 def encode_prompt(
     tokenizer: SegmentTokenizer, segments: Sequence[Text | Items], frame: ChatFrame | None = None
 ) -> list[int]:
-    """Token ids of a prompt after which the answer follows: begun by `start_token_id`, or with a chat around it."""
+    """Token ids of a prompt that the answer follows.
+
+    Args:
+        tokenizer: encodes the segments.
+        segments: the prompt.
+        frame: the chat around the prompt; ``None``: no chat, and the prompt begins with the tokenizer's start token.
+    """
     if frame is None:
         return tokenizer.encode_segments(segments, add_bos=True)
     return [*frame.before, *tokenizer.encode_segments(segments), *frame.after]

@@ -1,4 +1,4 @@
-"""What SASRec reads: windows of item rows, every position of which is a target."""
+"""The training and evaluation rows of SASRec: windows of item rows in which every position has a target."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ IGNORE = -100
 
 
 class ItemSequenceDataset(EpochDataset):
-    """Rows ``{"input_ids", "labels"}`` of training sequences: at each item, the label is the one that follows.
+    """Rows ``{"input_ids", "labels"}`` of training sequences; the label of each item is the item that follows it.
 
-    A sequence with more than ``max_length`` targets becomes several rows, cut from its end, so that every interaction
-    but a user's first is a target once per epoch.
+    A sequence with more than ``max_length`` targets is cut into several rows, starting from its end, so that every
+    interaction except a user's first is a target once per epoch.
 
     Args:
-        split: its training sequences are used.
-        max_length: items per row.
-        item_dropout: probability with which an item of a row is left out in an epoch (as input and as target).
-        seed: with epoch and row, fixes what is left out.
+        split: provides the training sequences.
+        max_length: largest number of items per row.
+        item_dropout: probability in [0, 1) with which an item of a row is left out in an epoch, as input and as target.
+        seed: seed of the dropout, together with the epoch and the row.
 
     Raises:
-        ValueError: ``item_dropout`` is no probability below 1, or no user has two training interactions.
+        ValueError: ``item_dropout`` is outside [0, 1), or no user has two training interactions.
     """
 
     def __init__(self, split: RecSplit, *, max_length: int = 50, item_dropout: float = 0.0, seed: int = 0):
@@ -44,18 +44,31 @@ class ItemSequenceDataset(EpochDataset):
         return len(self.stops)
 
     def lengths(self, epoch: int) -> np.ndarray:
-        """int64 (rows,), targets per row before item dropout."""
+        """Number of targets per row before item dropout, int64 (rows,).
+
+        Args:
+            epoch: makes no difference here.
+        """
         return self.stops - self.starts - 1
 
     def target_counts(self, num_items: int) -> np.ndarray:
-        """int64 (num_items,), how often each item is a target in an epoch without dropout."""
+        """How often each item is a target in an epoch without dropout, int64 (num_items,).
+
+        Args:
+            num_items: number of items in the catalogue.
+        """
         inside = np.zeros(len(self.items) + 1, dtype=np.int64)
         np.add.at(inside, self.starts + 1, 1)
         np.add.at(inside, self.stops, -1)
         return np.bincount(self.items, weights=np.cumsum(inside)[:-1], minlength=num_items).astype(np.int64)
 
     def build(self, slot: int, epoch: int) -> dict[str, np.ndarray]:
-        """Row ``slot`` of ``epoch``, int64 (length,) each."""
+        """Build one row: ``input_ids`` and ``labels``, int64 (length,) each.
+
+        Args:
+            slot: number of the row, from 0.
+            epoch: number of the epoch, from 0; determines the dropout.
+        """
         items = self.items[self.starts[slot] : self.stops[slot]].astype(np.int64)
         if self.item_dropout > 0:
             keep = np.random.default_rng((self.seed, epoch, slot)).random(len(items)) >= self.item_dropout
@@ -65,7 +78,12 @@ class ItemSequenceDataset(EpochDataset):
 
 
 class ItemSequenceEvalDataset(EpochDataset):
-    """Rows of evaluation cases: the history, with a label at its last item only. Empty histories are left out."""
+    """Rows of evaluation cases: the history, with a label at its last item only. Empty histories are left out.
+
+    Args:
+        cases: the evaluation cases.
+        max_length: largest number of items per row; longer histories lose their oldest items.
+    """
 
     def __init__(self, cases: EvalCases, *, max_length: int = 50):
         super().__init__()
@@ -76,11 +94,20 @@ class ItemSequenceEvalDataset(EpochDataset):
         return len(self.numbers)
 
     def lengths(self, epoch: int) -> np.ndarray:
-        """int64 (rows,), items per row."""
+        """Number of items per row, int64 (rows,).
+
+        Args:
+            epoch: makes no difference here.
+        """
         return np.array([min(len(self.cases.histories[i]), self.max_length) for i in self.numbers], dtype=np.int64)
 
     def build(self, slot: int, epoch: int) -> dict[str, np.ndarray]:
-        """Row ``slot``, int64 (length,) each."""
+        """Build one row: ``input_ids`` and ``labels``, int64 (length,) each.
+
+        Args:
+            slot: number of the row, from 0.
+            epoch: makes no difference here.
+        """
         number = self.numbers[slot]
         items = self.cases.histories[number][-self.max_length :].astype(np.int64)
         labels = np.full(len(items), IGNORE)

@@ -1,4 +1,4 @@
-"""What a prompt is made of, and the encoder that keeps text from ever becoming an index or special token."""
+"""The segments of a prompt, and the encoder that never turns text into index tokens or special tokens."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ _CACHED_LENGTH = 512
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text of any origin. Nothing in it is ever parsed as a token: ``<a_12>`` or ``</s>`` are letters here."""
+    """Text of any origin. Nothing in it is parsed as a token: ``<a_12>`` and ``</s>`` are ordinary characters here.
+
+    Attributes:
+        text: the text.
+    """
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Items, each of which becomes its index tokens, first level first.
+    """Items, each of which is encoded as its index tokens, first level first.
 
     Attributes:
         rows: item rows, integers of shape (n,); may be empty.
@@ -40,21 +44,29 @@ class SegmentTokenizer(Protocol):
     """A tokenizer that encodes `Text` and `Items`.
 
     Attributes:
-        item_index: how many tokens an item has: ``item_index.levels``.
+        item_index: the item index; an item has ``item_index.levels`` tokens.
     """
 
     item_index: ItemIndex
 
     def encode_segments(self, segments: Sequence[Text | Items], *, add_bos: bool = False) -> list[int]:
-        """Token ids of the segments in turn; ``add_bos``: begun by the start token."""
+        """Token ids of the segments, concatenated.
+
+        Args:
+            segments: texts and items.
+            add_bos: begin with the start token.
+        """
         ...
 
 
 def valid_unicode(text: str) -> str:
-    """``text`` with surrogates resolved: a pair becomes its character, a lone one becomes U+FFFD.
+    """Resolve surrogates in a text: a pair becomes its character, a lone one becomes U+FFFD.
 
-    Python strings may hold surrogates (broken JSON escapes, ``surrogateescape`` file names), UTF-8 and hence a
-    tokenizer can not. All other text comes back unchanged.
+    Python strings may contain surrogates (broken JSON escapes, ``surrogateescape`` file names); UTF-8, and therefore a
+    tokenizer's input, may not.
+
+    Args:
+        text: any string; without surrogates it is returned unchanged.
     """
     try:
         text.encode("utf-8")
@@ -64,28 +76,28 @@ def valid_unicode(text: str) -> str:
 
 
 class PlainTextEncoder:
-    """A base tokenizer's own text pipeline with every way to reach an index or special token taken out.
+    """A copy of a base tokenizer's text pipeline that cannot produce index tokens or special tokens.
 
-    Two ways lead from text to such a token. *Added tokens* are matched inside any text before the pipeline runs
-    (those with ``special=False`` even when the tokenizer is told to split special tokens): the copy has none. And
-    the *model* may hold a special string as an ordinary entry (``</s>`` in a Unigram or a BPE vocabulary, ``[SEP]``
-    in a WordPiece vocabulary): these entries, and the merges that lead to them, are taken out of the copy. Whatever
-    the copy can emit is therefore a text token of the base, under the base's id. The unknown token stays reachable
-    for characters that the base does not know, never by its name.
+    There are two ways from text to such a token. *Added tokens* are matched inside any text before the pipeline runs
+    (those with ``special=False`` even with ``split_special_tokens``): the copy has none. And the *model* may contain a
+    special string as an ordinary entry (``</s>`` in a Unigram or a BPE vocabulary, ``[SEP]`` in a WordPiece
+    vocabulary): these entries, and the merges that lead to them, are removed from the copy. Every token of the copy is
+    therefore a text token of the base, with the base's id. The unknown token is still produced for characters that are
+    not in the base's vocabulary, but never by its name.
 
     Args:
-        backend: the tokenizer to copy; unchanged.
-        special_tokens: contents of special and index tokens beside ``backend``'s added tokens.
+        backend: the tokenizer to copy; it is not changed.
+        special_tokens: contents of special and index tokens, in addition to ``backend``'s added tokens.
 
     Raises:
-        ValueError: a model type that this class can not take apart.
+        ValueError: the tokenizer's model type is not supported.
     """
 
     def __init__(self, backend: Tokenizer, special_tokens: Collection[str] = ()):
         state = json.loads(backend.to_str())
         added = {token["content"]: token["special"] for token in state["added_tokens"]}
-        # Bases such as Gemma register runs of white space as added tokens. White space controls nothing, and a
-        # vocabulary without single characters could not spell the text.
+        # Tokenizers such as Gemma's register runs of white space as added tokens. White space controls nothing, and a
+        # vocabulary without single characters could not represent every text.
         blocked = {token for token, special in added.items() if special or (len(token) > 1 and not token.isspace())}
         state["model"] = _without(state["model"], blocked | set(special_tokens))
         state.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
@@ -98,11 +110,11 @@ class PlainTextEncoder:
         self._cache: dict[tuple[str, bool], list[int]] = {}
 
     def encode(self, text: str, *, at_start: bool = True) -> list[int]:
-        """Token ids of ``text``; a new list each time.
+        """Token ids of a text, as a new list on every call.
 
         Args:
-            text: anything; surrogates are resolved by `valid_unicode`.
-            at_start: whether it begins the sequence. Tokenizers of the Llama family put a space before the first
+            text: any string; surrogates are resolved by `valid_unicode`.
+            at_start: whether the text begins the sequence. Tokenizers of the Llama family put a space before the first
                 word of a sequence, and only there.
         """
         key = (text, at_start)
@@ -110,7 +122,7 @@ class PlainTextEncoder:
         if ids is None:
             encoder = self._at_start if at_start else self._inside
             ids = encoder.encode(valid_unicode(text), add_special_tokens=False).ids
-            # The pieces of templates come again and again; once full, the cache starts afresh: no bookkeeping per hit.
+            # The pieces of templates recur. A full cache is cleared, which needs no bookkeeping per hit.
             if len(text) <= _CACHED_LENGTH:
                 if len(self._cache) >= _CACHE_ENTRIES:
                     self._cache.clear()
@@ -118,7 +130,11 @@ class PlainTextEncoder:
         return list(ids)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, as at the start of a sequence, in one parallel call; equal texts are encoded once."""
+        """Token ids of each text, encoded as at the start of a sequence, in one parallel call.
+
+        Args:
+            texts: any strings; equal ones are encoded once.
+        """
         place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
         encodings = self._at_start.encode_batch_fast([valid_unicode(text) for text in place], add_special_tokens=False)
         ids = [encoding.ids for encoding in encodings]
@@ -126,7 +142,7 @@ class PlainTextEncoder:
 
 
 def _without(model: dict[str, Any], blocked: Collection[str]) -> dict[str, Any]:
-    """A tokenizer model's JSON in which no text leads to a token of ``blocked``, all other ids as they were."""
+    """A tokenizer model's JSON without any way from text to the tokens in ``blocked``; all other ids are unchanged."""
     kind = model["type"]
     if kind not in ("BPE", "Unigram", "WordLevel", "WordPiece"):
         raise ValueError(
@@ -136,15 +152,15 @@ def _without(model: dict[str, Any], blocked: Collection[str]) -> dict[str, Any]:
         blocked = {token for token in blocked if not _BYTE_TOKEN.fullmatch(token)}
     model = dict(model)
     if kind == "Unigram":
-        # Ids are places in the list, so entries are emptied instead of removed: no text contains the empty piece
-        # (the lattice looks for pieces of one character or more).
+        # Ids are positions in the list, so entries are emptied instead of removed: no text contains the empty piece
+        # (the lattice looks for pieces of at least one character).
         names = set(blocked) | ({model["vocab"][model["unk_id"]][0]} if model["unk_id"] is not None else set())
         model["vocab"] = [["" if piece in names else piece, score] for piece, score in model["vocab"]]
         return model
     unknown = model["unk_token"]
     vocabulary = {token: number for token, number in model["vocab"].items() if token not in blocked}
     if unknown is not None and unknown in model["vocab"]:
-        # The model needs its unknown token by name: under the empty name it is found, but never looked up for a text.
+        # The model looks up its unknown token by name; no text leads to the empty name.
         vocabulary.pop(unknown, None)
         vocabulary[""] = model["vocab"][unknown]
         model["unk_token"] = ""
@@ -161,7 +177,7 @@ def _without(model: dict[str, Any], blocked: Collection[str]) -> dict[str, Any]:
 
 
 def _without_first_prefix(pre_tokenizer: Any) -> Any:
-    """A pre-tokenizer's JSON as it acts on text that does not begin the sequence."""
+    """A pre-tokenizer's JSON with the behaviour for text that does not begin the sequence."""
     if isinstance(pre_tokenizer, list):
         return [_without_first_prefix(part) for part in pre_tokenizer]
     if not isinstance(pre_tokenizer, dict):

@@ -1,9 +1,9 @@
-"""Prompt templates: YAML in, lists of segments out, chosen by a hash that workers and resumed runs agree on."""
+"""Prompt templates: read from YAML, filled to lists of segments, and chosen by a hash that all processes agree on."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -23,24 +23,62 @@ class Template:
     """One phrasing of one direction of a task.
 
     Attributes:
-        prompt, answer: text with placeholders, see `fill`.
+        prompt: text with placeholders, see `fill`.
+        answer: text with placeholders; the model learns to generate it after the prompt.
     """
 
     prompt: str
     answer: str
 
     def fields(self) -> set[str]:
-        """Names of the placeholders in use."""
+        """Names of the placeholders in the prompt and the answer."""
         return placeholders(self.prompt + self.answer)
 
     @property
     def answer_is_item(self) -> bool:
+        """Whether the answer is a single item and nothing else."""
         return self.answer == "{item}"
 
 
 def placeholders(pattern: str) -> set[str]:
-    """Names of the ``{field}`` placeholders in a pattern."""
+    """Names of the ``{field}`` placeholders in a pattern.
+
+    Args:
+        pattern: literal text with placeholders.
+    """
     return set(_PLACEHOLDER.findall(pattern))
+
+
+def field_values(
+    pattern: str, values: Mapping[str, object]
+) -> tuple[dict[str, Sequence[int] | np.ndarray], dict[str, str]]:
+    """Select and check the values of a pattern's placeholders.
+
+    Args:
+        pattern: literal text with ``{field}`` placeholders.
+        values: item rows (a sequence or array of int) for `ITEM_FIELDS`, str for all other fields. Values of fields
+            that do not occur in the pattern are ignored.
+
+    Returns:
+        Item rows by field and texts by field.
+
+    Raises:
+        KeyError: a placeholder has no value.
+        TypeError: the value of a placeholder has the wrong type.
+    """
+    rows: dict[str, Sequence[int] | np.ndarray] = {}
+    texts: dict[str, str] = {}
+    for name in placeholders(pattern):
+        value = values[name]
+        if name not in ITEM_FIELDS:
+            if not isinstance(value, str):
+                raise TypeError(f"the value of {{{name}}} must be text, got {value!r}")
+            texts[name] = value
+        elif isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
+            rows[name] = value
+        else:
+            raise TypeError(f"the value of {{{name}}} must be item rows, got {value!r}")
+    return rows, texts
 
 
 def fill(pattern: str, values: Mapping[str, object]) -> list[Text | Items]:
@@ -48,18 +86,20 @@ def fill(pattern: str, values: Mapping[str, object]) -> list[Text | Items]:
 
     Args:
         pattern: literal text with ``{field}`` placeholders.
-        values: item rows (a sequence of int) for item fields, str for text fields.
+        values: item rows (a sequence or array of int) for `ITEM_FIELDS`, str for all other fields.
 
     Raises:
         KeyError: a placeholder has no value.
+        TypeError: the value of a placeholder has the wrong type.
     """
+    rows, texts = field_values(pattern, values)
     segments: list[Text | Items] = []
     position = 0
     for match in _PLACEHOLDER.finditer(pattern):
         if match.start() > position:
             segments.append(Text(pattern[position : match.start()]))
-        value = values[match.group(1)]
-        segments.append(Items(value) if match.group(1) in ITEM_FIELDS else Text(value))
+        name = match.group(1)
+        segments.append(Items(rows[name]) if name in ITEM_FIELDS else Text(texts[name]))
         position = match.end()
     if position < len(pattern):
         segments.append(Text(pattern[position:]))
@@ -67,15 +107,19 @@ def fill(pattern: str, values: Mapping[str, object]) -> list[Text | Items]:
 
 
 def read_templates(file: Path | Traversable) -> dict[str, tuple[Template, ...]]:
-    """Templates by direction, from a YAML file.
+    """Read templates from a YAML file.
 
     Args:
-        file: per direction, a list of ``{prompt: ..., answer: ...}``.
+        file: maps each direction to a list of ``{prompt: ..., answer: ...}``.
+
+    Returns:
+        Templates by direction.
 
     Raises:
-        ValueError: the file has an unknown placeholder, or a direction without templates; names the file and direction.
+        ValueError: a template has an unknown placeholder, or a direction has no template; the message names the file
+            and the direction.
     """
-    result: dict[str, tuple[Template, ...]] = {}
+    by_direction: dict[str, tuple[Template, ...]] = {}
     for direction, entries in yaml.safe_load(file.read_text(encoding="utf-8")).items():
         if not entries:
             raise ValueError(f"{file}: direction {direction!r} has no template")
@@ -84,15 +128,18 @@ def read_templates(file: Path | Traversable) -> dict[str, tuple[Template, ...]]:
             unknown = template.fields() - ITEM_FIELDS - TEXT_FIELDS
             if unknown:
                 raise ValueError(f"{file}: direction {direction!r} uses unknown placeholders {sorted(unknown)}")
-        result[direction] = templates
-    return result
+        by_direction[direction] = templates
+    return by_direction
 
 
 def stable_hash(*values: int | np.ndarray) -> np.ndarray:
-    """uint64 hash of integers, the same in every process and version (splitmix64 of each value in turn).
+    """Hash integers by splitmix64 of each value in turn; the same in every process and version.
 
     Args:
-        values: ints or integer arrays that broadcast together.
+        values: ints or integer arrays whose shapes broadcast.
+
+    Returns:
+        uint64 of the broadcast shape.
     """
     state = np.uint64(0x9E3779B97F4A7C15)
     with np.errstate(over="ignore"):
@@ -102,4 +149,4 @@ def stable_hash(*values: int | np.ndarray) -> np.ndarray:
             state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             state = state ^ (state >> np.uint64(31))
-    return state
+    return np.asarray(state)

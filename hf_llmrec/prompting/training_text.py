@@ -1,4 +1,4 @@
-"""Texts that training may read: nothing written about a user's validation or test interaction gets through."""
+"""Selects the texts that training may read: nothing that was written about a validation or test interaction."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
 
 IntentionRow = tuple[np.ndarray, int, str]  # history before the item, item row, text
-PreferenceRow = tuple[np.ndarray, str]  # whole training history, text
+PreferenceRow = tuple[np.ndarray, str]  # full training history, text
 
 
 def held_out_items(split: RecSplit) -> dict[int, set[int]]:
-    """Validation and test items of each user row."""
+    """Validation and test items by user row.
+
+    Args:
+        split: the split of a dataset.
+    """
     held: dict[int, set[int]] = {}
     for cases in (split.validation, split.test):
         for user, item in zip(cases.user_rows.tolist(), cases.targets.tolist(), strict=True):
@@ -21,7 +25,16 @@ def held_out_items(split: RecSplit) -> dict[int, set[int]]:
 
 
 def last_training_times(dataset: RecDataset, split: RecSplit) -> np.ndarray | None:
-    """int64 (num_users,): when each user's last training interaction took place; ``None`` without timestamps."""
+    """Timestamp of each user's last training interaction.
+
+    Args:
+        dataset: the dataset.
+        split: its split.
+
+    Returns:
+        int64 (num_users,), the smallest int64 for users without training interactions; ``None`` if the dataset has no
+        timestamps.
+    """
     if dataset.timestamps is None:
         return None
     lengths = np.diff(split.train_indptr)
@@ -30,10 +43,14 @@ def last_training_times(dataset: RecDataset, split: RecSplit) -> np.ndarray | No
 
 
 def intention_rows(dataset: RecDataset, split: RecSplit) -> list[IntentionRow]:
-    """Intentions about training interactions, with what the user had chosen before.
+    """Intentions about training interactions, with the history before the interaction.
 
-    An item that a user has both in training and as a held-out target is left out: the text could be about either. So is
-    a text that is dated after the user's last training interaction.
+    An intention is left out if its item is both a training item and a held-out target of the user, because the text
+    could be about either interaction, and if it is dated after the user's last training interaction.
+
+    Args:
+        dataset: the dataset; without a table of intentions there are no rows.
+        split: its split.
     """
     if dataset.intentions is None:
         return []
@@ -44,7 +61,7 @@ def intention_rows(dataset: RecDataset, split: RecSplit) -> list[IntentionRow]:
     columns.append(dataset.intentions.column("timestamp").to_pylist() if dated else [None] * len(columns[0]))
     for user_id, item_id, text, when in zip(*columns, strict=True):
         user, item = dataset.user_row[user_id], dataset.item_row[item_id]
-        if when is not None and when > latest[user]:
+        if latest is not None and when is not None and when > latest[user]:
             continue
         sequence = split.train_sequence(user)
         places = np.flatnonzero(sequence == item)
@@ -54,7 +71,13 @@ def intention_rows(dataset: RecDataset, split: RecSplit) -> list[IntentionRow]:
 
 
 def held_out_intentions(dataset: RecDataset, split: RecSplit, which: str = "test") -> list[IntentionRow]:
-    """Intentions about the held-out target of ``which`` (``validation`` or ``test``), for evaluation only."""
+    """Intentions about held-out targets, for evaluation only.
+
+    Args:
+        dataset: the dataset; without a table of intentions there are no rows.
+        split: its split.
+        which: ``validation`` or ``test``.
+    """
     if dataset.intentions is None:
         return []
     cases = getattr(split, which)
@@ -69,20 +92,29 @@ def held_out_intentions(dataset: RecDataset, split: RecSplit, which: str = "test
 
 
 def preference_rows(dataset: RecDataset, split: RecSplit) -> list[PreferenceRow]:
-    """Preferences with the training history they sum up.
+    """Preferences with the training history that they summarise.
 
-    The table sums up all but each user's last two interactions, the training part of the leave-one-out split. Other
-    splits do not read it: part of what it tells may lie after their split point.
+    A preference summarises all but the user's last two interactions, which is the training part of the leave-one-out
+    split. Other splits get no rows: part of the summarised interactions may lie after their split point.
+
+    Args:
+        dataset: the dataset; without a table of preferences there are no rows.
+        split: its split.
     """
     if dataset.preferences is None or split.strategy != "leave_one_out":
         return []
     users, texts = (dataset.preferences.column(name).to_pylist() for name in ("user_id", "text"))
-    found = ((split.train_sequence(dataset.user_row[user]), text) for user, text in zip(users, texts, strict=True))
-    return [(history, text) for history, text in found if text and len(history)]
+    rows = ((split.train_sequence(dataset.user_row[user]), text) for user, text in zip(users, texts, strict=True))
+    return [(history, text) for history, text in rows if text and len(history)]
 
 
 def corpus_texts(dataset: RecDataset, split: RecSplit) -> list[str]:
-    """Everything a tokenizer may be trained on: the catalogue's texts and training users' own words."""
+    """All texts that a tokenizer may be trained on: item texts, intentions and preferences.
+
+    Args:
+        dataset: the dataset.
+        split: its split; texts about held-out interactions are left out.
+    """
     texts = [*dataset.titles, *(text for text in dataset.descriptions if text)]
     texts += [text for _, _, text in intention_rows(dataset, split)]
     texts += [text for _, text in preference_rows(dataset, split)]

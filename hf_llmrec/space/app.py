@@ -1,13 +1,14 @@
-"""The demo as a Gradio app: a history, a wish, and what each recommender makes of them."""
+"""The demo as a Gradio app: takes a history and a wish and shows what each recommender returns for them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
-import gradio as gr
+import gradio as gr  # pyright: ignore[reportMissingImports]  # the extra `space`
+from gradio import themes  # pyright: ignore[reportMissingImports]  # the extra `space`
 from huggingface_hub import RepoCard
 
 from ..cli.processes import start_logging
@@ -21,25 +22,30 @@ Say what somebody chose before, oldest first: each model recommends what comes n
 """
 _DEMO_NOTE = """These models were trained on a synthetic shop, on this machine and within a minute: they show how it
 works, not how well. For figures of fully trained ones see hf_llmrec's README."""
-# Requests beyond these wait, and beyond those are told to come back.
+# Requests ranked at once, and requests that may wait in the queue; further ones are rejected.
 _AT_ONCE, _WAITING = 1, 32
 
 
 def build_app(shop: Shop, note: str = "") -> gr.Blocks:
-    """The app of a shop; ``note`` is shown below the introduction. Requests are ranked one at a time, in a queue."""
+    """Build the app. Requests are ranked one at a time, in a queue.
+
+    Args:
+        shop: the recommenders to show.
+        note: Markdown shown below the introduction.
+    """
     pages = Pages(shop)
 
-    def choices(item_ids: Sequence[str]) -> list[tuple[str, str]]:
+    def choices(item_ids: Iterable[str]) -> list[tuple[str, str]]:
         return [(shop.titles[shop.row[item]] or item, item) for item in item_ids]
 
     def chosen(history: Sequence[str] | None) -> dict:
-        known = shop.known(history or [])
-        return gr.update(choices=choices(dict.fromkeys(known)), value=known)
+        items = shop.in_catalogue(history or [])
+        return gr.update(choices=choices(dict.fromkeys(items)), value=items)
 
     def find(text: str) -> dict:
-        found = [shop.item_ids[row] for row in shop.search.find(text[:MAX_WISH])]
-        info = "No title has these words." if text.strip() and not found else None
-        return gr.update(choices=choices(found), value=None, visible=bool(text.strip()), info=info)
+        matches = [shop.item_ids[row] for row in shop.search.find(text[:MAX_WISH])]
+        info = "No title has these words." if text.strip() and not matches else None
+        return gr.update(choices=choices(matches), value=None, visible=bool(text.strip()), info=info)
 
     def add(item: str | None, history: list[str] | None) -> tuple[dict, dict]:
         history = history or []
@@ -54,13 +60,13 @@ def build_app(shop: Shop, note: str = "") -> gr.Blocks:
 
     def recommend(history: list[str] | None, wish: str, count: float) -> tuple[str, ...]:
         history, wish = history or [], wish or ""
-        known = shop.known(history)
-        if len(known) < len(history):
-            gr.Warning(f"{len(history) - len(known)} entries of the history were left out: unknown, or too many.")
-        if not known and not wish.strip():
+        items = shop.in_catalogue(history)
+        if len(items) < len(history):
+            gr.Warning(f"{len(history) - len(items)} entries of the history were left out: unknown, or too many.")
+        if not items and not wish.strip():
             gr.Info("Without a history, each model gives the answer that it has for everybody.")
-        answers = shop.recommend(known, wish, int(count))
-        return (*(pages.answer(each, wish) for each in answers), pages.map(known, answers))
+        answers = shop.recommend(items, wish, int(count))
+        return (*(pages.answer(each, wish) for each in answers), pages.map(items, answers))
 
     with gr.Blocks(title="hf_llmrec", analytics_enabled=False) as app:
         gr.Markdown(_INTRO + note)
@@ -69,7 +75,7 @@ def build_app(shop: Shop, note: str = "") -> gr.Blocks:
                 search = gr.Textbox(
                     label="Search the catalogue", placeholder="words of a title, or an item id", max_length=MAX_WISH
                 )
-                found = gr.Radio([], label="Choose to add it", visible=False, elem_id="found")
+                matches = gr.Radio([], label="Choose to add it", visible=False, elem_id="matches")
                 history = gr.Dropdown(
                     [], label="History, oldest first", multiselect=True, allow_custom_value=True, elem_id="history"
                 )
@@ -94,35 +100,36 @@ def build_app(shop: Shop, note: str = "") -> gr.Blocks:
         with gr.Accordion("The catalogue by first code", open=True, visible=shop.index is not None):
             gr.Markdown("A tile per first code of the item index; framed: bought from; filled: recommended from.")
             picture = gr.HTML(pages.map(), elem_id="map")
-        # A search answers while somebody types: it does not wait for others' recommendations.
-        at_once = {"queue": False, "show_progress": "hidden", "api_name": False}
-        search.input(find, search, found, trigger_mode="always_last", **at_once)
-        found.input(add, [found, history], [history, found], **at_once)
-        history.input(chosen, history, history, **at_once)
-        sampled.click(sample, None, history, api_name=False, concurrency_id="models")
-        cleared.click(lambda: (gr.update(choices=[], value=[]), ""), None, [history, wish], **at_once)
-        asked = {"fn": recommend, "inputs": [history, wish, count], "outputs": [*panels, picture]}
-        asked["concurrency_id"] = "models"  # they rank one request at a time, whoever asks
-        go.click(**asked, api_name="recommend")
-        wish.submit(**asked, api_name=False)
+        # A search runs at each keystroke: it does not wait in the queue behind recommendations.
+        unqueued = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        search.input(find, search, matches, trigger_mode="always_last", **unqueued)
+        matches.input(add, [matches, history], [history, matches], **unqueued)
+        history.input(chosen, history, history, **unqueued)
+        sampled.click(sample, None, history, api_visibility="private", concurrency_id="models")
+        cleared.click(lambda: (gr.update(choices=[], value=[]), ""), None, [history, wish], **unqueued)
+        event = {"fn": recommend, "inputs": [history, wish, count], "outputs": [*panels, picture]}
+        event["concurrency_id"] = "models"  # shared by all events that rank: one request at a time
+        go.click(**event, api_name="recommend")
+        wish.submit(**event, api_visibility="private")
     app.queue(default_concurrency_limit=_AT_ONCE, max_size=_WAITING)
     return app
 
 
 def launch_options() -> dict:
-    """What the app is launched with: its looks, without fonts from elsewhere."""
-    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    """Options of ``launch``: style sheet and theme, with system fonts instead of downloaded ones."""
+    theme = themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     style = resources.files("hf_llmrec").joinpath("space/style.css").read_text(encoding="utf-8")
-    return {"css": style, "theme": gr.themes.Default(**fonts), "footer_links": ["api"], "ssr_mode": False}
+    return {"css": style, "theme": theme, "footer_links": ["api"], "ssr_mode": False}
 
 
 def main(folder: str | os.PathLike) -> None:
-    """Serve the Space that lies in a folder: the models that its README's front matter names, else the demo's.
+    """Serve a Space: the models named in its README's front matter, or else the demo models.
 
     Args:
-        folder: with ``README.md``.
+        folder: folder of the Space, with ``README.md``.
     """
     start_logging()
-    models = RepoCard.load(Path(folder) / "README.md", ignore_metadata_errors=False).data.to_dict().get("models") or []
+    card = RepoCard.load(Path(folder) / "README.md", ignore_metadata_errors=False)
+    models: list[str] = card.data.to_dict().get("models") or []
     shop = Shop.load(models or demo_models())
     build_app(shop, "" if models else _DEMO_NOTE).launch(**launch_options())

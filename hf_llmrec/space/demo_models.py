@@ -1,4 +1,4 @@
-"""Small models of the bundled demo shop, trained once within a minute on two CPU cores, then read from a cache."""
+"""Small models of the bundled demo shop. They train within a minute on two CPU cores, once, and are then cached."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..cli.quickstart import demo_config
 
 logger = logging.getLogger("hf_llmrec")
 MODELS = ("lcrec", "galrec", "sasrec")
-# What the quickstart's configurations are changed by, to be done within a minute.
+# Changes to the quickstart's configurations, so that training takes less than a minute.
 _ONCE = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False, "disable_tqdm": True}
 OPTIONS = {
     "lcrec": {
@@ -33,10 +33,16 @@ OPTIONS = {
 
 
 def demo_models(cache_dir: str | os.PathLike | None = None) -> list[Path]:
-    """Folders of LC-Rec, GAL-Rec (with its graph, without graph-aware losses) and SASRec, trained on the demo shop.
+    """Train the demo models or find them in the cache.
+
+    The models are LC-Rec, GAL-Rec (with its graph, without graph-aware losses) and SASRec, trained on the demo shop.
 
     Args:
-        cache_dir: where they lie, or will; nothing half-trained is kept (default: in huggingface_hub's cache).
+        cache_dir: folder of the cache; only completely trained models are stored. Default: a folder in the home of
+            huggingface_hub's cache.
+
+    Returns:
+        One folder per model, in the order of `MODELS`.
     """
     configs = [demo_config(name).read_text(encoding="utf-8") for name in ("lcrec", "galrec")]
     recipe = json.dumps([version("hf_llmrec"), OPTIONS, _ONCE, *configs], sort_keys=True)
@@ -51,7 +57,7 @@ def demo_models(cache_dir: str | os.PathLike | None = None) -> list[Path]:
             _train(trained)
             try:
                 os.rename(trained, folder)
-            except OSError:  # another process was first: its models are as good
+            except OSError:  # another process was faster: its models are used
                 if not folder.is_dir():
                     raise
     return [folder / model for model in MODELS]

@@ -1,4 +1,4 @@
-"""HTML of the demo. Whatever comes from a catalogue or a user is escaped here, and nowhere else is HTML made."""
+"""The HTML of the demo. It is generated in this module only, and all text of a catalogue or a user is escaped."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from ..data.item_index import ItemIndex
 from .reasons import CodeNode, Neighbor
 from .shop import Answer, Shop
-from .title_words import telling_words
+from .title_words import distinctive_words
 
 _SHOWN_NEIGHBORS, _SHOWN_ITEMS = 5, 3
 
 
 class Pages:
-    """The parts of the page that are HTML.
+    """Renders the parts of the page that are HTML.
 
     Args:
-        shop: whose items are shown.
+        shop: the recommenders and the catalogue to show.
     """
 
     def __init__(self, shop: Shop):
@@ -27,11 +27,20 @@ class Pages:
         self._tiles = [] if shop.index is None else _tiles(shop.index, shop.titles)
 
     def title(self, row: int) -> str:
-        """An item's title, escaped; its id where it has none."""
+        """The title of an item, escaped; its id if it has no title.
+
+        Args:
+            row: row of the item.
+        """
         return escape(" ".join(self.shop.titles[row].split()) or self.shop.item_ids[row])
 
     def answer(self, answer: Answer, wish: str) -> str:
-        """The panel of one recommender."""
+        """The panel of one recommender.
+
+        Args:
+            answer: the recommender's answer.
+            wish: the user's wish; "" without one.
+        """
         parts = [f"<h3>{escape(answer.name)}</h3>"]
         if wish and not answer.reads_wishes:
             parts.append('<p class="note">It reads histories alone: the wish plays no part here.</p>')
@@ -51,7 +60,7 @@ class Pages:
 
     def _why(self, answer: Answer, place: int) -> str:
         row = answer.rows[place]
-        if answer.trees is not None:
+        if answer.codes is not None and answer.trees is not None:
             tree = answer.trees[place]
             if tree is None:
                 tokens = escape(answer.codes[place])
@@ -92,7 +101,12 @@ class Pages:
         return ", ".join([*names, f"{more} more"] if more > 0 else names)
 
     def map(self, history: Iterable[str] = (), answers: Sequence[Answer] = ()) -> str:
-        """The catalogue by first code: a tile for each, as wide as it has items, with what happened in it."""
+        """The catalogue by first code: one tile per code, whose width grows with its number of items.
+
+        Args:
+            history: item ids; the tiles of their codes are marked as bought.
+            answers: answers of recommenders; the tiles of their items are marked as recommended.
+        """
         index = self.shop.index
         if index is None:
             return '<p class="note">No recommender here has an item index.</p>'
@@ -106,13 +120,13 @@ class Pages:
 
 
 def _tiles(index: ItemIndex, titles: Sequence[str]) -> list[tuple[int, str]]:
-    """First codes, those of most items first, each with its tile but for the classes."""
-    words = telling_words(titles, index.codes[:, 0])
+    """First codes by descending number of items, each with the HTML of its tile after the attribute ``class``."""
+    words = distinctive_words(titles, index.codes[:, 0])
     codes, rows, counts = np.unique(index.codes[:, 0], return_index=True, return_counts=True)
     tiles = []
     for place in np.argsort(-counts, kind="stable").tolist():
         code, count = int(codes[place]), int(counts[place])
-        told = escape(" ".join(words.get(code, ())))
-        label = f"<code>{escape(index.item_tokens(int(rows[place]))[0])}</code> {told}"
-        tiles.append((code, f'style="flex-grow:{count}" title="{count} items: {told}">{label}'))
+        keywords = escape(" ".join(words.get(code, ())))
+        label = f"<code>{escape(index.item_tokens(int(rows[place]))[0])}</code> {keywords}"
+        tiles.append((code, f'style="flex-grow:{count}" title="{count} items: {keywords}">{label}'))
     return tiles

@@ -1,4 +1,4 @@
-"""Why an item was recommended, as far as the model's inputs tell: shared index codes, and neighbours that it read."""
+"""Reasons for recommendations that the models' inputs show: shared index codes, and neighbours in the prompt."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class CodeNode:
     """A node of a tree of index codes.
 
     Attributes:
-        tokens: index tokens on the way from the node above; several where nothing branches off.
-        rows: items that end here. children: further nodes.
+        tokens: index tokens on the way from the parent; several if nothing branches off in between.
+        rows: item rows whose codes end at this node.
+        children: child nodes.
     """
 
     tokens: list[str]
@@ -27,10 +28,15 @@ class CodeNode:
 
 
 def code_tree(index: ItemIndex, item: int, history: Sequence[int]) -> CodeNode | None:
-    """The codes that an item shares with those of a history: a tree of it and of all that share its first code.
+    """The codes that an item shares with a history: the tree of the item and all items that share its first code.
+
+    Args:
+        index: the item index.
+        item: row of the item.
+        history: item rows.
 
     Returns:
-        ``None`` where nothing of the history does.
+        The root of the tree; ``None`` if no item of the history shares the first code.
     """
     first = index.codes[item, 0]
     rows = [row for row in dict.fromkeys([*history, item]) if index.codes[row, 0] == first]
@@ -54,14 +60,24 @@ def _grow(index: ItemIndex, rows: list[int], level: int) -> CodeNode:
 
 @dataclass(frozen=True)
 class Neighbor:
-    """Somebody whom GAL-Rec read beside a history: items in common, and others."""
+    """A neighbouring user whose items GAL-Rec read in addition to the history.
+
+    Attributes:
+        shared: rows of the items that are in the history.
+        others: rows of the other items.
+    """
 
     shared: list[int]
     others: list[int]
 
 
 def neighbors_read(ranker: GALRecRecommender, history: Sequence[int]) -> list[Neighbor]:
-    """The neighbours of a history as `GALRecRecommender` reads them; none without a graph."""
+    """The neighbours that a GAL-Rec model reads for a history.
+
+    Args:
+        ranker: the recommender; without a graph it reads no neighbours.
+        history: item rows, oldest first.
+    """
     if ranker.graph is None:
         return []
     return [_neighbor(ranker.graph, user, history) for user in ranker.neighbors(np.asarray(history, dtype=np.int64))]
@@ -69,5 +85,5 @@ def neighbors_read(ranker: GALRecRecommender, history: Sequence[int]) -> list[Ne
 
 def _neighbor(graph: InteractionGraph, user: int, history: Sequence[int]) -> Neighbor:
     items = graph.user_items.of(int(user)).tolist()
-    known = set(history)
-    return Neighbor([item for item in items if item in known], [item for item in items if item not in known])
+    chosen = set(history)
+    return Neighbor([item for item in items if item in chosen], [item for item in items if item not in chosen])

@@ -1,4 +1,4 @@
-"""Words that tell a group of items from the others."""
+"""Words that distinguish groups of items."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 
-def telling_words(titles: Sequence[str], groups: np.ndarray, count: int = 2) -> dict[int, list[str]]:
-    """The words with the largest tf-idf of each group's titles.
+def distinctive_words(titles: Sequence[str], groups: np.ndarray, count: int = 2) -> dict[int, list[str]]:
+    """The words with the largest TF-IDF in the titles of each group.
 
     Args:
-        titles: of all items. groups: int (num_items,), the group of each.
-        count: words per group, at most.
+        titles: titles of all items.
+        groups: int (num_items,), the group of each item.
+        count: largest number of words per group.
+
+    Returns:
+        Words by group, largest TF-IDF first; empty if no title has a word.
     """
     vectorizer = CountVectorizer(token_pattern=r"[^\W\d_]{3,}", binary=True)
     try:
@@ -25,9 +29,9 @@ def telling_words(titles: Sequence[str], groups: np.ndarray, count: int = 2) -> 
     members = csr_array((np.ones(len(titles)), (group_of, np.arange(len(titles)))))
     weights = TfidfTransformer(sublinear_tf=True).fit_transform(members @ words)
     names = vectorizer.get_feature_names_out()
-    found = {}
+    words_by_group: dict[int, list[str]] = {}
     for place, code in enumerate(codes.tolist()):
         row = weights[[place]].toarray()[0]
         best = np.argsort(-row, kind="stable")[:count]
-        found[code] = [str(names[word]) for word in best if row[word] > 0]
-    return found
+        words_by_group[code] = [str(names[word]) for word in best if row[word] > 0]
+    return words_by_group

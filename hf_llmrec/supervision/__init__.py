@@ -1,1 +1,1 @@
-"""Intentions and preferences in words, written by a language model from reviews (LC-Rec's ITE and PER)."""
+"""Intentions and preferences that a language model writes from reviews (the tasks ITE and PER of LC-Rec)."""

@@ -1,4 +1,4 @@
-"""What counts as an answer."""
+"""Parsing and validation of the language model's answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-# What an endpoint that can is asked to keep to.
+# Sent to endpoints that support structured output.
 SCHEMA = {
     "type": "object",
     "properties": {"text": {"type": "string"}},
@@ -15,26 +15,33 @@ SCHEMA = {
     "additionalProperties": False,
 }
 LONGEST = 600
-# What reasoning models say to themselves first, where the endpoint does not take it out; templates may have opened it.
+# The reasoning that some models write first, unless the endpoint removes it. The opening tag may be part of the chat
+# template, so that only the closing one is in the answer.
 _THOUGHT = re.compile(r"^(\s*<think>)?.*?</think>", re.DOTALL)
-# Markdown, in which chat models like to answer.
+# A Markdown code fence: chat models often wrap their answer in one.
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 
 
 class BadAnswerError(ValueError):
-    """An answer that is not what was asked for."""
+    """An answer that does not meet the requirements of `parse_answer`."""
 
 
 def parse_answer(answer: str, answer_format: str, forbidden: tuple[str, ...] = ()) -> str:
-    """The text of an answer.
+    """Extract and validate the text of an answer.
 
     Args:
-        answer: as the language model gave it; a code fence around it, and of JSON words around it, are left out.
-        answer_format: ``json`` (an object with "text" alone, trailing commas and single quotes allowed) or ``text``.
-        forbidden: names that it must not hold.
+        answer: raw output of the language model. Reasoning in front of it and a code fence around it are removed; for
+            ``json`` also other words around the object.
+        answer_format: ``json`` (an object whose only field is "text"; trailing commas and single quotes are accepted)
+            or ``text``.
+        forbidden: item titles and brands that the text must not contain.
+
+    Returns:
+        The text on one line, with runs of white space collapsed.
 
     Raises:
-        BadAnswerError: no such object, no text, too long a text, or a forbidden name.
+        BadAnswerError: the answer is not such an object, or its text is empty, longer than `LONGEST` characters, not
+            printable, or contains a forbidden name.
     """
     answer = _THOUGHT.sub("", answer, count=1)
     if answer.lstrip().startswith("<think>"):
@@ -54,13 +61,17 @@ def parse_answer(answer: str, answer_format: str, forbidden: tuple[str, ...] = (
 
 
 def name_pattern(name: str) -> re.Pattern[str]:
-    """Finds a name as words of their own, whatever their case and the spaces between them."""
+    """A pattern that finds a name as separate words, ignoring case and the amount of white space between them.
+
+    Args:
+        name: an item title or a brand.
+    """
     words = r"\s+".join(re.escape(word) for word in name.split())
     return re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
 
 
 def _unfenced(answer: str) -> str:
-    """What stands in the only code fence of an answer, or the answer."""
+    """The content of the code fence if an answer has exactly one, otherwise the answer as it is."""
     fences = _FENCE.findall(answer)
     return fences[0] if len(fences) == 1 else answer
 
@@ -76,10 +87,10 @@ def _field(answer: str) -> str:
 
 
 def _object(answer: str) -> Any:
-    """The object from the first brace to the last; two objects are none."""
+    """Parse the text from the first brace to the last one; an answer with two objects is invalid."""
     body = answer[answer.find("{") : answer.rfind("}") + 1]
     try:
-        return json.loads(body, strict=False)  # line breaks in texts are no doubt about what is meant
+        return json.loads(body, strict=False)  # unescaped line breaks in strings are unambiguous
     except json.JSONDecodeError as error:
         try:
             return ast.literal_eval(body)

@@ -1,4 +1,4 @@
-"""Answers that were paid for: kept on disk as they come, found again by what was asked."""
+"""An on-disk cache of the language model's answers, keyed by the content of the request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Completion:
-    """An answer and what it cost, in tokens; ``None`` where the language model does not say."""
+    """An answer and its cost.
+
+    Attributes:
+        text: the answer as the language model wrote it.
+        prompt_tokens: length of the request in tokens; ``None`` if the language model does not report it.
+        completion_tokens: length of the answer in tokens; ``None`` if the language model does not report it.
+    """
 
     text: str
     prompt_tokens: int | None = None
@@ -21,50 +27,64 @@ class Completion:
 
 
 class AnswerCache:
-    """A file of JSON lines, one per answer, written through before the answer is used.
+    """A file of JSON lines, one per answer. Every answer is on disk before it is used.
 
-    A line that a kill has cut off is ignored, and written over by nothing.
+    A line that was cut off when the process was killed is ignored and stays in the file.
 
     Args:
-        path: made if it is not there.
+        path: the cache file; it is created, with its folder, if it does not exist.
     """
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._found: dict[str, Completion] = {}
+        self._completions: dict[str, Completion] = {}
         for line in self.path.read_bytes().split(b"\n") if self.path.exists() else ():
             try:
                 row = json.loads(line)
                 key = row.pop("key")
-                self._found[key] = Completion(**row)
+                self._completions[key] = Completion(**row)
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
         self._file = open(self.path, "ab")
         if self.path.stat().st_size:
-            self._file.write(b"\n")  # so that what comes next does not join a cut line
+            self._file.write(b"\n")  # so that the next line is not appended to a cut one
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._completions)
 
     def get(self, key: str) -> Completion | None:
-        """The answer to what has this key, if there is one."""
-        return self._found.get(key)
+        """The cached answer to a request, or ``None``.
+
+        Args:
+            key: `content_key` of the request.
+        """
+        return self._completions.get(key)
 
     def put(self, key: str, completion: Completion) -> None:
-        """Keep an answer; it is on disk when this returns."""
+        """Store an answer; it is on disk when this returns.
+
+        Args:
+            key: `content_key` of the request.
+            completion: the answer.
+        """
         line = json.dumps({"key": key, **asdict(completion)}, ensure_ascii=False).encode()
         with self._lock:
-            self._found[key] = completion
+            self._completions[key] = completion
             self._file.write(line + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
+        """Close the file; `put` cannot be called afterwards."""
         self._file.close()
 
 
 def content_key(value: Any) -> str:
-    """A hash of what was asked: model, messages, settings, attempt."""
+    """The SHA-256 hash of a request, as a hexadecimal string.
+
+    Args:
+        value: JSON value with everything that determines the answer: model, messages, settings (with the seed).
+    """
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -1,4 +1,7 @@
-"""One request to an OpenAI-compatible endpoint. It is not the Hub's client: that asks nobody in offline mode."""
+"""Requests to an OpenAI-compatible endpoint.
+
+They do not go through huggingface_hub's client, which sends nothing in offline mode, even to a local endpoint.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 class RetryLaterError(Exception):
-    """A request that may succeed if it is made again. ``wait_s``: how long the endpoint asks to wait, if it does."""
+    """A request that failed and may succeed if it is repeated.
+
+    Args:
+        message: description of the failure.
+        wait_s: seconds that the endpoint asks to wait (its ``Retry-After``); ``None`` if it does not say.
+    """
 
     def __init__(self, message: str, wait_s: float | None = None):
         super().__init__(message)
@@ -18,14 +26,17 @@ class RetryLaterError(Exception):
 
 
 class RefusedRequestError(Exception):
-    """A request that the endpoint will not take, such as one that is too long; others it may."""
+    """A request that the endpoint rejects, for example because it is too long; other requests may be accepted."""
 
 
 def completions_url(base_url: str) -> str:
-    """The address of chat completions below a base URL, which may end in ``/v1``, or be that address.
+    """The address of chat completions of an endpoint.
+
+    Args:
+        base_url: HTTP address of the endpoint, with or without ``/v1`` or ``/v1/chat/completions`` at its end.
 
     Raises:
-        ValueError: no HTTP address.
+        ValueError: ``base_url`` is not an HTTP address.
     """
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -37,46 +48,54 @@ def completions_url(base_url: str) -> str:
 
 
 def chat_completion(url: str, token: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-    """Post a chat, and give the endpoint's answer.
+    """Send a chat to an endpoint and return its response.
 
     Args:
-        url: of chat completions.
-        token: for the endpoint.
-        body: of the request: model, messages, settings.
-        timeout_s: seconds until a connection, or an answer that stalls, has failed.
+        url: address of chat completions, see `completions_url`.
+        token: bearer token for the endpoint.
+        body: JSON body of the request: model, messages, settings.
+        timeout_s: seconds after which connecting or waiting for data counts as a failure.
+
+    Returns:
+        The response's JSON object, with at least one choice that has a message.
 
     Raises:
-        RetryLaterError: no connection, a stalled or failing endpoint, too many requests, or no chat completion.
-        RefusedRequestError: the endpoint does not take this request.
-        ValueError: the endpoint takes none: a wrong address, token or model.
+        RetryLaterError: no connection, a stalled or failing endpoint, too many requests, or a response that is not a
+            chat completion.
+        RefusedRequestError: the endpoint rejects this request.
+        ValueError: the endpoint rejects every request: wrong address, token or model.
     """
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as response:
-            found = json.loads(response.read())
-        if not isinstance(found["choices"][0]["message"], dict):
+            completion = json.loads(response.read())
+        if not isinstance(completion["choices"][0]["message"], dict):
             raise TypeError("no message")
     except urllib.error.HTTPError as error:
         with error:
-            said = error.read().decode("utf-8", errors="replace")
-        raise status_error(error.code, said, error.headers.get("retry-after", "")) from error
-    except Exception as error:  # whatever a connection can do, and bodies that are no chat completion
+            details = error.read().decode("utf-8", errors="replace")
+        raise status_error(error.code, details, error.headers.get("retry-after", "")) from error
+    except Exception as error:  # connection errors of any kind, and responses that are not chat completions
         raise RetryLaterError(f"{type(error).__name__}: {error}") from error
-    return found
+    return completion
 
 
-def status_error(status: int | None, said: str, wait: str) -> Exception:
-    """What a failed request means.
+def status_error(status: int | None, details: str, retry_after: str) -> Exception:
+    """The exception for a failed request.
 
     Args:
-        status: of the response, ``None`` without one.
-        said: its text.
-        wait: its header ``Retry-After``, "" without one.
+        status: HTTP status of the response; ``None`` without a response.
+        details: body of the response, or another description of the failure.
+        retry_after: the response's header ``Retry-After``; "" without one. Only a number of seconds is understood.
+
+    Returns:
+        `RetryLaterError`, `RefusedRequestError` or ``ValueError``, as in `chat_completion`.
     """
-    said = " ".join(said.split())[:300]
+    details = " ".join(details.split())[:300]
     if status is None or status in (408, 409, 425, 429) or status >= 500:
-        return RetryLaterError(f"status {status}", float(wait) if wait.replace(".", "", 1).isdigit() else None)
+        wait_s = float(retry_after) if retry_after.replace(".", "", 1).isdigit() else None
+        return RetryLaterError(f"status {status}", wait_s)
     if status in (400, 413, 422):
-        return RefusedRequestError(f"the endpoint refuses a request (status {status}): {said}")
-    return ValueError(f"the endpoint refuses (status {status}): {said}")
+        return RefusedRequestError(f"the endpoint refuses a request (status {status}): {details}")
+    return ValueError(f"the endpoint refuses (status {status}): {details}")

@@ -1,4 +1,4 @@
-"""A language model that is loaded here and writes many texts at once."""
+"""A language model that is loaded in this process and generates in batches."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ _GATHER_S = 0.05
 
 
 class LocalLLM:
-    """A chat model in this process. Requests that come side by side are answered in one batch.
+    """A chat model in this process. Concurrent requests are answered in one batch.
 
-    A text depends on its own request and seed, not on what else is in its batch (but for rounding): each row is sampled
-    with a generator of its own.
+    A text depends on its own request and seed and, up to rounding, not on the other requests of its batch: each row is
+    sampled with its own generator.
 
     Args:
         model: folder or Hub id of a causal LM whose tokenizer has a chat template.
-        batch_size: requests at once, at most. device: default: an accelerator where there is one.
+        batch_size: largest number of requests per batch.
+        device: where the model runs. Default: the accelerator if there is one, else the CPU.
 
     Raises:
-        ValueError: no tokenizer, or one without a chat template.
+        ValueError: the model has no tokenizer, or a tokenizer without a chat template.
     """
 
     def __init__(self, model: str, *, batch_size: int = 16, device: str | None = None):
-        self.name, self.batch_size, self.options = model, batch_size, {}
+        self.name, self.batch_size = model, batch_size
+        self.options: dict[str, Any] = {}
         check_tokenizer_files(model, "--model")
         self._tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
         if not self._tokenizer.chat_template:
@@ -40,12 +42,18 @@ class LocalLLM:
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         loaded = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
-        self._model = loaded.to(device or PartialState().device).eval()
+        place = device or PartialState().device
+        self._model = loaded.to(place).eval()  # pyright: ignore[reportArgumentType]  # the stub's `to` takes no self
         self._waiting: queue.Queue[tuple[list[dict[str, str]], dict[str, Any], Future]] = queue.Queue()
         threading.Thread(target=self._serve, daemon=True).start()
 
     def complete(self, messages: list[dict[str, str]], settings: dict[str, Any]) -> Completion:
-        """One answer; ``settings`` are ``max_tokens``, ``temperature`` and ``seed``."""
+        """Answer one chat; returns when its batch is finished.
+
+        Args:
+            messages: the chat, as ``{"role", "content"}``.
+            settings: ``max_tokens``, ``temperature`` and ``seed``.
+        """
         answer: Future = Future()
         self._waiting.put((messages, settings, answer))
         return answer.result()
@@ -59,12 +67,12 @@ class LocalLLM:
                 except queue.Empty:
                     break
             try:
-                found = self._generate([each[0] for each in batch], [each[1] for each in batch])
-            except Exception as error:  # whoever asked learns of it
+                completions = self._generate([each[0] for each in batch], [each[1] for each in batch])
+            except Exception as error:  # raised in the threads that wait for the answers
                 for _, _, answer in batch:
                     answer.set_exception(error)
                 continue
-            for (_, _, answer), completion in zip(batch, found, strict=True):
+            for (_, _, answer), completion in zip(batch, completions, strict=True):
                 answer.set_result(completion)
 
     @torch.no_grad()
@@ -75,7 +83,7 @@ class LocalLLM:
         inputs.pop("token_type_ids", None)
         longest = max(each["max_tokens"] for each in settings)
         noise = LogitsProcessorList([SeededSampling(settings)])
-        found = self._model.generate(
+        generated = self._model.generate(  # pyright: ignore[reportAttributeAccessIssue]  # the stub's `self` fits no model
             **inputs,
             max_new_tokens=longest,
             do_sample=False,
@@ -84,7 +92,7 @@ class LocalLLM:
         )[:, inputs["input_ids"].shape[1] :]
         ends = set(torch.as_tensor(self._model.generation_config.eos_token_id or []).reshape(-1).tolist())
         completions = []
-        for row, (tokens, each) in enumerate(zip(found.tolist(), settings, strict=True)):
+        for row, (tokens, each) in enumerate(zip(generated.tolist(), settings, strict=True)):
             tokens = tokens[: each["max_tokens"]]
             stop = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
             text = self._tokenizer.decode(tokens[:stop], skip_special_tokens=True)
@@ -93,10 +101,10 @@ class LocalLLM:
 
 
 class SeededSampling(LogitsProcessor):
-    """Turns greedy decoding into sampling with a seed per row: the largest of logits / temperature + Gumbel noise.
+    """Turns greedy decoding into sampling with a seed per row: the maximum of logits / temperature + Gumbel noise.
 
     Args:
-        settings: per row ``temperature`` (0: greedy) and ``seed``.
+        settings: one dictionary per row with ``temperature`` (0: greedy) and ``seed``.
     """
 
     def __init__(self, settings: list[dict[str, Any]]):
@@ -104,10 +112,19 @@ class SeededSampling(LogitsProcessor):
         self._generators = [torch.Generator().manual_seed(int(each.get("seed") or 0)) for each in settings]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        result = scores.float().clone()
+        """Scores whose maximum is a sample.
+
+        Args:
+            input_ids: int64 (rows, length), not used.
+            scores: float (rows, vocabulary), logits of the next token.
+
+        Returns:
+            float32 (rows, vocabulary).
+        """
+        noisy = scores.float().clone()
         for row, (temperature, generator) in enumerate(zip(self._temperatures, self._generators, strict=True)):
             if temperature > 0:
                 uniform = torch.rand(scores.shape[1], generator=generator).clamp_min(1e-20)
                 noise = -torch.log((-torch.log(uniform)).clamp_min(1e-20))
-                result[row] = result[row] / temperature + noise.to(scores.device)
-        return result
+                noisy[row] = noisy[row] / temperature + noise.to(scores.device)
+        return noisy

@@ -1,11 +1,14 @@
-"""What a language model may read to write an intention or a preference, and nothing that a model is tested on."""
+"""Requests to a language model for intentions and preferences.
+
+They contain reviews of training interactions only: nothing that a recommender is evaluated on.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -18,18 +21,21 @@ from ..data.splits import RecSplit
 from .answers import name_pattern
 
 MAX_CHARACTERS = 2_000
-# Names of messages and of special tokens, in the formats of chat templates, are made of these.
+# The characters that chat templates form role markers and special tokens from.
 _ESCAPED = {character: f"\\u{ord(character):04x}" for character in "<>|[]"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """One text to be written.
+    """A request for one text.
 
     Attributes:
-        kind: ``intentions`` or ``preferences``. user_id: whose.
-        item_id, timestamp: what an intention is about, and when its review was written.
-        data: what the language model reads. forbidden: titles and brands that an answer must not name.
+        kind: ``intentions`` or ``preferences``.
+        user_id: the user that the text is about.
+        item_id: the item of an intention; ``None`` for a preference.
+        timestamp: when the review of an intention was written; ``None`` for a preference.
+        data: JSON object that the language model reads.
+        forbidden: titles and brands that the answer must not contain.
     """
 
     kind: str
@@ -40,10 +46,13 @@ class Request:
     forbidden: tuple[str, ...] = ()
 
     def messages(self, answer_format: str) -> list[dict[str, str]]:
-        """A chat: the instruction as the system's, the data as the user's message.
+        """The request as a chat: the instruction is the system's message, the data are the user's.
 
-        The data are JSON in which no special token of a chat template can stand, so that no text of a review opens a
-        message of its own or ends the one it is in.
+        The data are JSON that contains no special token of a chat template, so that the text of a review can neither
+        open a new message nor end its own.
+
+        Args:
+            answer_format: ``json`` or ``text``, see `parse_answer`.
         """
         words = instructions()[self.kind]
         how = f"Answer with the text alone. Example: {words['example']}"
@@ -57,7 +66,11 @@ class Request:
 
 
 def escaped_json(value: Any) -> str:
-    """JSON whose strings hold no character of `<>|[]`; a JSON parser gives the value back."""
+    """Serialise to JSON whose strings contain none of the characters ``<>|[]``; a JSON parser restores the value.
+
+    Args:
+        value: any JSON value.
+    """
     parts = []
     for number, part in enumerate(_strings_apart(json.dumps(value, ensure_ascii=False))):
         if number % 2:
@@ -67,7 +80,7 @@ def escaped_json(value: Any) -> str:
 
 
 def _strings_apart(text: str) -> list[str]:
-    """JSON text in pieces, the odd ones inside of strings."""
+    """Split JSON text at its quotes: pieces with odd numbers are inside strings."""
     pieces, start, inside, place = [], 0, False, 0
     while place < len(text):
         if text[place] == "\\" and inside:
@@ -81,69 +94,79 @@ def _strings_apart(text: str) -> list[str]:
 
 @cache
 def instructions() -> dict[str, dict[str, str]]:
-    """Instruction and example of each kind."""
+    """The instruction and the example of each kind of text."""
     text = resources.files("hf_llmrec").joinpath("supervision/instructions.yaml").read_text(encoding="utf-8")
     return yaml.safe_load(text)
 
 
 def instructions_version() -> str:
-    """Changes when the instructions do."""
+    """A hash of the instructions, 12 hexadecimal digits."""
     return hashlib.sha256(json.dumps(instructions(), sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass
 class Readable:
-    """Reviews that may be read, per user in time order, and how many may not.
+    """Reviews that a language model may read, and the numbers of reviews that it may not.
 
     Attributes:
-        reviews: per user row, (timestamp, item row, text), oldest first.
-        held_out: reviews of held-out items. late: reviews at or after their user's split point. unknown: reviews of
-            pairs that are no interaction of the user.
+        reviews: per user row a list of (timestamp, item row, text), oldest first.
+        held_out: number of reviews of held-out items.
+        late: number of reviews written at or after their user's split point.
+        unknown: number of reviews of items that the user has no interaction with.
     """
 
-    reviews: dict[int, list[tuple[int, int, str]]]
-    held_out: int
-    late: int
-    unknown: int
+    reviews: dict[int, list[tuple[int, int, str]]] = field(default_factory=dict)
+    held_out: int = 0
+    late: int = 0
+    unknown: int = 0
 
 
 def readable_reviews(dataset: RecDataset, split: RecSplit) -> Readable:
-    """Reviews of training interactions, written before their user's split point.
+    """Select the reviews of training interactions that were written before their user's split point.
 
-    The split point of a user is the time of its first held-out interaction. Days are often all that a time has: a
-    review of the same day is left out, too.
+    The split point of a user is the time of their first held-out interaction. Timestamps often have the resolution of a
+    day, so a review with the same timestamp is left out as well.
+
+    Args:
+        dataset: has the table ``reviews`` and timestamps.
+        split: determines which interactions are held out.
 
     Raises:
-        ValueError: a dataset without reviews, or without timestamps to compare them with.
+        ValueError: the dataset has no reviews, or no timestamps to compare them with.
     """
     if dataset.reviews is None:
         raise ValueError(f"{dataset.name}: there is no table `reviews`")
     if dataset.timestamps is None:
         raise ValueError(f"{dataset.name}: without timestamps no review is known to be from before the split")
-    kept = np.diff(split.train_indptr)
-    has_more = kept < np.diff(dataset.indptr)
-    points = np.full(dataset.num_users, np.iinfo(np.int64).max)
-    points[has_more] = dataset.timestamps[(dataset.indptr[:-1] + kept)[has_more]]
-    found = Readable({}, 0, 0, 0)
+    train_lengths = np.diff(split.train_indptr)
+    has_held_out = train_lengths < np.diff(dataset.indptr)
+    split_points = np.full(dataset.num_users, np.iinfo(np.int64).max)
+    split_points[has_held_out] = dataset.timestamps[(dataset.indptr[:-1] + train_lengths)[has_held_out]]
+    readable = Readable()
     columns = (dataset.reviews.column(name).to_pylist() for name in ("user_id", "item_id", "text", "timestamp"))
     for user_id, item_id, text, when in zip(*columns, strict=True):
         user, item = dataset.user_row[user_id], dataset.item_row[item_id]
         sequence = dataset.sequence(user)
         if item not in sequence:
-            found.unknown += 1
-        elif item in sequence[kept[user] :]:
-            found.held_out += 1
-        elif when >= points[user]:
-            found.late += 1
+            readable.unknown += 1
+        elif item in sequence[train_lengths[user] :]:
+            readable.held_out += 1
+        elif when >= split_points[user]:
+            readable.late += 1
         elif text and text.strip():
-            found.reviews.setdefault(user, []).append((when, item, text.strip()[:MAX_CHARACTERS]))
-    for reviews in found.reviews.values():
+            readable.reviews.setdefault(user, []).append((when, item, text.strip()[:MAX_CHARACTERS]))
+    for reviews in readable.reviews.values():
         reviews.sort(key=lambda review: review[0])
-    return found
+    return readable
 
 
 def intention_requests(dataset: RecDataset, readable: Readable) -> Iterator[Request]:
-    """One request per readable review. The item's title is not told, and must not come back."""
+    """Yield one request per readable review. It does not contain the item's title, and neither may the answer.
+
+    Args:
+        dataset: the dataset of the reviews.
+        readable: the reviews, from `readable_reviews`.
+    """
     for user, reviews in readable.reviews.items():
         for when, item, text in reviews:
             forbidden = _names(dataset, item)
@@ -154,10 +177,13 @@ def intention_requests(dataset: RecDataset, readable: Readable) -> Iterator[Requ
 def preference_requests(
     dataset: RecDataset, readable: Readable, *, max_reviews: int = 20, max_characters: int = 8_000
 ) -> Iterator[Request]:
-    """One request per user with readable reviews, of the latest of them.
+    """Yield one request per user with readable reviews, made from the latest of them.
 
     Args:
-        max_reviews, max_characters: of the reviews in a request together, at most; the latest is always read.
+        dataset: the dataset of the reviews.
+        readable: the reviews, from `readable_reviews`.
+        max_reviews: largest number of reviews in a request.
+        max_characters: largest total length of the reviews in a request; the latest review is always included.
     """
     for user, reviews in readable.reviews.items():
         read: list[tuple[int, str]] = []
@@ -175,7 +201,12 @@ def _names(dataset: RecDataset, item: int) -> tuple[str, ...]:
 
 
 def without(text: str, names: tuple[str, ...]) -> str:
-    """``text`` with names replaced by "it", see `name_pattern`."""
+    """Replace names in a text by "it".
+
+    Args:
+        text: a review.
+        names: titles and brands; they are matched as in `name_pattern`.
+    """
     for name in names:
         text = name_pattern(name).sub("it", text)
     return text

@@ -1,4 +1,4 @@
-"""Texts that were written -> tables of a dataset folder, and where they come from -> its card."""
+"""Saves generated texts as tables of a dataset folder and documents their origin in its card."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ _SECTION = "## Texts written by a language model"
 
 
 def text_table(kind: str, texts: Sequence[tuple[Request, str]]) -> pa.Table:
-    """The table ``intentions`` or ``preferences``."""
+    """Build the table of one kind of texts.
+
+    Args:
+        kind: ``intentions`` or ``preferences``, which determines the columns.
+        texts: requests with the texts that were generated for them, one row each.
+    """
     columns = {
         name: pa.array([text if name == "text" else getattr(request, name) for request, text in texts], type_)
         for name, type_ in _COLUMNS[kind].items()
@@ -40,11 +45,15 @@ def save_texts(
     tables: dict[str, pa.Table],
     provenance: dict[str, dict[str, Any]],
 ) -> None:
-    """Write a dataset with its texts; ``output`` may be the dataset's own folder. All or nothing.
+    """Write a dataset with its texts. ``output`` is replaced as a unit: an error leaves it unchanged.
 
     Args:
-        dataset: read from ``source``, a folder whose files are kept as they are; ``None``: it is written anew.
-        tables: of `text_table`, by kind. provenance: per kind what the card says: model, date, counts.
+        dataset: the dataset that the texts belong to.
+        source: folder that ``dataset`` was read from, whose files are copied unchanged. ``None``: the dataset was not
+            read from a folder, and its tables are written.
+        output: folder to write; may be ``source``.
+        tables: tables of `text_table` by kind.
+        provenance: per kind the rows of the card's table, such as model, date and counts.
     """
     with staged(output) as folder:
         if source is None:
@@ -53,7 +62,7 @@ def save_texts(
             for file in [*source.glob("*.parquet"), *source.glob("*.safetensors"), source / "README.md"]:
                 if file.is_file():
                     shutil.copyfile(file, folder / file.name)
-            for table in TABLES:  # tables of several files lie in folders of their own
+            for table in TABLES:  # a table of several files is a folder
                 if (source / table).is_dir() and table not in tables:
                     shutil.copytree(source / table, folder / table)
         for kind, table in tables.items():
@@ -68,7 +77,7 @@ def _describe(folder: Path, name: str, provenance: dict[str, dict[str, Any]]) ->
     for table in sorted(path.stem for path in folder.glob("*.parquet")):
         files = [{"split": "train", "path": f"{table}.parquet"}]
         configs.setdefault(table, {"config_name": table, "data_files": files})
-    card.data.configs = list(configs.values())
+    card.data["configs"] = list(configs.values())
     before, *earlier = re.split(rf"^{_SECTION}$", card.text, flags=re.MULTILINE)
     mine, *after = re.split(r"^(?=## )", "".join(earlier), maxsplit=1, flags=re.MULTILINE)
     parts = {part.split("\n", 1)[0].strip(): part for part in mine.split("### ")[1:]}

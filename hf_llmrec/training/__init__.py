@@ -1,1 +1,1 @@
-"""What trainers share."""
+"""Building blocks of the trainers."""

@@ -1,4 +1,4 @@
-"""Small stock backbones from a config, for training from scratch where no pretrained LLM is at hand."""
+"""Small stock backbones built from a config, for training from scratch where no pretrained LLM is available."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def build_backbone(
     overrides: Mapping[str, Any] | None = None,
     attn_implementation: str | None = None,
 ) -> PreTrainedModel:
-    """A randomly initialised stock causal LM with tied embeddings, float32.
+    """Build a randomly initialised stock causal LM with tied embeddings, in float32.
 
     Args:
         size: a key of `BACKBONES`.
-        tokenizer: gives vocabulary size and special token ids.
+        tokenizer: determines the vocabulary size and the special token ids.
         architecture: ``llama`` or ``qwen3``.
-        max_length: longest sequence in tokens.
-        overrides: config fields that replace the size's.
+        max_length: number of positions, in tokens.
+        overrides: config fields that replace those of ``size``.
         attn_implementation: attention kernel, one of transformers'; ``None``: its default.
 
     Raises:
@@ -46,8 +46,8 @@ def build_backbone(
     fields = {**BACKBONES[size], **(overrides or {})}
     fields.setdefault("num_key_value_heads", fields["num_attention_heads"])
     fields.setdefault("head_dim", fields["hidden_size"] // fields["num_attention_heads"])
-    known = AutoConfig.for_model(architecture).to_dict()
-    unknown = sorted(set(fields) - set(known))
+    available = AutoConfig.for_model(architecture).to_dict()
+    unknown = sorted(set(fields) - set(available))
     if unknown:
         raise ValueError(f"--backbone_overrides: {architecture} configs have no field {unknown}")
     try:

@@ -1,4 +1,4 @@
-"""Batches of rows of similar length, the same number of them in every epoch, from (seed, epoch) alone."""
+"""Batches of rows of similar length, equally many in every epoch, determined by (seed, epoch) alone."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from torch.utils.data import Sampler
 
 
 class LengthGroupedBatchSampler(Sampler):
-    """Yields lists of row numbers.
+    """Yields batches as lists of row numbers.
 
-    Rows are ordered by their length with random ties and cut into consecutive batches, and the batches are shuffled:
-    hardly any padding, and which rows meet changes from epoch to epoch.
+    Rows are sorted by length with ties broken at random and cut into consecutive batches, and the batches are shuffled.
+    There is hardly any padding, and the composition of batches changes from epoch to epoch.
 
     Args:
-        lengths: ``lengths(epoch)`` gives int (n,) tokens per row.
-        batch_size: rows per batch, or
-        tokens_per_batch: so many tokens per batch, whatever the number of rows. Exactly one of the two.
-        seed: fixes the order.
+        lengths: ``lengths(epoch)`` returns int (n,), the tokens of every row.
+        batch_size: rows per batch; exactly one of ``batch_size`` and ``tokens_per_batch`` must be given.
+        tokens_per_batch: tokens per batch, whatever the number of rows.
+        seed: determines the order together with the epoch.
         num_processes: the number of batches is a multiple of this, so that no process idles or repeats rows.
-        group: so many consecutive batches stay together when batches are shuffled, and their number is a multiple of
-            it, too. With as many as one optimizer step takes, two processes see in a step what one process with
-            batches of twice the size sees.
-        on_epoch: called with the epoch number when it is set.
+        group: number of consecutive batches that stay together when batches are shuffled; the number of batches is a
+            multiple of it, too. With the number of batches of one optimizer step, two processes see in a step what one
+            process with batches of twice the size sees.
+        on_epoch: called with the epoch number whenever the epoch is set.
 
     Attributes:
-        is_finished: when set, no more batches are yielded.
+        is_finished: if set, no more batches are yielded.
 
     Raises:
         ValueError: both or neither of the two sizes, no rows, fewer tokens per batch than a row has on average, or
-            fewer rows than a multiple of ``num_processes`` and ``group`` needs.
+            fewer rows than batches, whose number has to be a multiple of ``num_processes`` and ``group``.
     """
 
     # accelerate shards batch samplers of unknown size only with even_batches=False; the count is even by construction.
@@ -49,16 +49,19 @@ class LengthGroupedBatchSampler(Sampler):
         group: int = 1,
         on_epoch: Callable[[int], None] | None = None,
     ):
-        if (batch_size is None) == (tokens_per_batch is None):
-            raise ValueError("give exactly one of batch_size and tokens_per_batch")
         first = np.asarray(lengths(0))
         if not len(first):
             raise ValueError("there are no training rows")
+        if batch_size is not None and tokens_per_batch is None:
+            needed = len(first) / batch_size
+        elif tokens_per_batch is not None and batch_size is None:
+            needed = float(first.sum()) / tokens_per_batch
+        else:
+            raise ValueError("give exactly one of batch_size and tokens_per_batch")
         self.lengths, self.seed, self.epoch, self._on_epoch = lengths, seed, 0, on_epoch
-        wanted = len(first) / batch_size if batch_size is not None else float(first.sum()) / tokens_per_batch
         unit = math.lcm(num_processes, group)
-        batches = math.ceil(math.ceil(wanted) / unit) * unit
-        if wanted > len(first):
+        batches = math.ceil(math.ceil(needed) / unit) * unit
+        if needed > len(first):
             raise ValueError(
                 f"tokens_per_batch {tokens_per_batch} is less than the {first.mean():.4g} tokens that a training row "
                 "has on average (a batch holds whole rows): raise it"
@@ -75,7 +78,11 @@ class LengthGroupedBatchSampler(Sampler):
         self.sampler = self  # where accelerate and transformers look for `set_epoch`
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose batches are yielded next."""
+        """Choose the epoch whose batches are yielded next.
+
+        Args:
+            epoch: from 0.
+        """
         self.epoch = int(epoch)
         if self._on_epoch is not None:
             self._on_epoch(self.epoch)

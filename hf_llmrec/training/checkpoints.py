@@ -1,4 +1,4 @@
-"""Which checkpoint a killed run goes on from."""
+"""The checkpoint that an interrupted run resumes from."""
 
 from __future__ import annotations
 
@@ -18,35 +18,39 @@ _CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
 
 
 def checkpoints(output_dir: str | os.PathLike) -> list[Path]:
-    """Folders of checkpoints, complete or not, the one of the latest step first."""
+    """List the folders of checkpoints, complete or not, the latest step first.
+
+    Args:
+        output_dir: output folder of the run, which need not exist.
+    """
     folder = Path(output_dir)
-    found = [path for path in folder.iterdir() if _CHECKPOINT.match(path.name)] if folder.is_dir() else []
-    return sorted(found, key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    paths = [path for path in folder.iterdir() if _CHECKPOINT.match(path.name)] if folder.is_dir() else []
+    return sorted(paths, key=lambda path: int(path.name.split("-")[1]), reverse=True)
 
 
 def last_complete_checkpoint(output_dir: str | os.PathLike, num_processes: int = 1) -> str | None:
-    """The latest checkpoint, of the latest run in the folder, that was written to its end; ``None``: there is none.
+    """The latest complete checkpoint of the latest run in a folder; ``None`` if there is none.
 
-    A process that is killed while it saves leaves a folder without the trainer's state, which comes last, or without
-    the random states of other processes, which write at their own pace.
+    A process that is killed while it saves leaves a folder without the trainer's state, which is written last, or
+    without the random states of other processes, which write at their own pace.
 
     Args:
-        output_dir: of the run.
-        num_processes: of the run that resumes.
+        output_dir: output folder of the run.
+        num_processes: number of processes of the run that resumes.
 
     Raises:
-        ValueError: the checkpoint was written by another number of processes, or without what a run goes on with.
+        ValueError: the checkpoint was written by another number of processes, or holds the model only.
     """
-    found = checkpoints(output_dir)
-    records = {path: record for path in found if (record := RunRecord.load(path)) is not None}
+    paths = checkpoints(output_dir)
+    records = {path: record for path in paths if (record := RunRecord.load(path)) is not None}
     if records:
         latest = max(records.values(), key=lambda record: record.started)
-        earlier = [path.name for path in found if path in records and records[path].run_id != latest.run_id]
-        earlier += [path.name for path in found if path not in records and (path / TRAINER_STATE_NAME).is_file()]
+        earlier = [path.name for path in paths if path in records and records[path].run_id != latest.run_id]
+        earlier += [path.name for path in paths if path not in records and (path / TRAINER_STATE_NAME).is_file()]
         if earlier:
             logger.warning("%s: %s are of an earlier run and not looked at", output_dir, ", ".join(earlier))
-        found = [path for path in found if path.name not in earlier]
-    for path in found:
+        paths = [path for path in paths if path.name not in earlier]
+    for path in paths:
         written_by = _written_by(path, records.get(path))
         if written_by is None:
             logger.warning("%s is not complete: the run was killed while it was written; an earlier one is used", path)
@@ -75,9 +79,9 @@ def _written_by(path: Path, record: RunRecord | None) -> int | None:
         if record.save_only_model:
             return 0
         count = record.num_processes
-        # Others may be left of an earlier run that wrote to the same place.
-        wanted = {"rng_state.pth"} if count == 1 else {f"rng_state_{rank}.pth" for rank in range(count)}
-        return count if wanted <= states else None
+        # Others may be left from an earlier run that wrote to the same folder.
+        expected = {"rng_state.pth"} if count == 1 else {f"rng_state_{rank}.pth" for rank in range(count)}
+        return count if expected <= states else None
     # Version 0.1 recorded nothing. Its trainers waited for all random states before they wrote their own state.
     if not states and not broken:
         return 0

@@ -23,19 +23,19 @@ _STYLES: dict[str, dict[str, str]] = {
 def train_corpus_tokenizer(
     texts: Iterable[str], vocab_size: int = 4000, style: str = "llama"
 ) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer. It spells any string out of its 256 byte tokens: nothing is ever unknown.
+    """Train a byte-level BPE tokenizer. Its 256 byte tokens spell any string, so that no text has unknown tokens.
 
     Args:
         texts: training texts; the same texts in the same order give the same tokenizer.
-        vocab_size: most tokens to have, special ones included; a small corpus gives fewer.
+        vocab_size: maximum number of tokens, special ones included; a small corpus gives fewer.
         style: names of the special tokens: ``llama`` (``<s>``, ``</s>``, ``<unk>``, ``<pad>``, and ``<s>`` begins
-            every encoded string) or ``gpt2`` (``<|endoftext|>``, ``<|pad|>``, nothing is put before a string).
+            every encoded string) or ``gpt2`` (``<|endoftext|>``, ``<|pad|>``; strings begin without a special token).
 
     Returns:
         A stock tokenizer with bos, eos, pad and unknown token; special tokens have the first ids.
 
     Raises:
-        ValueError: unknown style, or ``vocab_size`` without room for the bytes and special tokens.
+        ValueError: unknown style, or a ``vocab_size`` too small for the byte and special tokens.
     """
     if style not in _STYLES:
         raise ValueError(f"style must be one of {sorted(_STYLES)}, got {style!r}")

@@ -1,4 +1,4 @@
-"""Datasets of epochs as TRL takes them, and the collation of their rows."""
+"""Rows of an `EpochDataset` as the Arrow dataset that TRL needs, and their collation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .batch_sampler import LengthGroupedBatchSampler
 
 
 class _Rows:
-    """The transform of `as_arrow_dataset`; a class, so that worker processes can be given it."""
+    """The transform of `as_arrow_dataset`; a class, so that it can be pickled for worker processes."""
 
     def __init__(self, rows: EpochDataset):
         self.rows = rows
@@ -26,10 +26,10 @@ class _Rows:
 
 
 def as_arrow_dataset(rows: EpochDataset) -> Dataset:
-    """The same rows as a `datasets.Dataset` of their numbers, which a transform turns into rows of the epoch.
+    """Wrap rows in a `datasets.Dataset` of their numbers, which a transform turns into the rows of the epoch.
 
     Args:
-        rows: stay as they are, and decide over the epoch.
+        rows: the rows; their `set_epoch` also chooses the epoch of the wrapped ones.
     """
     return Dataset.from_dict({"slot": list(range(len(rows)))}).with_transform(_Rows(rows))
 
@@ -41,7 +41,7 @@ class RightPadCollator:
     label, and without a mask attention runs its fastest kernel.
 
     Args:
-        pad_token_id: what ``input_ids`` are filled up with.
+        pad_token_id: the token that ``input_ids`` are padded with.
     """
 
     def __init__(self, pad_token_id: int):
@@ -58,7 +58,11 @@ class RightPadCollator:
 
 
 class EpochCallback(TrainerCallback):
-    """Names the epoch before its first batch is drawn, also after a resume in the middle of one."""
+    """Sets the sampler's epoch before its first batch is drawn, also after a resume within an epoch.
+
+    Args:
+        sampler_of: returns the sampler of training batches; ``None`` before there is one.
+    """
 
     def __init__(self, sampler_of: Callable[[], LengthGroupedBatchSampler | None]):
         self._sampler_of = sampler_of

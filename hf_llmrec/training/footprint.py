@@ -1,4 +1,4 @@
-"""How much memory a training step needs, counted before it is taken.
+"""Estimate of the memory that a training step needs, before training begins.
 
 Parameters are counted on a copy of the model without memory; activations by a forward pass of its decoder on tensors
 without data, whose saved tensors are added up. docs/scale.md has the arithmetic.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import cast
 
 import torch
-from peft import PeftConfig, get_peft_model
+from peft import PeftConfig, PeftModel, get_peft_model
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
@@ -19,18 +20,23 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 
 GIB = 2**30
 SHARDINGS = ("none", "zero2", "zero3", "fsdp2")
-# What the driver, libraries and fragmentation take on a GPU besides.
+# Bytes that the driver, libraries and fragmentation take on a GPU in addition.
 RESERVE = int(1.5 * GIB)
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run is spread over, and computes in.
+    """Processes and precision of a run.
 
     Attributes:
-        processes: how many. sharding: one of `SHARDINGS`.
-        half: whether matrix products are in half precision. checkpointing: of activations.
-        momentum: whether there is a momentum copy of what is trained.
+        processes: number of processes.
+        sharding: how weights are sharded over them, one of `SHARDINGS`.
+        half: whether matrix products are in half precision.
+        checkpointing: whether activations are computed again in the backward pass.
+        momentum: whether there is a momentum copy of the trained parameters.
+
+    Raises:
+        ValueError: an unknown sharding.
     """
 
     processes: int = 1
@@ -46,55 +52,60 @@ class Setup:
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes of one process, and counts.
+    """Memory of one process in bytes, and counts.
 
     Attributes:
-        parts: of a training step: weights, those gathered for a layer, gradients, optimizer, momentum, activations and
-            logits, in bytes.
-        whole: the model that ZeRO-3 and FSDP2 gather on every process to rank with; 0 where weights are not sharded.
-        parameters: of the whole model, adapters included. trained: how many of them are trained.
-        flops_per_token: of a training step, attention left out.
+        parts: bytes of a training step by purpose: weights, weights gathered for a layer, gradients, optimizer,
+            momentum, activations and logits.
+        parameters: number of the model's parameters, adapters included.
+        trained: number of the trained ones among them.
+        flops_per_token: floating-point operations of a training step per token, without attention.
+        full_model: bytes of the full model that ZeRO-3 and FSDP2 gather on every process for ranking; 0 where weights
+            are not sharded.
     """
 
     parts: dict[str, int]
     parameters: int
     trained: int
     flops_per_token: float
-    whole: int = 0
+    full_model: int = 0
 
     @property
     def total(self) -> int:
-        """Of a training step."""
+        """Bytes of a training step."""
         return sum(self.parts.values())
 
     @property
     def ranking(self) -> int:
-        """While users are ranked, between two steps; the activations of ranking left out."""
-        return self.parts["weights"] + self.parts["optimizer"] + self.parts["momentum"] + self.whole
+        """Bytes while users are ranked, between two steps, without the activations of ranking."""
+        return self.parts["weights"] + self.parts["optimizer"] + self.parts["momentum"] + self.full_model
 
     @property
     def peak(self) -> int:
+        """The larger of ``total`` and ``ranking``."""
         return max(self.total, self.ranking)
 
 
 def footprint(
     model: PreTrainedModel, peft_config: PeftConfig | None, setup: Setup, *, tokens: int, logits: int
 ) -> Footprint:
-    """Count what one step of one process takes.
+    """Count the memory that one process needs for a training step.
 
     Args:
-        model: before adapters; its weights may be anywhere, also spread over processes.
-        peft_config: of the adapters.
-        tokens: of the largest batch, all passes with gradient together. logits: bytes of what the loss computes.
+        model: the model before adapters are added; its weights may be on any device, or sharded.
+        peft_config: of the adapters; ``None``: the model's own weights are trained.
+        setup: processes and precision of the run.
+        tokens: tokens of the largest batch, of all passes with gradient together.
+        logits: bytes of the logits that the loss computes, with their copies and gradients.
     """
     dtype = torch.bfloat16 if setup.half and setup.sharding.startswith("zero") else model.dtype
     skeleton = _skeleton(model, peft_config, dtype)
-    spread = setup.processes if setup.sharding in ("zero3", "fsdp2") else 1
-    shared = setup.processes if setup.sharding != "none" else 1
+    weight_shards = setup.processes if setup.sharding in ("zero3", "fsdp2") else 1
+    state_shards = setup.processes if setup.sharding != "none" else 1
     every, trained = list(skeleton.parameters()), [p for p in skeleton.parameters() if p.requires_grad]
     num_trained = sum(p.numel() for p in trained)
-    kept = 4 if setup.sharding in ("none", "fsdp2") else 2  # bytes of a gradient: DeepSpeed's are in half precision
-    kept = kept if setup.half else 4
+    # DeepSpeed has gradients in half precision.
+    gradient_bytes = 2 if setup.half and setup.sharding.startswith("zero") else 4
     decoder = _decoder(skeleton)
     layers = decoder.config.num_hidden_layers
     per_token, constant = _saved(decoder, setup.half and dtype == model.dtype)
@@ -102,79 +113,88 @@ def footprint(
         width = decoder.config.hidden_size * (2 if setup.half else 4)
         per_token, constant = layers * width + per_token / layers, constant / layers
     weights = _bytes(every)
-    if setup.half and setup.sharding == "fsdp2":  # accelerate brings what is trained to float32
+    if setup.half and setup.sharding == "fsdp2":  # accelerate casts the trained parameters to float32
         weights += 4 * num_trained - _bytes(trained)
     gathered = 0
-    if spread > 1:  # two layers and an embedding at a time, in the precision of products
-        table = decoder.get_input_embeddings().weight.numel()
+    if weight_shards > 1:  # two layers and an embedding at a time, in the precision of products
+        table = _embedding(decoder).numel()
         gathered = (2 if setup.half else 4) * (2 * sum(p.numel() for p in every) // layers + table)
-    gradients = num_trained * kept // shared * (2 if setup.sharding == "none" and setup.processes > 1 else 1)
-    # AdamW's two averages; DeepSpeed in half precision keeps the weights in float32 beside them.
+    has_buckets = setup.sharding == "none" and setup.processes > 1  # DistributedDataParallel copies gradients into them
+    gradients = num_trained * gradient_bytes // state_shards * (2 if has_buckets else 1)
+    # AdamW's two averages; DeepSpeed in half precision also stores the weights in float32.
     states = 12 if setup.half and setup.sharding.startswith("zero") else 8
     parts = {
-        "weights": weights // spread,
+        "weights": weights // weight_shards,
         "gathered": gathered,
         "gradients": gradients,
-        "optimizer": num_trained * states // shared,
-        "momentum": num_trained * 4 // spread if setup.momentum else 0,
+        "optimizer": num_trained * states // state_shards,
+        "momentum": num_trained * 4 // weight_shards if setup.momentum else 0,
         "activations": int(per_token * tokens + constant),
         "logits": logits + _merged_rows(skeleton, decoder),
     }
-    # Forward, gradients of inputs, gradients of weights; frozen weights have none.
+    # Operations per weight: forward pass, gradients of inputs, gradients of weights that are not frozen.
     passes = 4 + (2 if peft_config is None else 0) + (2 if setup.checkpointing else 0)
-    passes += 2 if setup.momentum else 0  # the keys'
-    inner = sum(p.numel() for p in decoder.parameters()) - decoder.get_input_embeddings().weight.numel()
-    whole = weights if spread > 1 else 0
-    return Footprint(parts, sum(p.numel() for p in every), num_trained, float(passes * inner), whole)
+    passes += 2 if setup.momentum else 0  # the forward pass of the keys
+    inner = sum(p.numel() for p in decoder.parameters()) - _embedding(decoder).numel()
+    full_model = weights if weight_shards > 1 else 0
+    return Footprint(parts, sum(p.numel() for p in every), num_trained, float(passes * inner), full_model)
 
 
 def _skeleton(model: PreTrainedModel, peft_config: PeftConfig | None, dtype: torch.dtype) -> nn.Module:
+    """A copy of the model without memory, with adapters."""
     with torch.device("meta"):
-        skeleton: nn.Module = type(model)(copy.deepcopy(model.config)).to(dtype)
+        skeleton = type(model)(copy.deepcopy(model.config))
+        skeleton.to(dtype)  # pyright: ignore[reportArgumentType]  # transformers' decorator hides `self`
         skeleton.tie_weights()
         frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
         for name, parameter in skeleton.named_parameters():
             parameter.requires_grad_(name not in frozen)
         if peft_config is not None:
-            skeleton = get_peft_model(skeleton, copy.deepcopy(peft_config))
+            return get_peft_model(skeleton, copy.deepcopy(peft_config)).train()
     return skeleton.train()
 
 
-def _decoder(skeleton: nn.Module) -> nn.Module:
+def _decoder(skeleton: nn.Module) -> PreTrainedModel:
     """The layers between embeddings and head."""
-    base = skeleton.get_base_model() if hasattr(skeleton, "peft_config") else skeleton
-    return getattr(base.base_model, "language_model", base.base_model)
+    base = skeleton.get_base_model() if isinstance(skeleton, PeftModel) else skeleton
+    # PEFT and transformers annotate the models inside others as any module.
+    inner = cast(PreTrainedModel, base).base_model
+    return cast(PreTrainedModel, getattr(inner, "language_model", inner))
+
+
+def _embedding(decoder: PreTrainedModel) -> torch.Tensor:
+    return cast(nn.Embedding, decoder.get_input_embeddings()).weight
 
 
 def _attend(module, query, key, value, attention_mask, scaling=None, **kwargs):
-    """Causal attention as fused kernels do it, which keep no matrix of scores and need no mask."""
-    found = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
-    return found.transpose(1, 2).contiguous(), None
+    """Causal attention as fused kernels compute it, without a matrix of scores and without a mask."""
+    output = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
+    return output.transpose(1, 2).contiguous(), None
 
 
-# Tensors without data make transformers write out masks, which would be counted.
+# Given tensors without data, transformers would materialise masks, which would be counted.
 _COUNTED = "hf_llmrec_counted"
 AttentionInterface.register(_COUNTED, _attend)
 AttentionMaskInterface.register(_COUNTED, lambda *args, **kwargs: None)
 
 
-def _saved(decoder: nn.Module, autocast: bool) -> tuple[float, float]:
-    """Bytes that a forward pass saves for the backward pass: (per token, whatever the tokens)."""
+def _saved(decoder: PreTrainedModel, autocast: bool) -> tuple[float, float]:
+    """Bytes that a forward pass saves for the backward pass: (per token, independent of the tokens)."""
     few, many = (_saved_bytes(decoder, autocast, tokens) for tokens in (128, 384))
     per_token = (many - few) / 256
     return per_token, max(few - 128 * per_token, 0.0)
 
 
-def _saved_bytes(decoder: nn.Module, autocast: bool, tokens: int) -> int:
+def _saved_bytes(decoder: PreTrainedModel, autocast: bool, tokens: int) -> int:
     decoder.config._attn_implementation = _COUNTED  # the decoder is a copy
     with FakeTensorMode():
         weights: dict[str, torch.Tensor] = {}
         for name, parameter in decoder.named_parameters():
-            made = torch.empty(parameter.shape, dtype=parameter.dtype, requires_grad=parameter.requires_grad)
-            weights[name] = made
+            fake = torch.empty(parameter.shape, dtype=parameter.dtype, requires_grad=parameter.requires_grad)
+            weights[name] = fake
         weights |= {name: torch.empty(value.shape, dtype=value.dtype) for name, value in decoder.named_buffers()}
         own = {value.untyped_storage()._cdata for value in weights.values()}
-        saved: dict[int, torch.Tensor] = {}  # the tensors themselves: a freed one's number is given again
+        saved: dict[int, torch.Tensor] = {}  # holds the tensors, as the address of a freed one may be used again
 
         def pack(tensor: torch.Tensor) -> torch.Tensor:
             storage = tensor.untyped_storage()._cdata
@@ -189,14 +209,14 @@ def _saved_bytes(decoder: nn.Module, autocast: bool, tokens: int) -> int:
         return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
 
 
-def _merged_rows(skeleton: nn.Module, decoder: nn.Module) -> int:
-    """Where single rows are trained, PEFT puts them into copies of the matrices, which have gradients of their size."""
+def _merged_rows(skeleton: nn.Module, decoder: PreTrainedModel) -> int:
+    """Bytes of the full embedding matrices, with gradients, into which PEFT copies single trained rows."""
     has_rows = any("trainable_tokens_delta" in name for name, _ in skeleton.named_parameters())
     return 4 * _embedding_bytes(decoder) if has_rows else 0
 
 
-def _embedding_bytes(decoder: nn.Module) -> int:
-    weight = decoder.get_input_embeddings().weight
+def _embedding_bytes(decoder: PreTrainedModel) -> int:
+    weight = _embedding(decoder)
     return weight.numel() * weight.element_size()
 
 

@@ -1,4 +1,4 @@
-"""Generation configurations that can be read but not written."""
+"""Repair of generation configurations that transformers can load but not save."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 from transformers import GenerationConfig, PreTrainedModel
 
 logger = logging.getLogger(__name__)
-# What others are checked against.
+# Modes of decoding, which the validity of the other options depends on.
 _MODES = ("do_sample", "num_beams", "use_cache", "return_dict_in_generate")
 
 
@@ -16,18 +16,18 @@ def mend_generation_config(model: PreTrainedModel, name: str) -> list[str]:
     """Reset the options of a model's generation configuration that transformers refuses to save.
 
     Many published models have sampling options beside ``do_sample: false``. transformers loads such a configuration
-    with a notice, and refuses to write it once anything in it was changed, as training does with the special tokens.
-    As many options stay as are valid together; ``do_sample`` and ``num_beams`` come first.
+    with a notice, and refuses to save it once anything in it was changed, as training does with the special tokens.
+    As many options are retained as are valid together; ``do_sample`` and ``num_beams`` have priority.
 
     Args:
-        model: with a ``generation_config``, which is replaced where it has to be.
-        name: of the model, for the warning.
+        model: its ``generation_config`` is replaced where it cannot be saved.
+        name: name of the model, for the warning.
 
     Returns:
-        the names of the options that were reset to their defaults, sorted.
+        The names of the options that were reset to their defaults, sorted.
     """
     given = model.generation_config
-    if _is_valid(given):
+    if given is None or _is_valid(given):
         return []
     defaults = GenerationConfig()
     mended, changed = copy.deepcopy(given), []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
-from trl import SFTConfig
+from trl import SFTConfig  # pyright: ignore[reportPrivateImportUsage]  # exported lazily
 
 from .machine_config import MachineConfig, has_fast_bf16
 from .start_defaults import StartDefaults
 from .tracked_config import TrackedConfig
+
+DEFAULT_BATCH_SIZE = 8
 
 
 @dataclass
@@ -17,16 +20,29 @@ class LanguageModelTrainingConfig(StartDefaults, MachineConfig, TrackedConfig, S
 
     Args:
         tokens_per_batch: tokens per batch and process; replaces ``per_device_train_batch_size`` when set. Rows of
-            similar length share a batch: in batches of as many rows each, targets of long rows count for less.
-        eval_users: how many validation users are ranked at each evaluation (0: all).
-        patience: stop after so many evaluations without a better result (0: never); needs ``load_best_model_at_end``.
-        max_length: tokens of the longest row, and of what the recommender reads; default: what it reads already.
-        pretrained: whether trained weights are tuned, whose defaults differ from those of a model trained from scratch.
-            Trainers take it from their recommender.
-        learning_rate, num_train_epochs: default: from the size of the model and of the data, see `fill_budget`; so is
-            ``tokens_per_batch``, from scratch and of rows with a target per item.
-        per_device_train_batch_size: default: 8, or what ``tokens_per_batch`` gives.
-        report_to, hub_strategy: see `TrackedConfig`. Options that follow from the machine: see `MachineConfig`.
+            similar length share a batch: with a fixed number of rows per batch, targets of long rows would count for
+            less. Default: chosen by `fill_budget` for models from scratch and for rows with a target per item.
+        eval_users: number of validation users that are ranked at each evaluation (0: all).
+        pretrained: whether trained weights are tuned, for which other defaults hold than for a model trained from
+            scratch; default: trainers take it from their recommender.
+        per_device_train_batch_size: rows per batch and process; default: 8, or what ``tokens_per_batch`` gives.
+        patience: number of evaluations without a better result after which training stops (0: never); needs
+            ``load_best_model_at_end``.
+        max_length: maximum length in tokens of rows, and of what the recommender reads; default: that of the
+            recommender.
+        learning_rate: peak learning rate; default: from the size of the model, see `fill_budget`.
+        num_train_epochs: epochs; default: from the size of the model and of the data, see `fill_budget`.
+        activation_checkpointing: whether activations are computed again in the backward pass, which takes less memory
+            and more time.
+        bf16: whether matrix products are in bf16 (autocast); default: where the accelerator supports it.
+        logging_steps: optimizer steps between two logs; below 1, their share of all steps.
+        save_total_limit: number of checkpoints that are kept.
+
+    The other parameters are those of [`TrackedConfig`] and of [`trl.SFTConfig`]; `MachineConfig` says
+    which of them follow from the machine.
+
+    Raises:
+        ValueError: a value out of range, or an option that has no effect on rows of items.
     """
 
     tokens_per_batch: int | None = field(
@@ -63,11 +79,14 @@ class LanguageModelTrainingConfig(StartDefaults, MachineConfig, TrackedConfig, S
     def __post_init__(self):
         self._rows_chosen = self.per_device_train_batch_size is not None
         if not self._rows_chosen:
-            self.per_device_train_batch_size = 8
+            self.per_device_train_batch_size = DEFAULT_BATCH_SIZE
         if self.bf16 is None:
             self.bf16 = not self.fp16 and not self.use_cpu and has_fast_bf16()
         # Rows come tokenized, with labels: TRL must not prepare them again.
-        self.dataset_kwargs = {**(self.dataset_kwargs or {}), "skip_prepare_dataset": True}
+        dataset_kwargs = self.dataset_kwargs or {}
+        if isinstance(dataset_kwargs, str):  # as the command line passes it
+            dataset_kwargs = json.loads(dataset_kwargs)
+        self.dataset_kwargs = {**dataset_kwargs, "skip_prepare_dataset": True}
         super().__post_init__()
         for name in ("packing", "padding_free", "label_smoothing_factor", "assistant_only_loss"):
             if getattr(self, name):

@@ -1,33 +1,38 @@
-"""What the trainers of language models share: TRL's SFTTrainer on rows of the epoch, saved as whole models."""
+"""Common base of the trainers of language models: TRL's SFTTrainer on rows built per epoch, full models saved."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.trainer import TRAINING_ARGS_NAME
-from trl import SFTTrainer
-from trl.models import unwrap_model_for_generation
+from transformers.trainer_pt_utils import get_model_param_count
+from trl import SFTTrainer  # pyright: ignore[reportPrivateImportUsage]  # exported lazily
+from trl.models import unwrap_model_for_generation  # pyright: ignore[reportPrivateImportUsage]  # exported lazily
 
 from .budget import fill_budget
+from .gathered_model import gathered_copy, is_prepared_by_fsdp2
 from .language_model_config import LanguageModelTrainingConfig
 from .load_backbone import check_positions
 from .merged_copy import merged_copy
 from .row_trainer import RowTrainerMixin
 from .saved_dtype import cast_saved_model
-from .spread_weights import num_values
-from .whole_model import is_sharded, whole_copy
 
 
 def start_from_recommender(args: LanguageModelTrainingConfig, recommender: Any) -> None:
-    """Fill options of a training that its recommender decides over, and give it the ``max_length`` of the others.
+    """Fill the options of a training that follow from its recommender, and set the recommender's ``max_length``.
 
     Args:
-        args: options of the training. recommender: of a language model.
+        args: options of the training, changed in place.
+        recommender: of a language model; reads at most ``args.max_length`` tokens afterwards.
+
+    Raises:
+        ValueError: neither ``args`` nor the recommender's prompt has a ``max_length``.
     """
     args.start_from(pretrained=recommender.is_pretrained)
     if args.max_length is None:
@@ -38,25 +43,33 @@ def start_from_recommender(args: LanguageModelTrainingConfig, recommender: Any) 
 
 
 class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
-    """`SFTTrainer` whose rows are built per epoch; see `RowTrainerMixin`.
+    """`trl.SFTTrainer` whose rows are built per epoch.
 
-    Its recommender has a ``tokenizer``, a ``prompt`` and `set_max_length`.
+    Args:
+        recommender: the recommender whose model is trained, in place; has a ``tokenizer``, a ``prompt`` and
+            `set_max_length`.
+        args: options of the training.
+        kwargs: parameters of [`RowTrainerMixin`] and of `trl.SFTTrainer`, such as ``peft_config``.
+
+    Attributes:
+        decoding_fallback: why the last ranking used a slower decoding than the recommender's own; ``None``: it did not.
     """
 
-    # Why the last ranking was made in a slower way than the recommender's own; ``None``: it was not.
+    args: LanguageModelTrainingConfig
+    model: PreTrainedModel | PeftModel
     decoding_fallback: str | None = None
 
-    def __init__(self, recommender, args, **kwargs: Any):
+    def __init__(self, recommender: Any, args: LanguageModelTrainingConfig, **kwargs: Any):
         start_from_recommender(args, recommender)
         super().__init__(recommender, args, processing_class=recommender.tokenizer, **kwargs)
-        whole = self.accelerator.unwrap_model(self.model)
-        recommender.model, recommender.adapted = self._recommending(whole), whole if self._is_peft() else None
+        model = self.accelerator.unwrap_model(self.model)
+        recommender.model, recommender.adapted = self._recommending(model), model if self._is_peft() else None
 
     def prepare(self, args, train_dataset, *, has_adapters):
         model = self.recommender.model
         check_positions(model, model.name_or_path or "the model", args.max_length)
-        size, lengths = sum(map(num_values, model.parameters())), train_dataset.lengths(0)
-        fill_budget(args, lengths, size, has_adapters, target_per_item=self.has_target_per_item)
+        size = get_model_param_count(model)
+        fill_budget(args, train_dataset.lengths(0), size, has_adapters, target_per_item=self.has_target_per_item)
         return model
 
     @property
@@ -69,23 +82,20 @@ class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
         self.decoding_fallback = self.recommender.fallback
         return metrics
 
-    def _recommending(self, model: nn.Module) -> PreTrainedModel:
-        from peft import PeftModel
-
-        return model.get_base_model() if isinstance(model, PeftModel) else model
+    def _recommending(self, model: PreTrainedModel | PeftModel) -> PreTrainedModel:
+        # PEFT annotates the base model as any module.
+        return cast(PreTrainedModel, model.get_base_model()) if isinstance(model, PeftModel) else model
 
     def _save_weights(self, folder: Path, dtype: torch.dtype | None) -> None:
         self.save_whole_model(str(folder), dtype)
 
     def _is_peft(self) -> bool:
-        from peft import PeftModel
-
         return isinstance(self.accelerator.unwrap_model(self.model), PeftModel)
 
-    def _whole_model(self) -> AbstractContextManager[nn.Module]:
-        # Before the first step there is no wrapped model yet.
-        if is_sharded(self.model_wrapped):
-            return nullcontext(whole_copy(self.model_wrapped, self.args.device))
+    def _gathered_model(self) -> AbstractContextManager[nn.Module]:
+        # The wrapped model is looked at, not accelerate's settings: before the first step it is not sharded yet.
+        if is_prepared_by_fsdp2(self.model_wrapped):
+            return nullcontext(gathered_copy(self.model_wrapped, self.args.device))
         # Gathers ZeRO-3's shards.
         return unwrap_model_for_generation(self.model_wrapped, self.accelerator)
 
@@ -95,21 +105,22 @@ class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
         self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
 
     def save_whole_model(self, folder: str, dtype: torch.dtype | None = None) -> None:
-        """Save a checkpoint that needs no adapters: merged, shards gathered, no pickled arguments.
+        """Save a checkpoint with gathered weights and merged adapters, and without pickled arguments.
 
-        Called on all processes, at any time: the model is not changed.
+        Must be called on all processes, at any time: the model is not changed.
 
         Args:
-            dtype: of the saved weights; default: that of the model.
+            folder: the folder that is written.
+            dtype: precision of the saved weights; default: that of the model.
         """
-        if is_sharded(self.model_wrapped):
-            copy = whole_copy(self.model_wrapped, "cpu", keep=self.args.should_save)
+        if is_prepared_by_fsdp2(self.model_wrapped):
+            copy = gathered_copy(self.model_wrapped, "cpu", keep=self.args.should_save)
             if copy is not None:
                 copy.save_pretrained(folder)
         elif self._is_peft():
-            with self._whole_model() as model:
+            with self._gathered_model() as model:
                 if self.args.should_save:
-                    merged_copy(model).save_pretrained(folder)
+                    merged_copy(cast(PeftModel, model)).save_pretrained(folder)
         else:
             self.save_model(folder)
         if self.args.should_save:

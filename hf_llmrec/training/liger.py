@@ -7,18 +7,25 @@ from transformers import PreTrainedModel
 
 
 def add_liger_kernels(model: PreTrainedModel) -> None:
-    """Let RMSNorm, rotary embeddings and gated MLPs of ``model`` run as Liger's kernels, in place.
+    """Replace RMSNorm, rotary embeddings and gated MLPs of a model by Liger's kernels, in place.
 
-    Its fused losses are left out: they project every position, our trainers only those with a label.
+    Liger's fused losses are not used: they project every position, the package's trainers only those with a label.
+
+    Args:
+        model: a stock decoder on a GPU.
 
     Raises:
-        ValueError: no GPU, or an architecture that Liger does not know.
+        ValueError: no GPU, or an architecture that Liger does not support.
         ImportError: liger-kernel is not installed.
     """
     if not torch.cuda.is_available():
         raise ValueError("--liger_kernels needs a GPU: leave it out on a CPU")
-    from liger_kernel.transformers import _apply_liger_kernel_to_instance
-    from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
+    from liger_kernel.transformers import (  # pyright: ignore[reportMissingImports]  # an extra
+        _apply_liger_kernel_to_instance,
+    )
+    from liger_kernel.transformers.monkey_patch import (  # pyright: ignore[reportMissingImports]  # an extra
+        MODEL_TYPE_TO_APPLY_LIGER_FN,
+    )
 
     kind = model.config.model_type
     if kind not in MODEL_TYPE_TO_APPLY_LIGER_FN:

@@ -1,4 +1,4 @@
-"""The language model that a recommender is built on: a given one, or a small one from scratch."""
+"""The language model that a recommender is built on: a pretrained one, or a small one from scratch."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from ..data.model_folder import check_tokenizer_files
 from .backbones import BACKBONES, build_backbone
 from .corpus_tokenizer import train_corpus_tokenizer
 from .generation_defaults import mend_generation_config
 
-# Options of ``from_pretrained`` that say where files lie and whether their code may run: tokenizers take them, too.
+# Options of ``from_pretrained`` about where files are and whether their code may run; tokenizers accept them, too.
 _SOURCE = ("revision", "trust_remote_code", "token", "cache_dir", "local_files_only", "subfolder")
-# Those that are about weights: a configuration knows nothing of them.
+# Options about weights, which configurations do not accept.
 _LOADING = ("attn_implementation", "quantization_config", "device_map", "low_cpu_mem_usage", "use_safetensors")
 
 
@@ -29,8 +29,8 @@ class Backbone:
 
     Attributes:
         model: a causal language model.
-        tokenizer: of the model, extended by whoever asked for it.
-        is_pretrained: whether weights were loaded, not drawn.
+        tokenizer: the model's tokenizer, as ``extend`` of `load_backbone` returned it.
+        is_pretrained: whether weights were loaded; otherwise they were initialised at random.
         name: folder or Hub id, for messages.
     """
 
@@ -53,20 +53,22 @@ def load_backbone(
     has_weights: bool = True,
     **options: Any,
 ) -> Backbone:
-    """Load, take or make a causal language model with its tokenizer.
+    """Load or build a causal language model with its tokenizer.
 
     Args:
         backbone: Hub id, folder, a model, or ``tiny`` or ``small``: a model from scratch, with a tokenizer that is
-            trained on ``texts``. Its weights are drawn by torch's generator.
-        texts: gives the training texts of that tokenizer.
-        max_length: tokens of the longest row; positions of a model from scratch.
-        tokenizer: of the model, where ``backbone`` is one; otherwise it is loaded.
-        extend: what becomes of the tokenizer. A model from scratch is made for the extended one; a given model keeps
-            its vocabulary.
-        architecture, overrides: of a model from scratch, see `build_backbone`.
-        corpus_vocab_size: of the tokenizer that is trained.
-        has_weights: ``False``: only the model's configuration is read, and its parameters are on the device ``meta``.
-        options: of ``AutoModelForCausalLM.from_pretrained``: ``dtype`` (default: as saved), ``revision``,
+            trained on ``texts``. Its weights are initialised from torch's random generator.
+        texts: returns the training texts of that tokenizer.
+        max_length: maximum length of rows in tokens; positions of a model from scratch.
+        tokenizer: of the model; required where ``backbone`` is a model; default: the one saved with the model.
+        extend: adds tokens to the tokenizer, or replaces it. A model from scratch is built for the extended tokenizer;
+            other models keep their vocabulary.
+        architecture: of a model from scratch, ``llama`` or ``qwen3``.
+        overrides: config fields of a model from scratch, see `build_backbone`.
+        corpus_vocab_size: maximum number of tokens of the tokenizer that is trained.
+        has_weights: if ``False``, only the model's configuration is read, and its parameters are on the device
+            ``meta``.
+        options: options of ``AutoModelForCausalLM.from_pretrained``: ``dtype`` (default: as saved), ``revision``,
             ``attn_implementation``, fields of the configuration and others.
 
     Raises:
@@ -97,7 +99,7 @@ def load_backbone(
     source = {key: value for key, value in options.items() if key in _SOURCE}
     if tokenizer is None:
         check_tokenizer_files(name, "--model_name_or_path")
-        tokenizer = AutoTokenizer.from_pretrained(name, **source)
+        tokenizer = cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(name, **source))
     tokenizer = extend(tokenizer)
     dtype = options.pop("dtype", None) or "auto"
     if not has_weights:
@@ -114,14 +116,19 @@ def load_backbone(
     return Backbone(model, tokenizer, True, name)
 
 
-def check_backbone(model, name: str, max_length: int) -> None:
-    """Refuse what cannot be trained: a model that sees the future or overflows, or rows longer than its positions.
+def check_backbone(model: PreTrainedModel, name: str, max_length: int) -> None:
+    """Refuse a model that is not causal or overflows, or has fewer positions than the longest row.
+
+    Args:
+        model: a language model with its weights.
+        name: folder or Hub id, for messages.
+        max_length: maximum length of rows in tokens.
 
     Raises:
         ValueError: names the model, and the option to change.
     """
     check_positions(model, name, max_length)
-    if is_deepspeed_zero3_enabled():  # its weights are spread over the processes: no forward pass yet
+    if is_deepspeed_zero3_enabled():  # weights are sharded over the processes: no forward pass yet
         return
     first, second = torch.tensor([[1, 2, 3], [1, 2, 4]], device=model.device)
     model.eval()
@@ -133,7 +140,7 @@ def check_backbone(model, name: str, max_length: int) -> None:
         else:
             why = "its weights are damaged, or hold such values themselves"
         raise ValueError(f"{name} computes values that are infinite or no numbers (NaN) in {model.dtype}: {why}")
-    states = [state[:2] for state in states]  # before the token in which they differ
+    states = [state[:2] for state in states]  # those before the token in which the two inputs differ
     if not torch.allclose(*states, atol=1e-3):
         raise ValueError(
             f"{name} is no causal language model: what a token reads depends on tokens after it, so it would see the "
@@ -141,8 +148,13 @@ def check_backbone(model, name: str, max_length: int) -> None:
         )
 
 
-def check_positions(model, name: str, max_length: int) -> None:
-    """Refuse rows longer than a model's positions.
+def check_positions(model: PreTrainedModel, name: str, max_length: int) -> None:
+    """Refuse a model with fewer positions than the longest row.
+
+    Args:
+        model: a language model, perhaps without weights.
+        name: folder or Hub id, for messages.
+        max_length: maximum length of rows in tokens.
 
     Raises:
         ValueError: names the model, and the option to change.

@@ -1,19 +1,21 @@
-"""Options of a training that follow from the machine, and those that rows of items leave without effect."""
+"""Training options that follow from the machine, and options that have no effect on rows of items."""
 
 from __future__ import annotations
 
 import torch
-from transformers.utils import is_torch_bf16_gpu_available
+from transformers.utils.import_utils import is_torch_bf16_gpu_available
+
+from .config_base import ConfigBase
 
 
 def accelerator_type() -> str | None:
-    """``cuda``, ``xpu``, ``mps``, ``npu``...: what PyTorch computes on here besides the CPU; ``None``: nothing."""
-    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return None if found is None else found.type
+    """PyTorch's name of the accelerator's kind: ``cuda``, ``xpu``, ``mps``, ``npu``...; ``None`` if there is none."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return None if accelerator is None else accelerator.type
 
 
 def accelerator_name() -> str | None:
-    """What the accelerator calls itself; ``None``: there is none."""
+    """The name that the accelerator reports; ``None`` if there is none."""
     kind = accelerator_type()
     if kind in (None, "mps"):
         return kind
@@ -33,8 +35,8 @@ def has_fast_bf16() -> bool:
     return accelerator_type() not in (None, "mps") and is_torch_bf16_gpu_available()
 
 
-class MachineConfig:
-    """Put before `transformers.TrainingArguments` or a subclass.
+class MachineConfig(ConfigBase):
+    """Mixin before `transformers.TrainingArguments` or a subclass: sets or refuses options according to the machine.
 
     - ``bf16`` on a machine without an accelerator sets ``use_cpu``, which transformers asks for.
     - ``dataloader_pin_memory`` is switched off where PyTorch warns that it has no effect.

@@ -1,4 +1,4 @@
-"""Work of the main process alone, for which the others wait however long it takes, and end if it dies."""
+"""Work that only the main process does, while the others wait for any length of time, and end if it dies."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from typing import TypeVar
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from torch.distributed import DistError, TCPStore
+from torch.distributed import DistError, TCPStore  # pyright: ignore[reportPrivateImportUsage]  # documented there
 
 Result = TypeVar("Result")
 _STATUS = "status"
-# Seconds between two looks at whether the work is done, and until a failure is raised although not all have read it.
+# Seconds between two checks whether the work is done, and until a failure is raised although not all have read it.
 _INTERVAL, _FAREWELL = 0.5, 10
 
 
 def run_on_main_process(work: Callable[[], Result], name: str) -> Result | None:
     """Call ``work`` on the main process, while the others wait.
 
-    They wait at no collective operation, which would give up after the process group's timeout: they ask a
-    `torch.distributed.TCPStore` that the main process serves. If that process dies, its connections are closed, and the
-    others learn of it at once.
+    Must be called on all processes. They do not wait at a collective operation, which would give up after the process
+    group's timeout: they poll a `torch.distributed.TCPStore` that the main process serves. If that process dies, its
+    connections are closed, and the others notice it at once.
 
     Args:
-        work: called on the main process only. Must be reached by all processes.
-        name: what it does, for error messages, such as ``"training the teacher"``.
+        work: the function that is called on the main process only.
+        name: describes the work in error messages, such as ``"training the teacher"``.
 
     Returns:
-        What ``work`` returned, on the main process; ``None`` on the others.
+        The return value of ``work`` on the main process; ``None`` on the others.
 
     Raises:
         ConnectionError: on the others: the main process has ended, or its work has failed.
@@ -48,7 +48,7 @@ def run_on_main_process(work: Callable[[], Result], name: str) -> Result | None:
         result = work()
     except BaseException:
         store.set(_STATUS, "failed")
-        with suppress(DistError):  # this process serves the answer: it must not end before the others have read it
+        with suppress(DistError):  # this process serves the status: it must not end before the others have read it
             store.wait([str(rank) for rank in range(1, state.num_processes)], timedelta(seconds=_FAREWELL))
         raise
     store.set(_STATUS, "done")
@@ -58,13 +58,11 @@ def run_on_main_process(work: Callable[[], Result], name: str) -> Result | None:
 
 def _connect(state: PartialState) -> TCPStore:
     """A store on a free port of the main process."""
-    store, port = None, [None]
-    if state.is_main_process:
-        store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
-        port = [store.port]
+    store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False) if state.is_main_process else None
+    port = [0 if store is None else store.port]
     broadcast_object_list(port)
     store = store or TCPStore(os.environ["MASTER_ADDR"], port[0], is_master=False)
-    state.wait_for_everyone()  # until all are connected: to a process that has died nobody could connect
+    state.wait_for_everyone()  # all connect before the work begins: nobody can connect to a process that has died
     return store
 
 

@@ -1,4 +1,4 @@
-"""A model with its adapters merged, beside the one that goes on training."""
+"""A copy of a model with merged adapters, while the model itself goes on training."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from transformers import PreTrainedModel
 
 
 def merged_copy(model: PeftModel) -> PreTrainedModel:
-    """A copy in CPU memory whose adapters are merged.
+    """Copy a model to CPU memory and merge the adapters of the copy.
 
-    Merging in place and taking it back would round the frozen weights, and the training would not be what it was.
+    Merging in place and unmerging would round the frozen weights and so change the training.
 
     Args:
-        model: with all its weights; it is not changed.
+        model: the model with all its weights; it is not changed.
     """
     tensors = [*model.parameters(), *model.buffers()]
     memo: dict[int, torch.Tensor] = {}
     for tensor in tensors:
-        # What is already in the memo is not copied again: nothing is held twice on the GPU. Quantised weights are a
-        # class of their own and know themselves how they are copied.
+        # deepcopy does not copy what is in the memo, so no tensor is held twice on the GPU. Quantised weights have
+        # classes of their own, which define how they are copied.
         if type(tensor) is nn.Parameter:
             memo[id(tensor)] = nn.Parameter(_on_cpu(tensor), requires_grad=False)
         elif type(tensor) is torch.Tensor:

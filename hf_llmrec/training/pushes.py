@@ -1,4 +1,4 @@
-"""``--push_to_hub`` while a recommender is trained: whole recommenders in the background, and runs that move."""
+"""``--push_to_hub`` during training: pushes complete recommenders in the background, and resumes runs from the Hub."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-from transformers import TrainerCallback, TrainingArguments
+from transformers import TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import HubStrategy
 
@@ -27,6 +28,10 @@ from ..hub.requirements import push_requirement, write_requirements
 from .checkpoints import last_complete_checkpoint
 from .main_process import run_on_main_process
 
+if TYPE_CHECKING:
+    from .language_model_config import LanguageModelTrainingConfig
+    from .row_config import RowTrainingConfig
+
 logger = logging.getLogger(__name__)
 LAST, BEST = "last-checkpoint", "best-checkpoint"
 _STAGING = ".staging-push-"
@@ -34,27 +39,33 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 class TrainingPushes(TrainerCallback):
-    """Pushes the recommender as it stands at every save, as ``--hub_strategy`` says; the end is `finish_run`'s.
+    """Pushes the recommender as it stands at every save, as ``--hub_strategy`` says; `finish_run` pushes at the end.
 
-    ``--push_to_hub`` is taken from the trainer, whose own push would upload half of the folder. A save is staged by
-    all processes, then one thread of the first sends it: never two at once. A save that finds an upload under way is
-    left out, unless it is the last or ``--hub_always_push`` is set. A failed upload is logged; training goes on.
+    ``push_to_hub`` is switched off in the options, as the trainer's own push would upload an incomplete folder. All
+    processes stage a save, then one thread of the first process uploads it, so that uploads never overlap. A save is
+    not pushed while another upload is under way, unless it is the last or ``--hub_always_push`` is set. A failed upload
+    is logged; training goes on.
 
     Args:
-        training: the run's options.
-        save: writes the whole recommender to a folder, on all processes, and leaves the model as it is.
+        training: options of the training; its ``push_to_hub`` is switched off.
+        save: writes the complete recommender to a folder; called on all processes; leaves the model as it is.
 
     Attributes:
-        wanted: whether the run goes to the Hub at all. is_writer: whether this process writes for all.
+        training: as passed.
+        save: as passed.
+        is_writer: whether this process writes files for all.
+        wanted: whether the run is pushed to the Hub at all.
+        strategy: when it is pushed, from ``--hub_strategy``.
+        keeps_checkpoints: whether checkpoints are pushed, too.
 
     Raises:
-        ValueError: a strategy that ``--save_strategy`` or ``--save_only_model`` leaves nothing to push.
+        ValueError: a strategy with nothing to push under ``--save_strategy`` or ``--save_only_model``.
     """
 
-    def __init__(self, training: TrainingArguments, save: Callable[[Path], None]):
+    def __init__(self, training: RowTrainingConfig | LanguageModelTrainingConfig, save: Callable[[Path], None]):
         self.training, self.save = training, save
-        # Asked now: a second set of training arguments, made for the report, sets up the devices anew, and each process
-        # may take itself for the first one.
+        # Read now: a second set of training arguments, created for the report, sets up the devices again, and then each
+        # process may consider itself the first one.
         self.is_writer = training.should_save
         self.wanted, training.push_to_hub = training.push_to_hub, False
         self.strategy = HubStrategy(training.hub_strategy)
@@ -74,10 +85,6 @@ class TrainingPushes(TrainerCallback):
     def _output(self) -> Path:
         return Path(self.training.output_dir)
 
-    @property
-    def _where(self) -> dict[str, str | None]:
-        return {"token": self.training.hub_token, "revision": self.training.hub_revision}
-
     def _make_repo(self) -> str:
         args = self.training
         name = args.hub_model_id or self._output.resolve().name
@@ -88,38 +95,38 @@ class TrainingPushes(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         if not self.wanted or not state.is_world_process_zero:
             return
-        # Now, not after hours: without the right to write nothing of this run would arrive.
+        # Now, not after hours: without write access nothing of this run could be pushed.
         self._repo_id = self._make_repo()
         if self.strategy != HubStrategy.END:
-            self._requirement = push_requirement(self._repo_id, **self._where)
+            self._requirement = push_requirement(self._repo_id, token=args.hub_token, revision=args.hub_revision)
         for left_over in self._output.glob(f"{_STAGING}*"):
             shutil.rmtree(left_over)
         if self.strategy != HubStrategy.END:
-            disable_progress_bars()  # they would run through the log
+            disable_progress_bars()  # they would interrupt the log's lines
 
     def on_save(self, args, state, control, **kwargs):
         if not self.wanted or self.strategy == HubStrategy.END:
             return
         is_last = state.global_step >= state.max_steps or control.should_training_stop
         is_busy = any(not each.done() for each in self._sent)
-        # Only the first process knows; all of them are needed to gather weights.
-        goes_up = [not is_busy or is_last or args.hub_always_push]
-        if not broadcast_object_list(goes_up)[0]:
+        # Only the first process has uploads under way; all of them are needed to gather weights.
+        is_pushed = [not is_busy or is_last or args.hub_always_push]
+        if not broadcast_object_list(is_pushed)[0]:
             logger.info("step %d is not pushed: the push before it is under way", state.global_step)
             return
         staging = self._output / f"{_STAGING}{state.global_step}"
-        # Building a model draws random numbers, which are not this run's to lose.
+        # Building a model draws random numbers; the run's random state must not change.
         with torch.random.fork_rng(devices=[]):
             self.save(staging / "recommender")
         PartialState().wait_for_everyone()  # until all have written their part of the checkpoint
         if not state.is_world_process_zero:
             return
         report = {"step": state.global_step, "seed": args.seed, "log": state.log_history}
-        options = args.facts.get("options", {})
+        options = self.training.facts.get("options", {})
         write_json(staging / "recommender" / TRAINING_REPORT, {**report, "config": options})
         checkpoints = self._checkpoints(state) if self.keeps_checkpoints else {}
         for name, folder in checkpoints.items():
-            # Under a second name, so that it outlives the rotation of checkpoints.
+            # Hard links, so that the files outlive the rotation of checkpoints.
             copy_files(folder, checkpoint_files(folder), staging / "repo" / name, copy=_link)
             _without_paths(staging / "repo" / name / TRAINER_STATE_NAME)
         self._sender = self._sender or ThreadPoolExecutor(max_workers=1)
@@ -127,14 +134,14 @@ class TrainingPushes(TrainerCallback):
         self._sent.append(self._sender.submit(self._send, staging, state.global_step))
 
     def _checkpoints(self, state) -> dict[str, Path]:
-        """What goes beside the recommender: the checkpoint of this save, and the best where it is another one."""
+        """Folders that are pushed beside the recommender: the checkpoint of this save, and the best if it differs."""
         last = self._output / f"checkpoint-{state.global_step}"
         best = None if state.best_model_checkpoint is None else Path(state.best_model_checkpoint)
         is_one = self.strategy == HubStrategy.CHECKPOINT
-        found = {LAST if is_one else last.name: last}
+        folders = {LAST if is_one else last.name: last}
         if best is not None and best.name != last.name:
-            found[BEST if is_one else best.name] = best
-        return found
+            folders[BEST if is_one else best.name] = best
+        return folders
 
     def _send(self, staging: Path, step: int) -> None:
         try:
@@ -144,7 +151,8 @@ class TrainingPushes(TrainerCallback):
                 staging / "repo",
                 all_files(staging / "repo"),
                 self._repo_id,
-                **self._where,
+                token=self.training.hub_token,
+                revision=self.training.hub_revision,
                 message=f"Training in progress, step {step}",
                 replaced=(LAST, BEST) if self.strategy == HubStrategy.CHECKPOINT else (),
             )
@@ -156,7 +164,7 @@ class TrainingPushes(TrainerCallback):
             shutil.rmtree(staging, ignore_errors=True)
 
     def wait(self) -> None:
-        """Until nothing is under way: the last push must be the last to arrive."""
+        """Wait until no upload is under way: the last push must be the last to arrive."""
         if any(not each.done() for each in self._sent):
             logger.info("waiting for the push under way")
         wait(self._sent)
@@ -166,10 +174,13 @@ class TrainingPushes(TrainerCallback):
     # -- at a start ---------------------------------------------------------------------------------------------------
 
     def checkpoint(self) -> str | None:
-        """What ``--resume`` goes on from: the last complete checkpoint here, else that on the Hub, else ``None``.
+        """The checkpoint for ``--resume``: the last complete one in the output folder, else that on the Hub.
+
+        Returns:
+            Its folder; ``None`` if there is none.
 
         Raises:
-            ValueError: the Hub's was written by another number of processes.
+            ValueError: the checkpoint on the Hub was written by another number of processes.
         """
         args = self.training
         if self.wanted and self.keeps_checkpoints:
@@ -182,25 +193,25 @@ class TrainingPushes(TrainerCallback):
 
     def _fetch(self) -> None:
         repo_id, is_one = self._make_repo(), self.strategy == HubStrategy.CHECKPOINT
-        commit, files = list_files(repo_id, **self._where)
-        there = {name.split("/")[0] for name in files if name.endswith(f"/{TRAINER_STATE_NAME}")}
-        steps = [int(found[1]) for found in map(_CHECKPOINT.fullmatch, there) if found]
+        commit, files = list_files(repo_id, token=self.training.hub_token, revision=self.training.hub_revision)
+        available = {name.split("/")[0] for name in files if name.endswith(f"/{TRAINER_STATE_NAME}")}
+        steps = [int(match[1]) for match in map(_CHECKPOINT.fullmatch, available) if match]
         last = LAST if is_one else f"checkpoint-{max(steps, default=0)}"
-        if last not in there:
+        if last not in available:
             logger.info("%s has no %s: the run begins anew", repo_id, LAST if is_one else "checkpoint")
             return
         staging = self._output / f"{_STAGING}fetched"
         shutil.rmtree(staging, ignore_errors=True)
-        where = {"token": self.training.hub_token, "revision": commit}
-        fetch_folder(repo_id, last, staging, **where)
+        token = self.training.hub_token
+        fetch_folder(repo_id, last, staging, token=token, revision=commit)
         state = read_json(staging / last / TRAINER_STATE_NAME)
         step, best = state["global_step"], state["best_global_step"]
         if best is not None:
             name = BEST if is_one else f"checkpoint-{best}"
-            if best != step and name in there:
-                fetch_folder(repo_id, name, staging, **where)
+            if best != step and name in available:
+                fetch_folder(repo_id, name, staging, token=token, revision=commit)
                 _move(staging / name, self._output / f"checkpoint-{best}")
-            # The state names it by its path on the machine that wrote it.
+            # In the fetched state it is a folder's name, see `_without_paths`.
             state["best_model_checkpoint"] = str(self._output / f"checkpoint-{best}")
             write_json(staging / last / TRAINER_STATE_NAME, state)
         _move(staging / last, self._output / f"checkpoint-{step}")
@@ -214,7 +225,7 @@ class TrainingPushes(TrainerCallback):
 
 
 def _without_paths(trainer_state: Path) -> None:
-    """Name the best checkpoint as it is called on the Hub, not by its path on this machine."""
+    """Replace the best checkpoint's path on this machine by its folder's name, in place."""
     state = read_json(trainer_state)
     if state["best_model_checkpoint"] is not None:
         state["best_model_checkpoint"] = Path(state["best_model_checkpoint"]).name
@@ -222,12 +233,12 @@ def _without_paths(trainer_state: Path) -> None:
 
 
 def _move(source: Path, target: Path) -> None:
-    shutil.rmtree(target, ignore_errors=True)  # an incomplete one of that name
+    shutil.rmtree(target, ignore_errors=True)  # an incomplete folder of that name
     source.rename(target)
 
 
 def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
-    except OSError:  # a file system without a second name for a file
+    except OSError:  # a file system without hard links
         shutil.copy2(source, target)

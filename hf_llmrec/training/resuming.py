@@ -1,4 +1,4 @@
-"""A run that goes on from a checkpoint does so exactly, or says how it differs, or is refused."""
+"""Checks that a run resumes a checkpoint exactly; otherwise logs how it differs, or refuses it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ logger = logging.getLogger(__name__)
 
 
 class ResumedRun(TrainerCallback):
-    """Compares a run with the checkpoint that it goes on from.
+    """Compares a run with the checkpoint that it resumes.
 
-    Batches are drawn from seed, epoch and place, and those of the checkpoint are skipped: what decides over them
-    (number of processes, batch options, rows), and options that the optimizer's saved state would silently overrule,
-    must be those of the checkpoint. Steps may be added; nothing is trained where there are none left.
+    Batches follow from seed, epoch and position, and those before the checkpoint are skipped. What determines them
+    (number of processes, batch options, rows), and options that the optimizer's saved state would silently override,
+    must be the same as in the checkpoint. Steps may be added; if none are left, nothing is trained.
 
     Args:
-        sampler_of: gives the sampler of training batches once there is one.
+        sampler_of: returns the sampler of training batches; ``None`` before there is one.
 
     Attributes:
-        record: of this run, which goes into its checkpoints.
+        record: the record of this run, which is saved in its checkpoints.
     """
 
     record: RunRecord
@@ -39,13 +39,18 @@ class ResumedRun(TrainerCallback):
         self._checkpoint: Path | None = None
         self._planned_steps = 0
 
-    def begin(self, now: RunRecord, output_dir: str, checkpoint: str | None) -> None:
-        """Before anything is loaded: ``now`` goes on from ``checkpoint``, or begins in ``output_dir``.
+    def begin(self, record: RunRecord, output_dir: str, checkpoint: str | None) -> None:
+        """Check a run before anything is loaded.
+
+        Args:
+            record: of the run that begins now.
+            output_dir: its output folder, which may hold checkpoints of an earlier run.
+            checkpoint: the checkpoint that the run resumes; ``None``: it starts anew.
 
         Raises:
-            ValueError: a checkpoint of a run that is not this one; names what differs.
+            ValueError: the checkpoint belongs to a different run; names the differences.
         """
-        self.record, self._checkpoint = now, None if checkpoint is None else Path(checkpoint)
+        self.record, self._checkpoint = record, None if checkpoint is None else Path(checkpoint)
         if self._checkpoint is None:
             if earlier := [path.name for path in checkpoints(output_dir)]:
                 logger.warning(
@@ -64,13 +69,13 @@ class ResumedRun(TrainerCallback):
                 checkpoint,
             )
             return
-        differences = saved.differences(now)
+        differences = saved.differences(record)
         if differences:
             raise ValueError(
                 f"{checkpoint} cannot be resumed: {'; '.join(differences)}. Resume with what it was written with, or "
                 "train anew without --resume in another --output_dir"
             )
-        self.record = dataclasses.replace(now, run_id=saved.run_id, started=saved.started)
+        self.record = dataclasses.replace(record, run_id=saved.run_id, started=saved.started)
 
     def on_train_begin(self, args, state, control, **kwargs):
         if self._checkpoint is None:
@@ -86,7 +91,7 @@ class ResumedRun(TrainerCallback):
             logger.warning("%s: all %d steps were trained; nothing is trained any more", name, steps)
             sampler = self._sampler_of()
             if sampler is not None:
-                sampler.is_finished = True  # else the rest of the epoch would be
+                sampler.is_finished = True  # else the rest of the epoch would be trained
             return
         logger.info("going on from %s, step %d of %d", name, step, steps)
         if steps != self._planned_steps:

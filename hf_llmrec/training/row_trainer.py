@@ -1,4 +1,4 @@
-"""What the package's trainers share: rows of the epoch in batches of similar length, ranking at every evaluation."""
+"""Common base of the trainers: rows built per epoch, batches of similar length, ranking at every evaluation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -26,65 +26,83 @@ from .run_record import RunRecord
 from .short_log import shorten_logs
 from .training_clock import TrainingClock
 
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+    from .language_model_config import LanguageModelTrainingConfig
+    from .row_config import RowTrainingConfig
+
+    _Base = Trainer  # what the mixin is combined with: type checkers then see the attributes and methods it uses
+else:
+    _Base = object
+
 
 def validation_cases(split: RecSplit, users: int) -> EvalCases:
-    """The validation users that are ranked at every evaluation.
+    """Validation users that are ranked at every evaluation.
 
     Args:
-        split: gives them.
-        users: at most so many of them, a fixed random sample; 0: all.
+        split: the split whose validation users are taken.
+        users: maximum number of users, a fixed random sample; 0: all.
 
     Raises:
-        ValueError: there is none, see `RecSplit.require_cases`.
+        ValueError: the split has no validation users, see `RecSplit.require_cases`.
     """
     cases = split.require_cases("validation")
     return cases.sample(users, seed=0) if users else cases
 
 
-def early_stopping(args) -> list[TrainerCallback]:
-    """What ends a run that gets no better: nothing, or transformers' early stopping.
+def early_stopping(args: RowTrainingConfig | LanguageModelTrainingConfig) -> list[TrainerCallback]:
+    """transformers' early stopping where it is configured, as a list of callbacks.
 
     Args:
-        args: with ``patience``, evaluations without a better result after which a run ends (0: never).
+        args: ``patience`` is the number of evaluations without a better result after which a run ends (0: never).
     """
     return [EarlyStoppingCallback(args.patience)] if args.patience and args.load_best_model_at_end else []
 
 
-class RowTrainerMixin:
-    """Put before `transformers.Trainer` or a subclass. ``args`` needs ``tokens_per_batch``, ``eval_users``
-    and ``patience``.
+class RowTrainerMixin(_Base):
+    """Mixin before `transformers.Trainer` or a subclass of it.
 
-    Subclasses define `build_train_dataset`, `build_eval_dataset` and `build_collator`; `prepare` sets what follows from
-    the rows.
+    Subclasses define `build_train_dataset`, `build_eval_dataset`, `build_collator` and `prepare`, which sets what
+    follows from the rows.
 
     Args:
-        recommender: what is trained, in place.
-        args: options of the training.
-        split: from `RecDataset.split`; shorthand for the three that follow.
+        recommender: the recommender whose model is trained, in place.
+        args: options of the training; needs ``tokens_per_batch``, ``eval_users`` and ``patience``.
+        split: from `RecDataset.split`; the defaults of the next three parameters are taken from it.
         train_dataset: training rows; default: those of `build_train_dataset`.
         eval_dataset: rows of the validation loss; default: the next item of ``eval_cases``.
-        eval_cases: users that are ranked at every evaluation, all processes together; default: ``eval_users`` of the
-            split's validation users, a fixed sample. ``None`` and no split: nobody is ranked.
+        eval_cases: users that are ranked at every evaluation, by all processes together; default: ``eval_users`` of the
+            split's validation users, a fixed sample. Without a split: no users are ranked.
         data_collator: makes a batch of rows; default: that of `build_collator`.
-        callbacks: see `transformers.Trainer`.
-        kwargs: of the trainer that this is put before.
+        callbacks: further callbacks, see `transformers.Trainer`.
+        kwargs: parameters of the trainer that the mixin is put before.
 
     Attributes:
-        recommender: its model is ranked with at every evaluation, and is the trained one afterwards.
-        eval_cases: as above.
+        recommender: recommends with the model as it stands at every evaluation, and holds the trained model afterwards.
+        split: as passed; ``None`` without one.
+        eval_cases: as passed, or as taken from the split.
 
     Raises:
         ValueError: neither a split nor training rows; no user has enough interactions to be evaluated; a dataset of
             other items than the recommender's.
     """
 
+    # Narrower types than those of `transformers.Trainer`; subclasses may narrow them further.
+    recommender: Any
+    args: RowTrainingConfig | LanguageModelTrainingConfig
+    model: nn.Module
+    model_wrapped: nn.Module
+    train_dataset: EpochDataset
+    eval_dataset: EpochDataset | None
+
     # Whether the batches of one optimizer step are neighbours in length, see `LengthGroupedBatchSampler`.
     _group_steps = False
 
     def __init__(
         self,
-        recommender,
-        args,
+        recommender: Any,
+        args: RowTrainingConfig | LanguageModelTrainingConfig,
         *,
         split: RecSplit | None = None,
         train_dataset: EpochDataset | None = None,
@@ -109,16 +127,16 @@ class RowTrainerMixin:
         self._sampler: LengthGroupedBatchSampler | None = None
         self._clock, self._tokens = TrainingClock(), 0
         self._run = ResumedRun(lambda: self._sampler)
-        self._guard = DivergenceGuard(lambda tensor: self.accelerator.gather(tensor))
+        self._guard = DivergenceGuard(self._gathered)
         own = [self._run, EpochCallback(lambda: self._sampler), self._guard]
         super().__init__(
             model=model,
             args=args,
             data_collator=data_collator or self.build_collator(),
-            # TRL takes datasets of this kind only.
+            # TRL accepts Arrow datasets only.
             train_dataset=as_arrow_dataset(train_dataset),
             eval_dataset=None if eval_dataset is None else as_arrow_dataset(eval_dataset),
-            # The clock comes last: what the others do at a save is part of the save.
+            # The clock comes last, so that it counts what other callbacks do at a save as part of the save.
             callbacks=[*own, *(callbacks or []), *early_stopping(args), self._clock],
             **kwargs,
         )
@@ -126,30 +144,43 @@ class RowTrainerMixin:
         shorten_logs(self)
 
     @staticmethod
-    def build_train_dataset(recommender, split: RecSplit, args) -> EpochDataset:
-        """The rows that are trained on where none are given."""
+    def build_train_dataset(recommender: Any, split: RecSplit, args: Any) -> EpochDataset:
+        """Build the training rows, where none are passed to the trainer.
+
+        Args:
+            recommender: the recommender that is trained.
+            split: its training interactions are used.
+            args: options of the training.
+        """
         raise NotImplementedError
 
     def build_eval_dataset(self, cases: EvalCases) -> EpochDataset:
-        """The rows of the validation loss where none are given."""
+        """Build the rows of the validation loss, where none are passed to the trainer.
+
+        Args:
+            cases: the validation users.
+        """
         raise NotImplementedError
 
     def build_collator(self) -> Callable[[list], dict[str, torch.Tensor]]:
-        """What makes a batch of rows where nothing else is given."""
+        """Build the function that makes a batch of rows, where none is passed to the trainer."""
         raise NotImplementedError
 
-    def prepare(self, args, train_dataset: EpochDataset, *, has_adapters: bool) -> nn.Module:
-        """Set options and parts of the model that follow from the rows; returns the model that is trained.
+    def prepare(self, args: Any, train_dataset: EpochDataset, *, has_adapters: bool) -> nn.Module:
+        """Set options and parts of the model that follow from the rows.
 
         Args:
             args: options of the training, changed in place.
             train_dataset: training rows.
             has_adapters: whether adapters are trained instead of the model's weights.
+
+        Returns:
+            The model that is trained.
         """
         raise NotImplementedError
 
     def _get_collator_with_removed_columns(self, data_collator, description=None):
-        return data_collator  # rows hold what collators read, which need not be arguments of the model
+        return data_collator  # it reads columns that need not be arguments of the model
 
     def get_train_dataloader(self) -> DataLoader:
         args = self.args
@@ -173,8 +204,8 @@ class RowTrainerMixin:
             multiprocessing_context=args.dataloader_multiprocessing_context,
             in_order=args.dataloader_in_order,
         )
-        # Training batches differ in size, and their number is even by construction. Evaluation keeps accelerate's way
-        # of evening batches out: processes with different numbers of batches would wait for each other for ever.
+        # Training batches differ in size, and every process has the same number of them by construction. For evaluation
+        # accelerate's even_batches stays on: processes with different numbers of batches would wait for ever.
         settings = self.accelerator.dataloader_config
         even_batches, settings.even_batches = settings.even_batches, False
         try:
@@ -183,26 +214,32 @@ class RowTrainerMixin:
             settings.even_batches = even_batches
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
-        """As in `transformers.Trainer`; see `hf_llmrec.training.resuming` for what a run can be resumed with."""
+        """Train as `transformers.Trainer` does; `hf_llmrec.training.resuming` says what a run can be resumed with."""
         if resume_from_checkpoint is True:
             resume_from_checkpoint = last_complete_checkpoint(self.args.output_dir, self.args.world_size)
             if resume_from_checkpoint is None:
                 raise ValueError(f"there is no complete checkpoint in {self.args.output_dir} to resume from")
-        now = RunRecord.begin(self.args, self.args.facts, self.train_dataset, self._sharding)
-        self._run.begin(now, self.args.output_dir, resume_from_checkpoint or None)
+        record = RunRecord.begin(self.args, self.args.facts, self.train_dataset, self._sharding)
+        self._run.begin(record, self.args.output_dir, resume_from_checkpoint or None)
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     @property
     def _sharding(self) -> str:
-        """How weights are spread over processes, as `RunRecord` names it."""
-        if self.is_deepspeed_enabled:
-            return f"zero{self.accelerator.state.deepspeed_plugin.zero_stage}"
-        return f"fsdp{self.accelerator.state.fsdp_plugin.fsdp_version}" if self.is_fsdp_enabled else "none"
+        """How weights are sharded over processes, as `RunRecord` names it."""
+        deepspeed = getattr(self.accelerator.state, "deepspeed_plugin", None)
+        if deepspeed is not None:
+            return f"zero{deepspeed.zero_stage}"
+        fsdp = getattr(self.accelerator.state, "fsdp_plugin", None)
+        return "none" if fsdp is None else f"fsdp{fsdp.fsdp_version}"
+
+    def _gathered(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensors of all processes, concatenated; accelerate annotates nested structures, too."""
+        return cast(torch.Tensor, self.accelerator.gather(tensor))
 
     def _save_checkpoint(self, model, trial):
         folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if self.args.should_save:
-            # Of a save that was killed, or of an earlier run: its files are no part of this checkpoint.
+            # The folder may be left from a save that was killed or from an earlier run.
             shutil.rmtree(folder, ignore_errors=True)
             self._run.record.save(folder)
         self.accelerator.wait_for_everyone()
@@ -215,74 +252,74 @@ class RowTrainerMixin:
         return loss
 
     def _tokens_of(self, inputs: dict[str, Any]) -> int:
-        """What ``tokens_per_second`` counts of a batch, padding included."""
+        """Number of tokens of a batch that ``tokens_per_second`` counts, padding included."""
         return inputs["input_ids"].numel()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if "loss" in logs:  # of training steps, on all processes
+        if "loss" in logs:  # a log of training steps, which all processes make
             logs.update(self._speed())
         super().log(logs, start_time)
 
     def _speed(self) -> dict[str, float]:
-        """Tokens per second of all processes since the last log, evaluations and saves left out, and GPU memory."""
+        """Tokens per second of all processes since the last log, without evaluations and saves, and GPU memory."""
         device = self.args.device
-        has_gpu = device.type not in ("cpu", "mps")  # those that count what they allocate
+        has_gpu = device.type not in ("cpu", "mps")  # the other devices count what they allocate
         peak = torch.get_device_module(device).max_memory_allocated(device) / 2**30 if has_gpu else 0.0
         own = torch.tensor([[self._tokens, peak]], device=device)
-        tokens, peaks = self.accelerator.gather(own).T
+        tokens, peaks = self._gathered(own).T
         self._tokens = 0
-        found = {"tokens_per_second": tokens.sum().item() / max(self._clock.lap(), 1e-9)}
-        return {**found, "peak_memory_gib": peaks.max().item()} if has_gpu else found
+        speed = {"tokens_per_second": tokens.sum().item() / max(self._clock.lap(), 1e-9)}
+        return {**speed, "peak_memory_gib": peaks.max().item()} if has_gpu else speed
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        # The trainer then looks whether the best checkpoint's folder is there, each process for itself. Under FSDP2 it
-        # would not be yet, or for some: these would load the best model at the end, and wait for the others for ever.
+        # Afterwards each process checks for itself whether the best checkpoint's folder exists. Under FSDP2 only some
+        # processes might see it yet: these would load the best model at the end, and wait for the others for ever.
         Path(output_dir or self.args.output_dir).mkdir(parents=True, exist_ok=True)
         super().save_model(output_dir, _internal_call)
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        # Next the first process writes the trainer's state, which says that a checkpoint is complete, and deletes older
-        # ones: not before all processes have written their parts.
+        # Next the first process writes the trainer's state, which marks a checkpoint as complete, and deletes older
+        # checkpoints. All processes must have written their parts before.
         self.accelerator.wait_for_everyone()
 
     def evaluation_loop(self, *args, metric_key_prefix: str = "eval", **kwargs):
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        found = self.rank()
-        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in found.items()})
-        return output
+        ranking = {f"{metric_key_prefix}_{name}": value for name, value in self.rank().items()}
+        return output._replace(metrics={**(output.metrics or {}), **ranking})
 
     def rank(self) -> dict[str, float]:
-        """Ranking metrics of ``eval_cases`` with the model as it stands, on all processes."""
+        """Compute the ranking metrics of ``eval_cases`` with the model as it stands; called on all processes."""
         if self.eval_cases is None:
             return {}
-        with self._whole_model() as model, self.accelerator.autocast(), self._asked(model):
+        with self._gathered_model() as model, self.accelerator.autocast(), self._recommend_with(model):
             return self._rank(self.eval_cases)
 
     def _rank(self, cases: EvalCases) -> dict[str, float]:
         return evaluate_ranker(self.recommender, cases).metrics
 
     @contextmanager
-    def _asked(self, model: nn.Module) -> Iterator[None]:
-        """Let the recommender recommend with ``model``, as `_whole_model` gives it, for a while."""
-        kept, self.recommender.model = self.recommender.model, self._recommending(model)
+    def _recommend_with(self, model: nn.Module) -> Iterator[None]:
+        """Let the recommender recommend with ``model``, as `_gathered_model` yields it, inside the block."""
+        before, self.recommender.model = self.recommender.model, self._recommending(model)
         try:
             yield
         finally:
-            self.recommender.model = kept
+            self.recommender.model = before
 
-    def _recommending(self, model: nn.Module) -> PreTrainedModel:
-        """What recommends, of what is trained."""
+    def _recommending(self, model: Any) -> PreTrainedModel:
+        """The part of the trained model that recommends."""
         return model
 
     def save_recommender(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write the recommender as it stands, its weights gathered and its adapters merged.
+        """Save the recommender as it stands, with gathered weights and merged adapters.
 
-        As `Recommender.save_pretrained`, for runs of several processes, all of which call it. The model is not changed.
+        It does what `Recommender.save_pretrained` does, for runs of several processes; all of them must call it. The
+        model is not changed.
 
         Args:
             folder: the recommender folder.
-            dtype: of the saved weights; default: that of the model.
+            dtype: precision of the saved weights; default: that of the model.
         """
         self.recommender.save_pretrained(
             folder,
@@ -294,9 +331,9 @@ class RowTrainerMixin:
         if self.args.should_save:
             self._recommending(self.accelerator.unwrap_model(self.model)).save_pretrained(folder)
 
-    def _whole_model(self) -> AbstractContextManager[nn.Module]:
-        """The model inside whatever wraps it, with all its weights."""
+    def _gathered_model(self) -> AbstractContextManager[nn.Module]:
+        """The unwrapped model with all its weights."""
         return nullcontext(self.accelerator.unwrap_model(self.model_wrapped))
 
     def create_model_card(self, *args, **kwargs) -> None:
-        """None: TRL's card describes a chat model. A recommender's card is written when it is published."""
+        """Do nothing: TRL's card describes a chat model. A recommender's card is written when it is published."""

@@ -1,4 +1,4 @@
-"""Saved weights in another precision than they were trained in."""
+"""Conversion of saved weights to another precision than that of training."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from ..data.files import read_json, write_json
 
 
 def cast_saved_model(folder: str | os.PathLike, dtype: torch.dtype) -> None:
-    """Bring the floating-point tensors of a saved model to ``dtype``, file by file, in place.
+    """Cast the floating-point tensors of a saved model, file by file, in place.
 
-    Full tuning keeps weights in float32; what is published is as large as the checkpoint it began from.
+    Full tuning keeps weights in float32; after the cast a published model is as large as the one it was tuned from.
 
     Args:
-        folder: of ``save_pretrained``.
+        folder: a folder written by ``save_pretrained``.
+        dtype: precision of the tensors afterwards.
     """
     folder = Path(folder)
     total = 0
@@ -42,7 +43,7 @@ def cast_saved_model(folder: str | os.PathLike, dtype: torch.dtype) -> None:
 
 
 def _with_dtype(config: dict, name: str) -> dict:
-    """A configuration, and those inside it, that says ``name`` wherever it says a precision."""
+    """A configuration with ``name`` as its precision, and as that of the configurations inside it."""
     return {
         key: name if key == "dtype" else _with_dtype(value, name) if isinstance(value, dict) else value
         for key, value in config.items()

@@ -1,4 +1,4 @@
-"""What people read of a log: its most telling numbers. Trackers and the training report get all of them."""
+"""Short log lines with the most important numbers. Trackers and the training report receive all of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ _SHOWN = {
 
 
 def short_line(logs: Mapping[str, float]) -> str:
-    """The numbers of a log that people watch, such as ``loss 2.1, learning rate 0.001, epoch 3``."""
+    """Format the most important numbers of a log, such as ``loss 2.1, learning rate 0.001, epoch 3``.
+
+    Args:
+        logs: values by name, as `transformers.Trainer` logs them.
+    """
     return ", ".join(text.format(logs[name]) for name, text in _SHOWN.items() if name in logs)
 
 
@@ -34,7 +38,11 @@ class ShortProgressCallback(ProgressCallback):
 
 
 def shorten_logs(trainer: Trainer) -> None:
-    """Replace what a trainer prints of its logs; without a progress bar `TrainingClock` has a line for each."""
+    """Shorten the lines that a trainer prints of its logs; without a progress bar `TrainingClock` logs one for each.
+
+    Args:
+        trainer: its printing callbacks are replaced in place.
+    """
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(ShortProgressCallback())

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, ClassVar
+
+from .config_base import ConfigBase
 
 
-class StartDefaults:
-    """Put before `transformers.TrainingArguments` or a subclass that has an option ``pretrained``.
+class StartDefaults(ConfigBase):
+    """Mixin before `transformers.TrainingArguments` or a subclass that has an option ``pretrained``.
 
-    Options of ``start_defaults`` that are ``None`` when the object is made get the default of ``pretrained``, at first
-    that of pretrained weights. `start_from` replaces them, and ``pretrained`` itself, if nobody set them.
+    Options of ``start_defaults`` that are ``None`` when the object is created get the default that belongs to
+    ``pretrained``, at first that of pretrained weights. `start_from` replaces these defaults, and ``pretrained`` itself
+    unless it was set.
 
     Attributes:
-        start_defaults: per option (its default for pretrained weights, its default from scratch).
+        start_defaults: by option, (its default for pretrained weights, its default from scratch).
     """
 
-    start_defaults = {}  # of the class, so without a type
+    start_defaults: ClassVar[dict[str, tuple[Any, Any]]] = {}
 
     def __post_init__(self):
         self._is_open = {name: getattr(self, name) is None for name in ("pretrained", *self.start_defaults)}
@@ -24,10 +27,13 @@ class StartDefaults:
         super().__post_init__()
 
     def start_from(self, pretrained: bool) -> None:
-        """Take the defaults of options that nobody set.
+        """Fill the options that were not set with the defaults of this start, in place.
 
         Args:
-            pretrained: whether weights were loaded; the option of this name, if it was set, says otherwise.
+            pretrained: whether weights were loaded. The option of the same name takes precedence where it was set.
+
+        Raises:
+            ValueError: see `check`.
         """
         self._fill(pretrained if self._is_open["pretrained"] else self.pretrained)
         self.check()
@@ -40,11 +46,11 @@ class StartDefaults:
 
     @property
     def filled(self) -> dict[str, Any]:
-        """Options that have a default that depends on the start, by name."""
+        """Options that were filled with a default that depends on the start, by name."""
         return {name: getattr(self, name) for name in self.start_defaults if self._is_open[name]}
 
     def check(self) -> None:
-        """Refuse values that do not go together.
+        """Refuse values that do not go together; subclasses override it.
 
         Raises:
             ValueError: names the option.

@@ -1,4 +1,4 @@
-"""Options that all trainers share: what trackers get to know, when the recommender is pushed, and the processes."""
+"""Options that all trainers share: what trackers receive, when the recommender is pushed, and the processes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import Any
 from transformers.trainer_utils import HubStrategy
 
 from ..evaluation.processes import check_joined, runs_on_cpus
+from .config_base import ConfigBase
 
 
 @dataclass
-class TrackedConfig:
-    """Put before `transformers.TrainingArguments` or a subclass.
+class TrackedConfig(ConfigBase):
+    """Mixin before `transformers.TrainingArguments` or a subclass.
+
+    Several processes on a machine without an accelerator use the CPU (``use_cpu``) and are joined over gloo, even where
+    ``use_cpu`` was not set. The other parameters are those of [`transformers.TrainingArguments`].
 
     Args:
-        report_to: trackers, any of those that transformers knows; none unless asked for.
-        hub_strategy: with ``push_to_hub``, when the recommender goes to the Hub: at the ``end``, at ``every_save``, or
-            at every save with what a run is resumed from (``checkpoint``, ``all_checkpoints``).
-        use_cpu: as in `transformers.TrainingArguments`; several processes on a machine without an accelerator use the
-            CPU, and are joined over gloo, without being told.
+        report_to: trackers, any of those that transformers supports; default: none.
+        hub_strategy: with ``push_to_hub``, when the recommender is pushed to the Hub: at the ``end`` (default), at
+            ``every_save``, or at every save together with what a run is resumed from (``checkpoint``,
+            ``all_checkpoints``).
 
     Raises:
         RuntimeError: several processes were launched and cannot be joined.
@@ -42,10 +45,14 @@ class TrackedConfig:
         super().__post_init__()
         check_joined(self.world_size)
 
-    facts = {}  # what `describe` was told; no option, so without a type
+    facts = {}  # set by `describe`; without an annotation, which would make it an option
 
     def describe(self, **facts: Any) -> None:
-        """Let trackers know more of the run than these options; JSON values."""
+        """Add facts about the run, besides these options, that trackers receive.
+
+        Args:
+            facts: values that JSON can hold, by name; they replace earlier ones of the same name.
+        """
         self.facts = {**self.facts, **facts}
 
     def to_dict(self) -> dict[str, Any]:

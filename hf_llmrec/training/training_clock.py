@@ -1,4 +1,7 @@
-"""How fast a run is and how long it has to go, as one line per log where there is no progress bar."""
+"""Speed of a run and its time left, as one log line where there is no progress bar.
+
+tqdm's estimate is not used: it averages over everything between two steps, evaluations and saves included.
+"""
 
 from __future__ import annotations
 
@@ -14,76 +17,86 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 from .short_log import short_line
 
 logger = logging.getLogger(__name__)
-# Seconds without a line after which one says how far a run is.
+# Seconds without a line after which a progress line is logged.
 _SILENCE = 30
 
 
 @dataclass
 class _Breaks:
-    """What interrupts the steps: evaluations, or saves."""
+    """Interruptions of the steps of one kind: evaluations, or saves."""
 
     count: int = 0
     seconds: float = 0.0
 
     def left(self, planned: int) -> float:
-        """Seconds of those to come, if they take as long as those before. The first comes as a surprise."""
+        """Seconds of those to come, at the mean duration of those before; 0 before the first."""
         return max(planned - self.count, 0) * self.seconds / self.count if self.count else 0.0
 
 
 class TrainingClock(TrainerCallback):
-    """Time since this start of a run, that of steps apart from that of evaluations and saves.
+    """Measures a run from its start, the time of steps apart from that of evaluations and saves.
 
-    A resumed run counts from where it was resumed: what came before took its time on another day, perhaps on another
-    machine. The time left is that of the steps to come at the mean time of a step, and that of the evaluations and
-    saves to come at theirs. It is the longest: early stopping cannot be foreseen.
+    A resumed run is measured from where it was resumed: the steps before took their time on another day, perhaps on
+    another machine. The time left is that of the remaining steps at the mean time of a step, plus that of the remaining
+    evaluations and saves at their mean times. It is an upper bound: early stopping cannot be foreseen.
 
     Args:
-        now: a clock, in seconds.
+        now: a clock, in seconds; default: `time.perf_counter`.
     """
 
     def __init__(self, now: Callable[[], float] = time.perf_counter):
         self._now = now
-        self._began: float | None = None
+        self._is_training = False
+        self._began = 0.0
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self._began = self._mark = self._said = self._now()
+        self._is_training = True
+        self._began = self._mark = self._last_line = self._now()
         self._start_step, self._start_epoch = state.global_step, state.epoch or 0.0
         self._evaluations, self._saves, self._lap = _Breaks(), _Breaks(), 0.0
 
     # The trainer logs, evaluates and saves after these two events, in this order.
     def on_step_end(self, args, state, control, **kwargs):
         self._mark = self._now()
-        if self._mark - self._said >= _SILENCE and self._speaks(args, state):
-            self._say(self._progress(args, state))
+        if self._mark - self._last_line >= _SILENCE and self._logs_lines(args, state):
+            self._log_line(self._progress(args, state))
 
     def on_epoch_end(self, args, state, control, **kwargs):
         self._mark = self._now()
 
     def on_evaluate(self, args, state, control, **kwargs):
-        if self._began is not None:  # else `Trainer.evaluate` by itself
-            self._pause(self._evaluations)
+        if self._is_training:  # `Trainer.evaluate` may also be called without a training
+            self._add_break(self._evaluations)
 
     def on_save(self, args, state, control, **kwargs):
-        self._pause(self._saves)
+        self._add_break(self._saves)
 
     def on_train_end(self, args, state, control, **kwargs):
-        self._began = None
+        self._is_training = False
 
-    def _pause(self, breaks: _Breaks) -> None:
+    def _add_break(self, breaks: _Breaks) -> None:
         now = self._now()
         breaks.count, breaks.seconds, self._mark = breaks.count + 1, breaks.seconds + now - self._mark, now
 
     def _seconds(self) -> float:
-        """In steps since this start."""
+        """Seconds spent in steps since the start."""
         return self._now() - self._began - self._evaluations.seconds - self._saves.seconds
 
     def lap(self) -> float:
-        """Seconds in steps since the last lap."""
+        """Seconds spent in steps since the last call."""
         before, self._lap = self._lap, self._seconds()
         return self._lap - before
 
     def left(self, args: TrainingArguments, state: TrainerState) -> float | None:
-        """Seconds that the run will still take; ``None`` before the first step."""
+        """Estimate the seconds that the run will still take.
+
+        Args:
+            args: give the strategies of evaluations and saves.
+            state: gives the step and the planned number of steps.
+
+        Returns:
+            The seconds; ``None`` before the first step.
+        """
         done = state.global_step - self._start_step
         if done < 1:
             return None
@@ -98,13 +111,13 @@ class TrainingClock(TrainerCallback):
             return state.max_steps // every - self._start_step // every
         return math.ceil(state.num_train_epochs - self._start_epoch) if strategy == "epoch" else 0
 
-    def _speaks(self, args: TrainingArguments, state: TrainerState) -> bool:
-        """Whether this process has lines: with a terminal the progress bar says all this."""
+    def _logs_lines(self, args: TrainingArguments, state: TrainerState) -> bool:
+        """Whether this process logs lines; in a terminal the progress bar shows the same."""
         return state.is_world_process_zero and (args.disable_tqdm or not sys.stderr.isatty())
 
-    def _say(self, line: str) -> None:
+    def _log_line(self, line: str) -> None:
         logger.info("%s", line)
-        self._said = self._now()
+        self._last_line = self._now()
 
     def _progress(self, args: TrainingArguments, state: TrainerState, numbers: str = "") -> str:
         left = self.left(args, state)
@@ -114,17 +127,22 @@ class TrainingClock(TrainerCallback):
         )
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if self._began is None or not self._speaks(args, state):
+        if not self._is_training or not self._logs_lines(args, state):
             return
+        logs = logs or {}
         if "loss" in logs:
             numbers = f"loss {logs['loss']:.3f}, {logs['tokens_per_second']:,.0f} tokens/s, "
-            self._say(self._progress(args, state, numbers))
+            self._log_line(self._progress(args, state, numbers))
         elif "eval_loss" in logs:
-            self._say(f"step {state.global_step}: {short_line(logs)}")
+            self._log_line(f"step {state.global_step}: {short_line(logs)}")
 
 
 def spoken(seconds: float) -> str:
-    """A time as one says it: ``45 s``, ``14 min``, ``2 h 5 min``."""
+    """Format a duration with its units: ``45 s``, ``14 min``, ``2 h 5 min`` (tqdm's clock format has none: ``14:10``).
+
+    Args:
+        seconds: the duration, not negative.
+    """
     if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

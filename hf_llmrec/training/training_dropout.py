@@ -7,13 +7,18 @@ from transformers import PreTrainedModel
 
 
 def add_training_dropout(model: PreTrainedModel, embedding: float, residual: float) -> list:
-    """Dropout on input embeddings and on the residual branches of a stock decoder, by forward hooks.
+    """Add dropout on the input embeddings and on the residual branches of a stock decoder, by forward hooks.
 
     Most current architectures have no such dropout of their own; small models trained from scratch need it. The hooks
     act in training mode only and are not part of the saved model.
 
+    Args:
+        model: a stock decoder.
+        embedding: dropout probability on the input embeddings; 0: none.
+        residual: dropout probability on what attention and MLP add to the residual stream; 0: none.
+
     Returns:
-        the hook handles, for removal.
+        The hook handles, by which the hooks can be removed.
 
     Raises:
         ValueError: ``residual`` is set and the model has no layers with ``self_attn.o_proj`` and ``mlp.down_proj``.

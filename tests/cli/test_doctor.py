@@ -121,9 +121,9 @@ def test_ranking_with_a_whole_copy_is_counted(places, capsys, caplog):
     options += ["--activation_checkpointing", "True"]
     assume = '{"processes": 64, "sharding": "%s", "gpu_memory": 5, "bf16": true}'
     said = plan(places, capsys, caplog, "lcrec", *options, "--assume", assume % "fsdp2")
-    assert "while ranking 2.3, a whole copy of the model included" in said
+    assert "while ranking 2.3, a full copy of the model included" in said
     small = plan(places, capsys, caplog, "lcrec", *options, "--assume", (assume % "fsdp2").replace("5,", "3,"))
-    assert "may not fit into 3.0 GiB: ranking gathers the whole model on every process, 2.2 GiB" in small
+    assert "may not fit into 3.0 GiB: ranking gathers the full model on every process, 2.2 GiB" in small
     caplog.clear()
     assert "while ranking" not in plan(places, capsys, caplog, "lcrec", *options, "--assume", assume % "zero2")
 

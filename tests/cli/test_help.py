@@ -65,7 +65,8 @@ def test_help_says_what_the_parser_knows(place):
     kind = getattr(import_module(f"hf_llmrec.{module}"), name)
     options, outside = options_of(place)
     ours = [each for each in kind.__mro__ if each.__module__.startswith("hf_llmrec")]
-    own = {field for each in ours for field in each.__dict__.get("__annotations__", {})}
+    annotated = [item for each in ours for item in each.__dict__.get("__annotations__", {}).items()]
+    own = {name for name, annotation in annotated if not str(annotation).startswith("ClassVar")}
     fields = {field.name: field for field in dataclasses.fields(kind)}
     assert set(options) == own and set(options) <= set(fields)
     foreign = {base.__name__ for each in ours for base in each.__bases__ if base not in ours} - {"object"}

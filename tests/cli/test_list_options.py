@@ -198,7 +198,7 @@ def test_every_option_of_a_committed_file_is_one(tmp_path):
     """PyYAML's loader and ours read the committed configurations alike, but for numbers such as 1e-4."""
     from pathlib import Path
 
-    from hf_llmrec.cli.option_parser import read_config
+    from hf_llmrec.cli.config_file import read_config
 
     files = sorted((Path(__file__).parents[2] / "recipes" / "configs").rglob("*.yaml"))
     assert files

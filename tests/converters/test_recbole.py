@@ -69,10 +69,10 @@ def test_histories_in_another_order_and_cut_ones(tmp_path):
         ),
         (
             {"t.inter": (PLAIN, ["u\ta", "u\tb"]), "t.test.inter": (PLAIN, ["u\tb"])},
-            "t.test.inter: t is there whole and split .test.",
+            "t.test.inter: t is given both complete and split .test.",
         ),
-        ({"a.inter": (PLAIN, ["u\ta"]), "b.inter": (PLAIN, ["u\tb"])}, "of a.inter, b.inter no order is known"),
-        ({"t.part1.inter": (PLAIN, ["u\ta"]), "t.part2.inter": (PLAIN, ["u\tb"])}, "no order is known"),
+        ({"a.inter": (PLAIN, ["u\ta"]), "b.inter": (PLAIN, ["u\tb"])}, "of a.inter, b.inter do not tell their order"),
+        ({"t.part1.inter": (PLAIN, ["u\ta"]), "t.part2.inter": (PLAIN, ["u\tb"])}, "do not tell their order"),
     ],
 )
 def test_what_has_no_certain_order_is_refused(files, message, tmp_path):

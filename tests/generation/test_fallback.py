@@ -19,7 +19,8 @@ from transformers.utils import ModelOutput
 
 from hf_llmrec.generation import recommend_items, score_items
 from hf_llmrec.generation.beam_tree import tree_obstacle, uses_positions
-from hf_llmrec.generation.fallback import recommend_by_generate
+from hf_llmrec.generation.fallback import search_by_generate
+from hf_llmrec.generation.item_trie import ranked_items
 
 
 @pytest.mark.parametrize("normalize", ["vocab", "level", "children"])
@@ -28,7 +29,8 @@ def test_both_ways_agree(make_model, make_shop, normalize, beams):
     model, shop = make_model("llama"), make_shop(40)
     exclude = [shop.codes[:, 0].argsort()[: 5 * row] for row in range(4)]
     tree = recommend_items(model, *shop.args, num_beams=beams, k=beams, normalize=normalize, exclude=exclude)
-    plain = recommend_by_generate(model, *shop.args, beams, beams, normalize, exclude)
+    leaves, scores = search_by_generate(model, *shop.args, beams, normalize, exclude)
+    plain = ranked_items(shop.trie, leaves, scores, beams)
     assert tree[0].tolist() == plain[0].tolist()
     torch.testing.assert_close(tree[1], plain[1], rtol=2e-5, atol=2e-5)
 
@@ -45,7 +47,7 @@ def test_stored_generation_settings_do_not_interfere(make_model, make_shop):
 
 
 def test_the_reason_is_logged_once(make_model, make_shop, caplog, monkeypatch):
-    monkeypatch.setattr("hf_llmrec.generation.beam_search._told", set())
+    monkeypatch.setattr("hf_llmrec.generation.beam_search._logged", set())
     model, shop = make_model("mistral-window"), make_shop()
     with caplog.at_level(logging.WARNING, logger="hf_llmrec"):
         for _ in range(2):

@@ -45,10 +45,10 @@ def test_paths_are_the_catalogue(codes, random):
 
 @settings(max_examples=60)
 @given(catalogues(), st.randoms(use_true_random=False))
-def test_barred_nodes_lead_to_excluded_items_only(codes, random):
+def test_excluded_nodes_lead_to_excluded_items_only(codes, random):
     trie = ItemTrie.from_codes(codes)
     exclude = [np.array(random.choices(range(len(codes) + 3), k=random.randint(0, 20)), dtype=int) for _ in range(3)]
-    keys = trie.bar(exclude)
+    keys = trie.excluded_nodes(exclude)
     for level, edges in enumerate(trie.levels):
         nodes = torch.arange(len(edges.codes)).expand(3, -1)
         below = [[set() for _ in range(len(edges.codes))] for _ in range(3)]
@@ -56,7 +56,7 @@ def test_barred_nodes_lead_to_excluded_items_only(codes, random):
             for owner in range(3):
                 below[owner][node].add(int(trie.item_rows[leaf]))
         expected = [[items <= set(exclude[owner].tolist()) for items in below[owner]] for owner in range(3)]
-        assert trie.barred(keys, level, nodes).tolist() == expected
+        assert trie.is_excluded(keys, level, nodes).tolist() == expected
 
 
 def test_step_follows_and_dies():

@@ -96,7 +96,7 @@ def test_nothing_that_a_locked_release_needs_is_missing():
 
 def test_lowest_versions_follow_extras_and_want_a_lower_end():
     project = {"name": "own", "dependencies": ["one>=1.2,<3", "torch>=2"], "optional-dependencies": {}}
-    project["optional-dependencies"] = {"dev": ["own[more]", "two>=0.5"], "more": ["three[x]"], "bad": ["four<2"]}
+    project["optional-dependencies"] = {"dev": ["own[more]", "two[x]>=0.5"], "more": ["three[x]"], "bad": ["four<2"]}
     assert tool.lowest_versions(project, ["dev"]) == ["one==1.2", "two==0.5"]
     with pytest.raises(SystemExit, match="four<2 has no lower end"):
         tool.lowest_versions(project, ["bad"])

@@ -32,7 +32,7 @@ CODE = {
     "knn": {"configuration_item_knn.py", "modeling_item_knn.py"},
     "galrec": {
         *("configuration_galrec.py", "entity_embeddings.py", "entity_layers.py"),
-        *("modeling_galrec.py", "next_item_loss.py"),
+        *("galrec_base.py", "modeling_galrec.py", "next_item_loss.py"),
     },
 }
 EXPECTED = {

@@ -18,29 +18,29 @@ def vectors(*shape, seed=0):
 @given(st.integers(1, 6), st.integers(0, 8), st.integers(0, 2**31), st.sampled_from([0.02, 0.05, 0.5, 2.0]))
 def test_against_a_loop(n, m, seed, temperature):
     queries, positives, negatives = vectors(n, 5, seed=seed), vectors(n, 5, seed=seed + 1), vectors(m, 5, seed=seed + 2)
-    barred = torch.rand(n, m, generator=torch.Generator().manual_seed(seed)) < 0.4
-    found = info_nce(queries, positives, negatives, temperature=temperature, barred=tuple(barred.nonzero().T))
+    excluded = torch.rand(n, m, generator=torch.Generator().manual_seed(seed)) < 0.4
+    output = info_nce(queries, positives, negatives, temperature=temperature, excluded=tuple(excluded.nonzero().T))
     losses, counted = [], []
     for i in range(n):
         own = F.cosine_similarity(queries[i], positives[i], dim=0).item() / temperature
-        cosines = [F.cosine_similarity(queries[i], negatives[j], dim=0).item() for j in range(m) if not barred[i, j]]
+        cosines = [F.cosine_similarity(queries[i], negatives[j], dim=0).item() for j in range(m) if not excluded[i, j]]
         counted += cosines
         losses.append(math.log1p(sum(math.exp(c / temperature - own) for c in cosines)))
-    assert found.loss.item() == pytest.approx(sum(losses) / n, rel=1e-3, abs=1e-5)
-    assert found.negative_similarity.item() == pytest.approx(sum(counted) / max(len(counted), 1), abs=1e-5)
-    assert found.positive_similarity.item() == pytest.approx(
+    assert output.loss.item() == pytest.approx(sum(losses) / n, rel=1e-3, abs=1e-5)
+    assert output.negative_similarity.item() == pytest.approx(sum(counted) / max(len(counted), 1), abs=1e-5)
+    assert output.positive_similarity.item() == pytest.approx(
         F.cosine_similarity(queries, positives).mean().item(), abs=1e-5
     )
 
 
-def test_barred_negatives_get_no_gradient_and_lone_queries_no_loss():
+def test_excluded_negatives_get_no_gradient_and_lone_queries_no_loss():
     queries, positives = vectors(2, 4).requires_grad_(), vectors(2, 4, seed=1)
     negatives = vectors(3, 4, seed=2).requires_grad_()
-    barred = torch.tensor([[True, False, False], [True, True, True]])
+    excluded = torch.tensor([[True, False, False], [True, True, True]])
     for temperature in (0.01, 0.1):
         queries.grad = negatives.grad = None
-        found = info_nce(queries, positives, negatives, temperature=temperature, barred=tuple(barred.nonzero().T))
-        found.loss.backward()
+        output = info_nce(queries, positives, negatives, temperature=temperature, excluded=tuple(excluded.nonzero().T))
+        output.loss.backward()
         assert not negatives.grad[0].any() and negatives.grad[1].any()
         assert not queries.grad[1].any() and torch.isfinite(queries.grad).all()
     alone = info_nce(queries, -queries.detach(), negatives[:0], temperature=0.01)
@@ -85,12 +85,12 @@ def test_state_is_in_the_checkpoint():
 
 
 @given(st.integers(1, 5), st.integers(0, 6), st.integers(0, 10), st.integers(0, 1000))
-def test_known_neighbours_are_found_wherever_they_stand(n, width, m, seed):
+def test_linked_entities_match_wherever_they_stand(n, width, m, seed):
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(8, (m,), generator=generator)
-    known = torch.randint(-1, 8, (n, width), generator=generator)
-    expected = [(row, place) for row in range(n) for place in range(m) if int(ids[place]) in known[row].tolist()]
-    rows, places = matches(ids, known)
+    linked = torch.randint(-1, 8, (n, width), generator=generator)
+    expected = [(row, place) for row in range(n) for place in range(m) if int(ids[place]) in linked[row].tolist()]
+    rows, places = matches(ids, linked)
     assert sorted(zip(rows.tolist(), places.tolist(), strict=True)) == expected
 
 
@@ -116,7 +116,7 @@ def test_keys_carry_no_gradient():
         (lambda: info_nce(vectors(2, 3), vectors(2, 4), vectors(1, 3)), "queries and positives"),
         (lambda: info_nce(vectors(2, 3), vectors(2, 3), vectors(1, 4)), "negatives must be"),
         (lambda: info_nce(vectors(2, 3), vectors(2, 3), vectors(1, 3), temperature=0), "temperature"),
-        (lambda: info_nce(vectors(2, 3), vectors(2, 3), vectors(1, 3), barred=(vectors(2), vectors(1))), "barred"),
+        (lambda: info_nce(vectors(2, 3), vectors(2, 3), vectors(1, 3), excluded=(vectors(2), vectors(1))), "excluded"),
         (lambda: MomentumQueue(0, 2), "must be positive"),
         (lambda: MomentumQueue(3, 2).enqueue(vectors(2, 3), torch.arange(2)), "keys must be"),
         (lambda: MomentumQueue(3, 2).enqueue(vectors(2, 2), torch.tensor([-1, 2])), "not be negative"),

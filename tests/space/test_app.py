@@ -99,7 +99,7 @@ def search(page, text: str):
     field = page.get_by_label("Search the catalogue")
     field.fill("")
     field.press_sequentially(text, delay=20)
-    return page.locator("#found label")
+    return page.locator("#matches label")
 
 
 def add(page, text: str) -> None:

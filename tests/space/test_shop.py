@@ -42,7 +42,7 @@ def test_a_wish_is_read_by_those_that_can(shop):
 def test_inputs_are_bounded(shop):
     shown = shop.recommend(["nobody", *["i1"] * 70, "i2"], "x" * 5000, count=10_000)
     assert all(len(each.rows) == MAX_ITEMS for each in shown)
-    assert len(shop.known(["i1"] * 70)) == MAX_HISTORY and shop.known(["nobody"]) == []
+    assert len(shop.in_catalogue(["i1"] * 70)) == MAX_HISTORY and shop.in_catalogue(["nobody"]) == []
     assert shop.recommend(["i2"], "x" * 5000) == shop.recommend(["i2"], "x" * MAX_WISH)
     assert all(len(each.rows) == 1 for each in shop.recommend([], count=-3))
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from datasets import load_dataset
 from hf_llmrec import RecDataset
 from hf_llmrec.cli import annotate
 from hf_llmrec.supervision.cache import AnswerCache, Completion
+from hf_llmrec.supervision.chat_request import RetryLaterError
 from hf_llmrec.supervision.endpoint_llm import EndpointLLM
 from hf_llmrec.supervision.requests import Request
-from hf_llmrec.supervision.write import write_texts
+from hf_llmrec.supervision.write import _retrying, _StoppedError, write_texts
 
 from .endpoint import Endpoint, answer
 
@@ -83,6 +85,36 @@ def test_an_endpoint_that_fails_and_stalls_is_asked_again(endpoint, tmp_path):
     texts, report = ask(endpoint, tmp_path, timeout_s=0.5, concurrency=4, retries=8)
     assert len(texts) == 30 and report.retries >= 12 and report.left_out == 0
     assert report.asked == 30, "failures are no answers"
+
+
+def test_waits_double_up_to_a_minute_and_an_endpoint_may_ask_for_others(monkeypatch):
+    monkeypatch.setattr("random.random", lambda: 0.5)
+    asked, waits, retried = [None] * 8 + [0.25, 90.0, 10_000.0], [], []
+    retrying = _retrying(len(asked), 1.0, threading.Event(), retried.append)
+    retrying.sleep = waits.append
+    errors = iter([RetryLaterError("later", wait_s) for wait_s in asked])
+
+    def fail():
+        for error in errors:
+            raise error
+        return "done"
+
+    assert retrying(fail) == "done" and len(retried) == len(asked)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 0.25, 90, 600]
+
+
+def test_no_request_is_repeated_once_another_one_has_ended_it_all():
+    stop, calls = threading.Event(), []
+    retrying = _retrying(5, 60.0, stop, lambda state: stop.set())
+
+    def fail():
+        calls.append(1)
+        raise RetryLaterError("later")
+
+    began = time.monotonic()
+    with pytest.raises(_StoppedError):
+        retrying(fail)
+    assert calls == [1] and time.monotonic() - began < 30, "the event ends the wait"
 
 
 def test_bad_answers_are_asked_for_again_and_then_left_out(endpoint, tmp_path):

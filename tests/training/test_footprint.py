@@ -6,7 +6,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from hf_llmrec.training.footprint import Setup, footprint
-from hf_llmrec.training.whole_model import whole_copy
+from hf_llmrec.training.gathered_model import gathered_copy
 
 SIZES = {"vocab_size": 60, "hidden_size": 64, "intermediate_size": 160, "num_attention_heads": 4}
 SIZES |= {"num_key_value_heads": 2, "num_hidden_layers": 3}
@@ -78,20 +78,20 @@ def test_ranking_needs_the_whole_model_where_weights_are_sharded():
     count = sum(parameter.numel() for parameter in model.parameters())
     for sharding, width, states in (("zero3", 2, 12), ("fsdp2", 4, 8)):
         found = footprint(model, None, Setup(64, sharding, half=True), tokens=1, logits=0)
-        assert found.whole == width * count
+        assert found.full_model == width * count
         assert found.ranking == width * count // 64 + states * count // 64 + width * count
-        assert found.peak == max(found.ranking, found.total) >= found.whole
+        assert found.peak == max(found.ranking, found.total) >= found.full_model
     for sharding in ("none", "zero2"):
         found = footprint(model, None, Setup(64, sharding, half=True), tokens=TOKENS, logits=0)
-        assert found.whole == 0 and found.peak == found.total
+        assert found.full_model == 0 and found.peak == found.total
 
 
-def test_a_whole_copy_of_a_sharded_model_takes_what_was_counted():
-    """What `whole_copy` makes in each of two processes, here of a model that nothing shards."""
+def test_a_gathered_copy_of_a_sharded_model_takes_what_was_counted():
+    """What `gathered_copy` makes in each of two processes, here of a model that nothing shards."""
     model = MODELS["untied"]()
-    copy = whole_copy(model, "cpu")
+    copy = gathered_copy(model, "cpu")
     kept = sum(parameter.numel() * parameter.element_size() for parameter in copy.parameters())
-    assert footprint(model, None, Setup(2, "fsdp2", half=True), tokens=1, logits=0).whole == kept
+    assert footprint(model, None, Setup(2, "fsdp2", half=True), tokens=1, logits=0).full_model == kept
 
 
 def test_checkpointing_keeps_the_inputs_of_layers_and_one_layer():

@@ -91,7 +91,7 @@ def test_other_rows_are_refused(sasrec, dataset, tmp_path):
     "change, words",
     [
         ({"num_processes": 2}, "written by 2 processes, this run has 1"),
-        ({"sharding": "zero3"}, "weights were spread by zero3, now by none"),
+        ({"sharding": "zero3"}, "weights were sharded by zero3, now by none"),
         ({"data": {"protocol": "temporal"}}, "the data's protocol was temporal, is leave_one_out"),
         ({"command": {"backbone": "small"}}, "backbone was small, is None"),
     ],

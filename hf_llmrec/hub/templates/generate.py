@@ -1,7 +1,8 @@
-"""`generate` of an LC-Rec model that gives items of its catalogue and nothing else. Copied into published repositories.
+"""`generate` of an LC-Rec model that only returns items of its catalogue. Copied into published repositories.
 
 With `trust_remote_code=True`, `model.generate(**tokenizer("<a_1><b_7>..."), num_beams=20, num_return_sequences=20)`
-returns sequences whose last tokens are the index of an item; `item_index.json` says of which. Needs transformers only.
+returns sequences whose last tokens are the index of an item; `item_index.json` maps indices to items. Needs
+transformers only.
 """
 
 import copy
@@ -9,7 +10,7 @@ import json
 
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 NORMALIZATIONS = ("vocab", "level", "children")
 
@@ -25,27 +26,35 @@ def generate(
     normalize=None,
     **kwargs,
 ):
-    """As `GenerationMixin.generate`, in beams over the indices of the catalogue, in the order of the pipeline.
+    """Like `GenerationMixin.generate`, with beams over the indices of the catalogue, in the order of the pipeline.
 
-    What a call leaves open, in keywords and in `generation_config`, is: the number of beams that the model was
-    evaluated with (more, if more sequences are asked for; one with `do_sample`), all of them returned, no sampling, no
+    Defaults, for options that neither the keywords nor `generation_config` set: the number of beams that the model was
+    evaluated with (more, if more sequences are requested; one with `do_sample`), all of them returned, no sampling, no
     length penalty.
-    The model's own `generation_config` counts for its special tokens only: penalties of a base model are not applied.
-    With fewer items than sequences asked for, each item is returned once. Who passes a `prefix_allowed_tokens_fn` or
-    a `logits_processor` decides alone what may come.
+    Of the model's own `generation_config`, only the special tokens are used: penalties of a base model are not applied.
+    With fewer items than requested sequences, each item is returned once. With a `prefix_allowed_tokens_fn` or a
+    `logits_processor`, these alone determine which tokens are generated.
 
     Args:
-        normalize: over what each step's log-probabilities are normalised, `vocab`, `level` (codes of the level) or
-            `children` (codes that can follow); by default what the model was evaluated with.
+        inputs: int64 (batch, length), the prompts, padded on the left; may be passed as `input_ids` instead.
+        generation_config: options of the call.
+        logits_processor: replaces the catalogue's constraint.
+        stopping_criteria: as in `GenerationMixin.generate`.
+        prefix_allowed_tokens_fn: replaces the catalogue's constraint.
+        args: further positional arguments of `GenerationMixin.generate`.
+        model: the model, loaded from a published repository.
+        normalize: set of tokens over which each step's log-probabilities are normalised: `vocab`, `level` (codes of the
+            level) or `children` (codes that can follow). Default: the one that the model was evaluated with.
+        kwargs: options of the call and model inputs, as in `GenerationMixin.generate`.
 
     Raises:
-        ValueError: another `normalize`, fewer or more new tokens than an index has, prompts padded on the right, or
-            logits that are not numbers.
+        ValueError: an unknown `normalize`, fewer or more new tokens than an index has, prompts padded on the right, or
+            logits that are NaN.
     """
-    plain = type(model).generate
-    given = (inputs, generation_config, logits_processor, stopping_criteria, prefix_allowed_tokens_fn, *args)
+    base_generate = type(model).generate
     if prefix_allowed_tokens_fn is not None or logits_processor:
-        return plain(model, *given, **kwargs)
+        constraints = (logits_processor, stopping_criteria, prefix_allowed_tokens_fn)
+        return base_generate(model, inputs, generation_config, *constraints, *args, **kwargs)
     if not hasattr(model, "_item_catalogue"):
         model._item_catalogue = ItemCatalogue(*_read_catalogue(model)), _read(model, "recommender.json")
     catalogue, settings = model._item_catalogue
@@ -64,15 +73,15 @@ def generate(
     kwargs = config.update(**kwargs)
     prompt = next((each for each in (inputs, kwargs.get("input_ids")) if each is not None), None)
     _complete(config, model.generation_config, catalogue, 0 if prompt is None else prompt.shape[1])
-    # A copy that shares its weights: `generate` fills what is open from the model's own configuration.
+    # A shallow copy that shares the weights: `generate` takes missing options from the model's own configuration.
     model = copy.copy(model)
     model.generation_config = GenerationConfig()
     processors = LogitsProcessorList([CatalogueLogitsProcessor(catalogue, normalize)])
-    return plain(model, inputs, config, processors, stopping_criteria, None, *args, **kwargs)
+    return base_generate(model, inputs, config, processors, stopping_criteria, None, *args, **kwargs)
 
 
 class ItemCatalogue:
-    """The items' token sequences as a trie: per level the sorted keys `parent * vocabulary + token` of its nodes.
+    """A trie of the items' token sequences: per level the sorted keys `parent * vocabulary + token` of its nodes.
 
     Args:
         items: int64 (items, levels), the token ids of every item's index.
@@ -89,61 +98,92 @@ class ItemCatalogue:
 
     @property
     def num_levels(self):
+        """Number of tokens of an item."""
         return len(self.keys)
 
     @property
     def num_items(self):
+        """Number of items in the catalogue."""
         return len(self.keys[-1])
 
     def to(self, device):
-        """Move the tables; nothing happens where they are there."""
+        """Move the tables to a device, if they are on another one.
+
+        Args:
+            device: the device.
+        """
         self.keys = [keys.to(device) for keys in self.keys]
         self.level_tokens = [tokens.to(device) for tokens in self.level_tokens]
 
     def nodes(self, tokens):
-        """Nodes (rows,) of sequences (rows, length); any node for sequences that no item begins with."""
+        """Find the nodes of token sequences.
+
+        Args:
+            tokens: int64 (rows, length), the first tokens of an index.
+
+        Returns:
+            int64 (rows,); an arbitrary node for sequences that no item begins with.
+        """
         nodes = torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
         for keys, token in zip(self.keys, tokens.T):  # noqa: B905 (fewer tokens than levels)
-            wanted = nodes * self.vocabulary + token
-            nodes = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
+            nodes = torch.searchsorted(keys, nodes * self.vocabulary + token).clamp_max(len(keys) - 1)
         return nodes
 
     def children(self, nodes, level):
-        """(rows, tokens), both int64 (n,): the tokens that may follow the nodes, with the rows that they follow."""
+        """Find the tokens that may follow nodes.
+
+        Args:
+            nodes: int64 (rows,).
+            level: level of the tokens, from 0.
+
+        Returns:
+            Rows and tokens, both int64 (n,): each token may follow the node of its row.
+        """
         keys = self.keys[level]
         begin, end = (torch.searchsorted(keys, (nodes + step) * self.vocabulary) for step in (0, 1))
         rows = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), end - begin)
-        # Within a row the keys follow each other.
+        # The keys of a row are consecutive.
         place = torch.arange(len(rows), device=nodes.device) - (torch.cumsum(end - begin, 0) - end)[rows]
         return rows, keys[place] % self.vocabulary
 
 
 class CatalogueLogitsProcessor(LogitsProcessor):
-    """Normalises the scores of the tokens that can follow in the catalogue; -inf for all others."""
+    """Normalises the scores of the tokens that can follow in the catalogue, and sets all others to -inf.
+
+    Args:
+        catalogue: the `ItemCatalogue`.
+        normalize: see `generate`.
+    """
 
     def __init__(self, catalogue, normalize):
         self.catalogue, self.normalize, self.start = catalogue, normalize, None
 
     def __call__(self, input_ids, scores):
+        """Normalised and masked scores of the next token.
+
+        Args:
+            input_ids: int64 (rows, length), the prompts and the tokens generated so far.
+            scores: float (rows, vocabulary), logits of the next token.
+        """
         if scores.isnan().any():
             raise ValueError("the model's logits are not numbers (NaN): load it in bfloat16 or float32")
-        if self.start is None:  # the first step: all there is is the prompt
+        if self.start is None:  # the first step: there is only the prompt
             self.start = input_ids.shape[1]
         self.catalogue.to(scores.device)
         level = input_ids.shape[1] - self.start
-        # A beam without an item has the score -inf; transformers still asks what follows it.
+        # A beam without an item has the score -inf; transformers still requests the scores of its next tokens.
         rows, tokens = self.catalogue.children(self.catalogue.nodes(input_ids[:, self.start :]), level)
-        result = torch.full_like(scores, -torch.inf)
-        result[rows, tokens] = scores[rows, tokens]
+        masked = torch.full_like(scores, -torch.inf)
+        masked[rows, tokens] = scores[rows, tokens]
         if self.normalize != "vocab":
-            among = result if self.normalize == "children" else scores[:, self.catalogue.level_tokens[level]]
+            among = masked if self.normalize == "children" else scores[:, self.catalogue.level_tokens[level]]
             total = among.logsumexp(-1, keepdim=True)
-            result = result - total.masked_fill(total.isneginf(), 0)  # a call may suppress all tokens of a level
-        return result
+            masked = masked - total.masked_fill(total.isneginf(), 0)  # a call may suppress all tokens of a level
+        return masked
 
 
 def _complete(config, stored, catalogue, prompt_length):
-    """Complete a call's `GenerationConfig`, and refuse lengths that no item has."""
+    """Complete a call's `GenerationConfig`, and reject lengths other than that of an index."""
     levels = catalogue.num_levels
     longest = config.max_new_tokens or config.max_length and config.max_length - prompt_length
     shortest = config.min_new_tokens or config.min_length and config.min_length - prompt_length
@@ -159,19 +199,21 @@ def _complete(config, stored, catalogue, prompt_length):
         if getattr(config, name) is None:
             setattr(config, name, value)
     if 1 < config.num_beams >= config.num_return_sequences:
-        # Further beams would be copies. One alone would be another kind of search, with other outputs.
+        # Further beams would be copies. A single beam would be a different search, with different outputs.
         config.num_return_sequences = min(config.num_return_sequences, catalogue.num_items)
         config.num_beams = min(config.num_beams, max(catalogue.num_items, 2))
 
 
 def _read(model, name):
-    revision = getattr(model.config, "_commit_hash", None)
-    with open(cached_file(model.name_or_path, name, revision=revision), encoding="utf-8") as stream:
+    path = cached_file(model.name_or_path, name, revision=getattr(model.config, "_commit_hash", None))
+    if path is None:
+        raise FileNotFoundError(f"{model.name_or_path} has no {name}")
+    with open(path, encoding="utf-8") as stream:
         return json.load(stream)
 
 
 def _read_catalogue(model):
-    """(token ids of the items' indices, token ids of all codes per level), see `ItemCatalogue`."""
+    """The arguments of `ItemCatalogue`: token ids of the items' indices, and token ids of all codes per level."""
     index, vocabulary = _read(model, "item_index.json"), _read(model, "tokenizer.json")
     ids = {token["content"]: token["id"] for token in vocabulary["added_tokens"]}
     levels = [

@@ -1,6 +1,6 @@
-"""Inference Endpoints: copied into published repositories as `handler.py`, beside a `requirements.txt`.
+"""The handler of Inference Endpoints. Copied into published repositories, next to a `requirements.txt`.
 
-A request is `{"inputs": {"history": [...], "query": "..."}, "parameters": {"top_k": 10}}`, or a list of inputs; the
+A request is `{"inputs": {"history": [...], "query": "..."}, "parameters": {"top_k": 10}}`; `inputs` may be a list. The
 answer is that of `pipeline("recommendation")`.
 """
 
@@ -14,20 +14,28 @@ from hf_llmrec.pipelines.recommendation import RecommendationPipeline
 
 
 class EndpointHandler:
-    """What Inference Endpoints call.
+    """The class that Inference Endpoints load and call.
 
     Args:
-        path: the repository's folder.
+        path: folder of the repository.
     """
 
     def __init__(self, path: str = ""):
-        self.pipeline = pipeline("recommendation", model=path, pipeline_class=RecommendationPipeline)
+        self.pipeline = pipeline(
+            "recommendation",  # pyright: ignore[reportArgumentType, reportCallIssue]  # the stub: built-in tasks only
+            model=path,
+            pipeline_class=RecommendationPipeline,
+        )
 
     def __call__(self, data: dict[str, Any]) -> Any:
-        """Answer one request, or a list of them.
+        """Answer a request.
+
+        Args:
+            data: ``inputs``, one request of the pipeline or a list of them, and optionally ``parameters``, options of
+                the call.
 
         Raises:
-            ValueError: a request without inputs, or one that the pipeline refuses.
+            ValueError: a request without inputs, or one that the pipeline rejects.
         """
         if not isinstance(data, dict) or "inputs" not in data:
             raise ValueError('a request is {"inputs": {"history": [item ids]}, "parameters": {"top_k": 10}}')

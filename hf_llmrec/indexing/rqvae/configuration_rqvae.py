@@ -1,4 +1,4 @@
-"""Configuration of the RQ-VAE."""
+"""The configuration of the RQ-VAE."""
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -14,19 +14,22 @@ class RQVAEConfig(PreTrainedConfig):
     Args:
         input_dim (`int`, defaults to 768): width of the item embeddings.
         hidden_sizes (`list[int]`, *optional*): widths of the encoder's hidden layers; the decoder mirrors them.
-            Default: 2048-1024-512-256-128-64, without the layers wider than eight times the input; 64 always stays.
-        codebook_dim (`int`, *optional*): width of latents and codewords. Default: 32, or the input's width where that
-            is smaller.
-        codebook_sizes (`list[int]`, defaults to four levels of 256): codes per level.
-        commitment_weight (`float`, defaults to 0.25): beta, weight of the pull of the encoder towards its codewords.
-        quantization_weight (`float`, defaults to 1.0): weight of the quantisation loss beside the reconstruction.
+            Default: 2048-1024-512-256-128-64 (section 4.1.4), without layers wider than eight times the input; 64 is
+            always included.
+        codebook_dim (`int`, *optional*): width of latents and codewords. Default: 32, or the input's width if that is
+            smaller.
+        codebook_sizes (`list[int]`, defaults to four levels of 256): number of codes per level.
+        commitment_weight (`float`, defaults to 0.25): beta, weight of the commitment loss, which pulls the encoder's
+            outputs towards their codewords.
+        quantization_weight (`float`, defaults to 1.0): weight of the quantisation loss relative to the reconstruction
+            loss.
         sinkhorn_epsilons (`list[float]`, *optional*): entropy of the balanced assignment per level in training; 0 takes
             the nearest codeword. Default: 0.003 on the last level only (uniform semantic mapping, section 3.2.2).
-        sinkhorn_iterations (`int`, defaults to 50): of Sinkhorn-Knopp.
+        sinkhorn_iterations (`int`, defaults to 50): number of iterations of Sinkhorn-Knopp.
         collaborative_dim (`int`, *optional*): width of the collaborative vectors that training aligns the quantised
             vectors with. Default: no alignment.
         alignment_weight (`float`, defaults to 0.1): weight of the alignment loss.
-        alignment_temperature (`float`, defaults to 0.1): of its cosines.
+        alignment_temperature (`float`, defaults to 0.1): temperature of the alignment loss.
     """
 
     model_type = "rqvae"
@@ -58,18 +61,37 @@ class RQVAEConfig(PreTrainedConfig):
         }
         super().__post_init__(**kwargs)
 
+    def layer_widths(self) -> list[int]:
+        """Widths of the encoder's layers, from the input to the latents.
+
+        Raises:
+            ValueError: ``hidden_sizes`` or ``codebook_dim`` was set to ``None`` after the configuration was created.
+        """
+        if self.hidden_sizes is None or self.codebook_dim is None:
+            raise ValueError("hidden_sizes and codebook_dim must not be None")
+        return [self.input_dim, *self.hidden_sizes, self.codebook_dim]
+
     def validate_levels(self):
-        """Every level has codes and an epsilon."""
+        """Check that every level has codes and an epsilon.
+
+        Raises:
+            ValueError: a codebook size is not positive, or there is not one non-negative epsilon per level.
+        """
+        epsilons = self.sinkhorn_epsilons or ()
         if not self.codebook_sizes or min(self.codebook_sizes) < 1:
             raise ValueError(f"codebook_sizes must be positive, got {self.codebook_sizes}")
-        if len(self.sinkhorn_epsilons) != len(self.codebook_sizes) or min(self.sinkhorn_epsilons) < 0:
+        if len(epsilons) != len(self.codebook_sizes) or min(epsilons) < 0:
             raise ValueError(
                 f"sinkhorn_epsilons must be one value >= 0 per level ({len(self.codebook_sizes)}), "
                 f"got {self.sinkhorn_epsilons}"
             )
 
     def validate_alignment(self):
-        """Temperature and weight make sense."""
+        """Check the weight and the temperature of the alignment loss.
+
+        Raises:
+            ValueError: the weight is negative, or the temperature is not positive.
+        """
         if self.alignment_weight < 0 or self.alignment_temperature <= 0:
             raise ValueError("alignment_weight must not be negative, and alignment_temperature positive")
 

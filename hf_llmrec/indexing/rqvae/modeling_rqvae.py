@@ -1,4 +1,4 @@
-"""RQ-VAE: an autoencoder whose latent is the sum of one codeword per level (arXiv 2311.09049, section 3.2.1)."""
+"""RQ-VAE: an autoencoder whose latent is a sum of one codeword per level (arXiv 2311.09049, section 3.2.1)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel, initialization
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from .configuration_rqvae import RQVAEConfig
 from .sinkhorn import sinkhorn
@@ -19,25 +19,25 @@ class RQVAEOutput(ModelOutput):
     """Output of [`RQVAEModel`].
 
     Args:
-        loss: float (), ``reconstruction_loss + quantization_weight * quantization_loss``, and where collaborative
-            vectors are given ``+ alignment_weight * alignment_loss``.
+        loss: float (), ``reconstruction_loss + quantization_weight * quantization_loss``; with collaborative vectors
+            ``+ alignment_weight * alignment_loss``.
         reconstruction: float (batch, input_dim), in the space of the inputs.
-        codes: int64 (batch, levels).
+        codes: int64 (batch, levels); ``None`` without quantisation.
         latents: float (batch, codebook_dim), the encoder's output.
         quantized: float (batch, codebook_dim), the sum of the codewords.
         reconstruction_loss: float (), mean squared error in units of the inputs' variance.
         quantization_loss: float (), codebook and commitment terms, summed over the levels.
-        alignment_loss: float (), InfoNCE of quantised against collaborative vectors; ``None`` without the latter.
+        alignment_loss: float (), InfoNCE of quantised against collaborative vectors; ``None`` if there are none.
     """
 
-    loss: torch.FloatTensor | None = None
-    reconstruction: torch.FloatTensor | None = None
-    codes: torch.LongTensor | None = None
-    latents: torch.FloatTensor | None = None
-    quantized: torch.FloatTensor | None = None
-    reconstruction_loss: torch.FloatTensor | None = None
-    quantization_loss: torch.FloatTensor | None = None
-    alignment_loss: torch.FloatTensor | None = None
+    loss: torch.Tensor | None = None
+    reconstruction: torch.Tensor | None = None
+    codes: torch.Tensor | None = None
+    latents: torch.Tensor | None = None
+    quantized: torch.Tensor | None = None
+    reconstruction_loss: torch.Tensor | None = None
+    quantization_loss: torch.Tensor | None = None
+    alignment_loss: torch.Tensor | None = None
 
 
 def _mlp(widths: list[int]) -> nn.Sequential:
@@ -48,6 +48,9 @@ def _mlp(widths: list[int]) -> nn.Sequential:
 
 
 class RQVAEPreTrainedModel(PreTrainedModel):
+    """Base class of [`RQVAEModel`]: its configuration and how weights are initialised."""
+
+    config: RQVAEConfig
     config_class = RQVAEConfig
     base_model_prefix = "rqvae"
     main_input_name = "embeddings"
@@ -55,22 +58,25 @@ class RQVAEPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module):
         if isinstance(module, nn.Linear):
-            # He: twelve ReLU layers at transformers' 0.02 would let nothing through.
+            # He initialisation: with transformers' 0.02, the signal would vanish in twelve ReLU layers.
             initialization.kaiming_normal_(module.weight, nonlinearity="relu")
             initialization.zeros_(module.bias)
         elif isinstance(module, RQVAEModel):
             for codebook in module.codebooks:
-                initialization.normal_(codebook, std=self.config.codebook_dim**-0.5)
+                initialization.normal_(codebook, std=codebook.shape[1] ** -0.5)
             initialization.zeros_(module.input_mean)
             initialization.ones_(module.input_scale)
 
 
 class RQVAEModel(RQVAEPreTrainedModel):
-    """Item embeddings -> codes, and back.
+    """Encodes item embeddings as codes and decodes codes to embeddings.
 
-    In training mode levels with a Sinkhorn epsilon assign the batch evenly to their codes (uniform semantic mapping,
-    section 3.2.2); in evaluation mode every level takes the nearest codeword. The codes of different items may be the
-    same: `hf_llmrec.build_index` makes them unique.
+    In training mode, levels with a Sinkhorn epsilon distribute the batch evenly over their codes (uniform semantic
+    mapping, section 3.2.2); in evaluation mode, every level takes the nearest codeword. Different items may get the
+    same codes: `hf_llmrec.build_index` makes them unique.
+
+    Args:
+        config: the configuration.
 
     Example:
 
@@ -81,28 +87,36 @@ class RQVAEModel(RQVAEPreTrainedModel):
     ```
     """
 
+    input_mean: torch.Tensor
+    input_scale: torch.Tensor
+
     def __init__(self, config: RQVAEConfig):
         super().__init__(config)
-        widths = [config.input_dim, *config.hidden_sizes, config.codebook_dim]
+        widths = config.layer_widths()
+        codebook_dim = widths[-1]
         self.encoder = _mlp(widths)
         self.decoder = _mlp(widths[::-1])
         self.codebooks = nn.ParameterList(
-            nn.Parameter(torch.empty(size, config.codebook_dim)) for size in config.codebook_sizes
+            nn.Parameter(torch.empty(size, codebook_dim)) for size in config.codebook_sizes
         )
         self.alignment_head = (
-            None if config.collaborative_dim is None else nn.Linear(config.codebook_dim, config.collaborative_dim)
+            None if config.collaborative_dim is None else nn.Linear(codebook_dim, config.collaborative_dim)
         )
-        # The inputs' mean and spread: embeddings go in and come out in their own units.
+        # Mean and standard deviation of the inputs, so that embeddings go in and come out in their own units.
         self.register_buffer("input_mean", torch.zeros(config.input_dim))
         self.register_buffer("input_scale", torch.ones(()))
         self.post_init()
 
     @torch.no_grad()
     def set_input_statistics(self, embeddings: torch.Tensor) -> None:
-        """Remember mean (per dimension) and spread (one number) of embeddings float (n, input_dim)."""
+        """Store the mean (per dimension) and the standard deviation (one number) of the inputs.
+
+        Args:
+            embeddings: float (n, input_dim), usually all items.
+        """
         self.input_mean.copy_(embeddings.mean(dim=0))
-        spread = (embeddings - self.input_mean.to(embeddings)).pow(2).mean().sqrt()
-        self.input_scale.copy_(spread if spread > 0 else torch.ones_like(spread))
+        deviation = (embeddings - self.input_mean.to(embeddings)).pow(2).mean().sqrt()
+        self.input_scale.copy_(deviation if deviation > 0 else torch.ones_like(deviation))
 
     def _standardize(self, embeddings: torch.Tensor) -> torch.Tensor:
         if embeddings.ndim != 2 or embeddings.shape[1] != self.config.input_dim:
@@ -110,17 +124,27 @@ class RQVAEModel(RQVAEPreTrainedModel):
         return (embeddings.to(self.input_mean.dtype) - self.input_mean) / self.input_scale
 
     def latents(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Encoder output float (batch, codebook_dim), before quantisation."""
+        """The encoder's output before quantisation.
+
+        Args:
+            embeddings: float (batch, input_dim).
+
+        Returns:
+            float (batch, codebook_dim).
+        """
         return self.encoder(self._standardize(embeddings))
 
     def quantize(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Residual quantisation of latents float (batch, codebook_dim).
+        """Residual quantisation.
+
+        Args:
+            latents: float (batch, codebook_dim).
 
         Returns:
             quantized float (batch, codebook_dim); codes int64 (batch, levels); quantisation loss float ().
         """
         residual, quantized, loss, codes = latents, torch.zeros_like(latents), latents.new_zeros(()), []
-        for codebook, epsilon in zip(self.codebooks, self.config.sinkhorn_epsilons, strict=True):
+        for codebook, epsilon in zip(self.codebooks, self.config.sinkhorn_epsilons or (), strict=True):
             with torch.no_grad():
                 distances = torch.cdist(residual, codebook).square()
                 if self.training and epsilon > 0:
@@ -137,16 +161,32 @@ class RQVAEModel(RQVAEPreTrainedModel):
 
     @torch.no_grad()
     def encode(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Nearest codes int64 (batch, levels) of embeddings float (batch, input_dim)."""
+        """Encode embeddings as codes.
+
+        Args:
+            embeddings: float (batch, input_dim).
+
+        Returns:
+            int64 (batch, levels).
+        """
         return self.quantize(self.latents(embeddings))[1]
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        """Embeddings float (batch, input_dim) that codes int64 (batch, levels) stand for."""
-        quantized = sum(F.embedding(codes[:, level], book) for level, book in enumerate(self.codebooks))
+        """Decode codes to embeddings.
+
+        Args:
+            codes: int64 (batch, levels).
+
+        Returns:
+            float (batch, input_dim).
+        """
+        quantized = F.embedding(codes[:, 0], self.codebooks[0])
+        for level in range(1, len(self.codebooks)):
+            quantized = quantized + F.embedding(codes[:, level], self.codebooks[level])
         return self.decoder(quantized) * self.input_scale + self.input_mean
 
     def alignment_loss(self, quantized: torch.Tensor, collaborative: torch.Tensor) -> torch.Tensor:
-        """Symmetric InfoNCE within the batch: an item's codes should tell its collaborative vector from the others'.
+        """Symmetric InfoNCE within the batch: an item's codes should identify its collaborative vector.
 
         Args:
             quantized: float (batch, codebook_dim).
@@ -154,12 +194,16 @@ class RQVAEModel(RQVAEPreTrainedModel):
 
         Returns:
             float (), 0 with fewer than two items.
+
+        Raises:
+            ValueError: the configuration has no ``collaborative_dim``.
         """
-        known = collaborative.abs().sum(1) > 0
+        has_vector = collaborative.abs().sum(1) > 0
         if self.alignment_head is None:
             raise ValueError("collaborative vectors need a model with collaborative_dim")
-        mapped = F.normalize(self.alignment_head(quantized[known]), dim=-1)
-        similarity = mapped @ F.normalize(collaborative[known].to(mapped), dim=-1).T / self.config.alignment_temperature
+        mapped = F.normalize(self.alignment_head(quantized[has_vector]), dim=-1)
+        targets = F.normalize(collaborative[has_vector].to(mapped), dim=-1)
+        similarity = mapped @ targets.T / self.config.alignment_temperature
         if len(similarity) < 2:
             return similarity.sum() * 0
         own = torch.arange(len(similarity), device=similarity.device)
@@ -173,14 +217,16 @@ class RQVAEModel(RQVAEPreTrainedModel):
         return_dict: bool | None = None,
         **kwargs,
     ) -> RQVAEOutput | tuple:
-        """Reconstruct a batch; the output carries the training loss.
+        """Reconstruct a batch and compute the training loss.
 
         Args:
             embeddings: float (batch, input_dim).
-            quantize: False leaves the codebooks out (a plain autoencoder, to warm up encoder and decoder); the codes of
+            quantize: use the codebooks. False gives a plain autoencoder, to warm up encoder and decoder; the codes of
                 the output are then ``None``.
-            collaborative: float (batch, collaborative_dim) vectors of the same items from a collaborative model, for
-                the alignment loss; zeros where there is none.
+            collaborative: float (batch, collaborative_dim), vectors of the same items from a collaborative model, for
+                the alignment loss; zeros for items without one. ``None``: no alignment loss.
+            return_dict: False returns a tuple instead of an `RQVAEOutput`.
+            kwargs: ignored.
         """
         inputs = self._standardize(embeddings)
         latents = self.encoder(inputs)
@@ -188,12 +234,12 @@ class RQVAEModel(RQVAEPreTrainedModel):
             quantized, codes, quantization_loss = self.quantize(latents)
         else:
             quantized, codes, quantization_loss = latents, None, latents.new_zeros(())
-        # Straight-through: the decoder sees the codewords, the encoder gets the decoder's gradient.
-        passed = latents + (quantized - latents).detach()
-        reconstruction = self.decoder(passed)
+        # Straight-through estimator: the decoder reads the codewords, and the encoder gets the decoder's gradient.
+        decoder_input = latents + (quantized - latents).detach()
+        reconstruction = self.decoder(decoder_input)
         reconstruction_loss = F.mse_loss(reconstruction, inputs)
         loss = reconstruction_loss + self.config.quantization_weight * quantization_loss
-        alignment_loss = None if collaborative is None else self.alignment_loss(passed, collaborative)
+        alignment_loss = None if collaborative is None else self.alignment_loss(decoder_input, collaborative)
         if alignment_loss is not None:
             loss = loss + self.config.alignment_weight * alignment_loss
         output = RQVAEOutput(

@@ -20,12 +20,21 @@ WARMUP_STEPS = 50
 
 
 def default_batch_size(num_items: int) -> int:
-    """About 48 steps an epoch, in a power of two between 64 and 2,048."""
+    """Default number of items per step: a power of two from 64 to 2,048, with about 48 steps per epoch.
+
+    Args:
+        num_items: number of items in the catalogue.
+    """
     return int(min(max(2 ** round(math.log2(max(num_items / 48, 1))), 64), 2048))
 
 
 def default_steps(num_items: int, batch_size: int) -> int:
-    """2,000 optimizer steps, or 20 epochs where the catalogue is so large that this is more."""
+    """Default number of optimizer steps: 2,000, or 20 epochs if that is more.
+
+    Args:
+        num_items: number of items in the catalogue.
+        batch_size: number of items per step.
+    """
     return max(2000, 20 * math.ceil(num_items / batch_size))
 
 
@@ -42,19 +51,23 @@ def train_rqvae(
 ) -> RQVAEModel:
     """Train an RQ-VAE on a catalogue.
 
-    A sixth of the steps trains encoder and decoder alone, so that the latents mean something when residual k-means on
-    *all* items sets the codebooks; the rest trains everything. AdamW without weight decay, cosine schedule.
+    The first sixth of the steps trains only encoder and decoder, so that the latents are meaningful when residual
+    k-means on *all* items initialises the codebooks; the remaining steps train everything. The optimizer is AdamW
+    without weight decay, with a cosine schedule.
 
     Args:
         embeddings: float (n, config.input_dim), all items.
-        collaborative: float (n, config.collaborative_dim), for the alignment loss; zeros where nothing is known.
-        steps: optimizer steps; default: see `default_steps`.
-        batch_size: items per step; default: see `default_batch_size`.
-        learning_rate: its peak.
-        device: default: the accelerator where there is one.
+        config: configuration of the model.
+        collaborative: float (n, config.collaborative_dim), vectors for the alignment loss, zeros for items without one;
+            ``None``: no alignment loss.
+        seed: seed of the initialisation and of the order of the items.
+        steps: number of optimizer steps. Default: see `default_steps`.
+        batch_size: number of items per step. Default: see `default_batch_size`.
+        learning_rate: peak learning rate.
+        device: where to train. Default: the accelerator if there is one, else the CPU.
 
     Returns:
-        the model on the CPU, in evaluation mode.
+        The model on the CPU, in evaluation mode.
 
     Raises:
         RuntimeError: the loss is no longer finite.
@@ -69,7 +82,7 @@ def train_rqvae(
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.as_tensor(np.asarray(embeddings, dtype=np.float32))
     model.set_input_statistics(inputs)
-    model.to(device).train()
+    model.to(device).train()  # pyright: ignore[reportArgumentType]  # the stub's `to` takes no self
     inputs = inputs.to(device)
     others = None if collaborative is None else torch.as_tensor(np.asarray(collaborative, np.float32)).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
@@ -102,26 +115,37 @@ def train_rqvae(
 
 
 def _batches(count: int, batch_size: int, generator: torch.Generator):
-    """Row numbers int64 (<= batch_size,), a new permutation every epoch, without end."""
+    """Yield batches of row numbers, int64 (<= batch_size,), forever; every epoch is a new permutation."""
     while True:
         yield from torch.randperm(count, generator=generator).split(batch_size)
 
 
 @torch.no_grad()
 def initialize_codebooks(model: RQVAEModel, embeddings: torch.Tensor, seed: int = 0) -> None:
-    """Set the codebooks to residual k-means of the latents of all items; embeddings float (n, input_dim)."""
+    """Initialise the codebooks by residual k-means of the latents of all items.
+
+    Args:
+        model: the model, whose codebooks are overwritten.
+        embeddings: float (n, input_dim), all items.
+        seed: seed of k-means.
+    """
     latents = torch.cat([model.latents(part) for part in embeddings.split(4096)]).float().cpu().numpy()
     sizes = model.config.codebook_sizes
-    found = residual_kmeans(latents, len(sizes), max(sizes), seed=seed, iterations=10)
-    # residual_kmeans centres; the mean goes back into the first level, whose codewords are the only absolute ones.
-    found.codebooks[0] = found.codebooks[0] + latents.mean(axis=0)
-    for codebook, values in zip(model.codebooks, found.codebooks, strict=True):
+    quantization = residual_kmeans(latents, len(sizes), max(sizes), seed=seed, iterations=10)
+    # residual_kmeans centres its inputs; the mean is added to the first level, the only one that is not of residuals.
+    first, *others = quantization.codebooks
+    for codebook, values in zip(model.codebooks, [first + latents.mean(axis=0), *others], strict=True):
         codebook.copy_(torch.as_tensor(values[: len(codebook)]))
 
 
 @torch.no_grad()
 def rqvae_quantization(model: RQVAEModel, embeddings: np.ndarray) -> Quantization:
-    """Codes of a catalogue by a trained RQ-VAE, in the space of its latents; embeddings float (n, input_dim)."""
+    """Quantise a catalogue by a trained RQ-VAE, in the space of its latents.
+
+    Args:
+        model: the trained model.
+        embeddings: float (n, input_dim), all items.
+    """
     model.eval()
     inputs = torch.as_tensor(np.asarray(embeddings, dtype=np.float32)).to(model.device)
     latents = torch.cat([model.latents(part) for part in inputs.split(4096)])
@@ -148,7 +172,20 @@ def train_rqvae_quantization(
     learning_rate: float = 1e-3,
     alignment_weight: float = 0.1,
 ) -> Quantization:
-    """`train_rqvae` with the paper's sizes, then `rqvae_quantization`."""
+    """Train an RQ-VAE with the paper's layers on a catalogue, and quantise the catalogue with it.
+
+    Args:
+        embeddings: float (n, d), all items.
+        levels: number of codes per item.
+        codebook_size: number of codes per level.
+        collaborative: float (n, e), vectors for the alignment loss, zeros for items without one; ``None``: no alignment
+            loss.
+        seed: seed of the initialisation and of the order of the items.
+        steps: number of optimizer steps. Default: see `default_steps`.
+        batch_size: number of items per step. Default: see `default_batch_size`.
+        learning_rate: peak learning rate.
+        alignment_weight: weight of the alignment loss.
+    """
     config = RQVAEConfig(
         input_dim=int(embeddings.shape[1]),
         codebook_sizes=[codebook_size] * levels,

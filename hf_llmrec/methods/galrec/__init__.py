@@ -1,1 +1,1 @@
-"""GAL-Rec."""
+"""GAL-Rec: a language model that reads users and items as tokens (arXiv 2406.13235)."""

@@ -1,38 +1,43 @@
-"""What a GAL-Rec model is made of before it is trained: a language model, and external embeddings of the items."""
+"""Building a GAL-Rec from a language model and external embeddings of the items, before it is trained."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from ...data.interactions import RecDataset
 from ...data.splits import RecSplit
 from ...prompting.training_text import corpus_texts
+from ...training.gathered_weight import gathered_weight
 from ...training.load_backbone import Backbone, load_backbone
-from ...training.whole_weight import whole_weight
 from .modeling_galrec import GALRecForCausalLM
 from .prompt import GALRecPrompt
 from .start_defaults import GALREC_MODEL, GALREC_PROMPT
 
-# Above it, softmax over the whole catalogue at every position costs more than the model.
+# With more items, a softmax over the full catalogue at every position costs more than the model.
 _FULL_SOFTMAX_ITEMS = 5000
 
 
 def start_prompt(pretrained: bool, changes: GALRecPrompt | Mapping[str, Any] | None) -> GALRecPrompt:
-    """What a new model reads.
+    """Prompt of a new model.
 
     Args:
-        pretrained: whether its language model's weights were loaded, see `start_defaults.GALREC_PROMPT`.
-        changes: fields that replace the defaults, or a whole prompt.
+        pretrained: whether the weights of its language model were loaded; selects the defaults, see
+            `start_defaults.GALREC_PROMPT`.
+        changes: fields of `GALRecPrompt` that replace the defaults, or a prompt that is used as it is.
+
+    Returns:
+        The prompt, complete.
 
     Raises:
-        ValueError: an unknown field, or a value that it cannot have.
+        ValueError: an unknown field, or an invalid value.
     """
     if isinstance(changes, GALRecPrompt):
         return changes
@@ -54,51 +59,57 @@ def build_galrec(
     pretrained: bool | None = None,
     **options: Any,
 ) -> tuple[Backbone, GALRecPrompt]:
-    """A GAL-Rec with its item vectors around a language model, whose tokenizer is unchanged, and what it reads.
+    """Build a GAL-Rec with its item vectors around a language model, whose tokenizer stays unchanged.
 
     Args:
-        backbone: see `load_backbone`.
-        dataset: gives the number of items. split: with it, the texts that a tokenizer is trained on.
+        backbone: a model, its Hub id or folder, or the size of one from scratch, see `load_backbone`.
+        dataset: gives the number of items, and the texts that the tokenizer of a model from scratch is trained on.
+        split: its training interactions are part of these texts.
         item_vectors: external embeddings by kind, ``text`` or ``collaborative``, float (num_items, d).
-        prompt: see `start_prompt`.
+        prompt: fields of `GALRecPrompt` that replace the defaults, or a complete prompt, see `start_prompt`.
         config: fields of `GALRecConfig` that replace those chosen here.
-        pretrained: choose as for loaded weights, or as for a model from scratch; default: what the backbone is.
-        options: see `load_backbone`.
+        pretrained: whether to choose defaults as for loaded weights, or as for a model from scratch; default: by the
+            backbone.
+        options: other parameters of `load_backbone`.
+
+    Returns:
+        The model with its tokenizer, and the complete prompt.
 
     Raises:
-        ValueError: vectors of another number of items, a value that the configuration cannot have, and those of
-            `load_backbone`.
+        ValueError: vectors of another number of items, an invalid value of the configuration, a backbone that is a
+            saved GAL-Rec, and the errors of `load_backbone`.
     """
     for kind, vectors in item_vectors.items():
         if len(vectors) != dataset.num_items:
             raise ValueError(f"item_vectors: {len(vectors)} {kind} embeddings for {dataset.num_items} items")
-    # Positions are needed for what the prompt may hold, whose defaults depend on the start: both prompts have the same.
+    # The backbone needs positions for the longest prompt. The default prompts of both starts have the same max_length.
     length = start_prompt(True, prompt).max_length
-    found = load_backbone(backbone, texts=lambda: corpus_texts(dataset, split), max_length=length, **options)
-    if isinstance(found.model, GALRecForCausalLM):
-        raise ValueError(f"{found.name} is a saved GAL-Rec, not a backbone: GALRecRecommender.from_pretrained opens it")
-    pretrained = found.is_pretrained if pretrained is None else pretrained
+    base = load_backbone(backbone, texts=lambda: corpus_texts(dataset, split), max_length=length, **options)
+    if isinstance(base.model, GALRecForCausalLM):
+        raise ValueError(f"{base.name} is a saved GAL-Rec, not a backbone: GALRecRecommender.from_pretrained opens it")
+    pretrained = base.is_pretrained if pretrained is None else pretrained
     values = {
         "num_items": dataset.num_items,
         "external_sizes": {kind: int(vectors.shape[1]) for kind, vectors in item_vectors.items()},
-        "entity_scale": _entity_norm(found.model, found.is_pretrained) / len(item_vectors) ** 0.5,
+        "entity_scale": _entity_norm(base.model, base.is_pretrained) / len(item_vectors) ** 0.5,
         "rec_loss": "full_softmax" if dataset.num_items <= _FULL_SOFTMAX_ITEMS else "sampled_softmax",
         **({} if pretrained else GALREC_MODEL),
         **(config or {}),
     }
-    model = GALRecForCausalLM.from_backbone(found.model, low_memory=found.is_pretrained, **values)
+    model = GALRecForCausalLM.from_backbone(base.model, low_memory=base.is_pretrained, **values)
     model.model.set_item_vectors({kind: torch.as_tensor(vectors) for kind, vectors in item_vectors.items()})
-    return replace(found, model=model, is_pretrained=pretrained), start_prompt(pretrained, prompt)
+    return replace(base, model=model, is_pretrained=pretrained), start_prompt(pretrained, prompt)
 
 
 def _entity_norm(backbone: PreTrainedModel, pretrained: bool) -> float:
-    """How long the input embedding of an entity should be.
+    """Initial norm of the input embedding of an entity.
 
-    To a pretrained backbone entity tokens should look like its own tokens. One that is trained from scratch has no such
-    habits: there values of about 1 make the last item rule its own state, as in SASRec, and recommending begins with
-    "like the last one" instead of with noise.
+    For a pretrained backbone, entity tokens should look like its own tokens. A backbone from scratch has no such
+    expectations: there, components of about 1 let the last item dominate its own state, as in SASRec, and training
+    starts from recommending items like the last one instead of noise.
     """
     if not pretrained or backbone.device.type == "meta":
         return backbone.config.get_text_config().hidden_size ** 0.5
-    with whole_weight(backbone.get_input_embeddings().weight) as weight:
+    # transformers annotates the embeddings as a module of any kind.
+    with gathered_weight(cast(nn.Parameter, backbone.get_input_embeddings().weight)) as weight:
         return float(weight.detach()[:4096].float().norm(dim=-1).mean()) or 1.0

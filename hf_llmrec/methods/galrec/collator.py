@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 import torch
 
-# Padding is never seen: sequences are padded on the right, and attention is causal.
+# No token sees the padding: sequences are padded on the right, and attention is causal.
 _PADDING = {"input_ids": 0, "labels": -100, "user_items": -1}
 _PAIR_LISTS = ("known_items", "known_users", "item_known_users")
 _PAIR_SCALARS = ("user", "item", "has_pair", "has_audience")
-# Of a user and an earlier item only E_u^0 and E_t^0 are compared.
+# For a user and an earlier item, only E_u^0 and E_t^0 are compared.
 _EARLIER = {"has_pair": True, "has_audience": False, "known_users": np.zeros(0, dtype=np.int64)}
 
 
 class GALRecCollator:
-    """Pads rows of `hf_llmrec.methods.galrec.rows` on the right.
+    """Collate rows of `hf_llmrec.methods.galrec.rows`, padded on the right.
 
-    Returns ``input_ids``, ``labels``, ``user_items``, int64 (n, longest), and where rows have pairs
+    A batch holds ``input_ids``, ``labels`` and ``user_items``, int64 (n, longest), and, if the rows have pairs,
 
-    - ``pairs``, the fields of `PairBatch`: row by row the earlier pairs, then the target's;
-    - ``segments``: ``own_ids`` with ``own_items``, of every pair; ``audience_ids``, of every row; ``item_ids`` and
-      ``item_text_labels``, of every row's target and then of every other item once, and ``item_places``, which of them
-      each pair has.
+    - ``pairs``, the fields of `PairBatch`: for each row its earlier pairs, then that of the target;
+    - ``segments``: ``own_ids`` and ``own_items`` of every pair; ``audience_ids`` of every row; ``item_ids`` and
+      ``item_text_labels`` of every row's target, then of every other item once; and ``item_places``, the place of each
+      pair's item among them.
     """
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _pairs(rows: list[dict[str, Any]]) -> dict[str, dict[str, torch.Tensor]]:
             "items": item,
             "has_pair": has_pair,
             "has_audience": has_audience,
-            # Left out where every pair is an example's: nothing has to be picked then.
+            # Omitted if every pair is that of an example: there is nothing to select then.
             **({"examples": torch.tensor(examples)} if len(pairs) > len(rows) else {}),
             **{name: _padded(pairs, name, -1) for name in _PAIR_LISTS},
         },
@@ -69,7 +69,7 @@ def _pairs(rows: list[dict[str, Any]]) -> dict[str, dict[str, torch.Tensor]]:
 
 
 def _padded(rows: list[dict[str, Any]], name: str, value: int) -> torch.Tensor:
-    """int64 (n, longest), at least one column."""
+    """The lists ``name`` of all rows, int64 (n, longest), at least one column."""
     padded = np.full((len(rows), max(1, max(len(row[name]) for row in rows))), value, dtype=np.int64)
     for number, row in enumerate(rows):
         padded[number, : len(row[name])] = row[name]

@@ -1,4 +1,4 @@
-"""Tables of users and items, and their tokens' input embeddings (section 4.2)."""
+"""Tables of users and items, and the input embeddings of their tokens (section 4.2)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,27 @@ from .entity_layers import EntityScale, ItemResidual, MappingLayers
 
 
 class EntityEmbeddings(nn.Module):
-    """What stands for items, users and read-outs in the language model's space.
+    """Input embeddings of items, users and read-outs.
 
-    An item is its mapped external embedding, plus a learned vector where the configuration has one. A user is known by
-    items: the mean of their external embeddings, mapped, plus the mean of what was learned of them. Nothing of a user
-    is stored with a model, and somebody new is as good as anybody.
+    An item is represented by its mapped external embedding, plus a learned vector if the configuration has
+    ``item_residual``. A user is represented by items: the mean of their external embeddings, mapped, plus the mean of
+    their learned vectors. No user is stored with the model, so a new one is represented as well as any other.
+
+    Args:
+        config: of the model.
 
     Attributes:
-        item_external: float (num_items, external_size), saved with the model.
-        user_external: float (users, external_size), graph_items int64, graph_offsets int64 (users + 1,): the users of a
-            graph, never saved.
+        config: of the model.
+        item_external: float (num_items, external_size), the items' external embeddings, saved with the model.
+        user_external: float (users, external_size), the graph users' mean external embeddings, never saved.
+        graph_items: int64 (edges,), the items of all users of the graph, never saved.
+        graph_offsets: int64 (users + 1,), where each user's items begin in ``graph_items``, never saved.
     """
+
+    item_external: torch.Tensor
+    user_external: torch.Tensor
+    graph_items: torch.Tensor
+    graph_offsets: torch.Tensor
 
     def __init__(self, config: GALRecConfig):
         super().__init__()
@@ -37,27 +47,29 @@ class EntityEmbeddings(nn.Module):
 
     @torch.no_grad()
     def set_item_vectors(self, vectors: dict[str, torch.Tensor]) -> None:
-        """Set the external embeddings of items: per kind of ``config.external_sizes`` float (num_items, size).
+        """Set the external embeddings of items.
 
-        Rows are brought to unit length; a row of zeros is an item about which nothing is known.
+        Args:
+            vectors: float (num_items, size) for each kind of ``config.external_sizes``. Rows are normalised to unit
+                length; a row of zeros is an item without an embedding.
 
         Raises:
             ValueError: kinds or shapes that differ from the configuration's.
         """
-        expected = {kind: (self.config.num_items, size) for kind, size in self.config.external_sizes.items()}
-        found = {kind: tuple(value.shape) for kind, value in vectors.items()}
-        if found != expected:
-            raise ValueError(f"external embeddings of items must be {expected}, got {found}")
+        expected = {kind: (self.config.num_items, size) for kind, size in self.config.external_widths.items()}
+        shapes = {kind: tuple(value.shape) for kind, value in vectors.items()}
+        if shapes != expected:
+            raise ValueError(f"external embeddings of items must be {expected}, got {shapes}")
         parts = [F.normalize(torch.as_tensor(vectors[kind]).float(), dim=-1) for kind in expected]
         self.item_external.copy_(torch.cat(parts, dim=-1))
 
     @torch.no_grad()
     def set_graph_users(self, items: torch.Tensor, offsets: torch.Tensor) -> None:
-        """Make the users of a graph known, each by its items; needs the items' external embeddings.
+        """Register the users of a graph, each represented by its items; set the items' external embeddings first.
 
         Args:
-            items: int64 (m,), the item rows of all users. offsets: int64 (num_users + 1,), user i has
-                ``items[offsets[i]:offsets[i + 1]]``.
+            items: int64 (m,), the item rows of all users.
+            offsets: int64 (num_users + 1,), user i has ``items[offsets[i]:offsets[i + 1]]``.
 
         Raises:
             ValueError: items that the catalogue does not have.
@@ -69,16 +81,20 @@ class EntityEmbeddings(nn.Module):
         self.user_external = self._mean_external(self.graph_items, self.graph_offsets[:-1])
 
     def _mean_external(self, items: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
-        """Mean external embedding of each bag of items, per kind of unit length; zeros for empty bags."""
+        """Mean external embedding of each bag of items, each kind of unit length; zeros for empty bags."""
         mean = F.embedding_bag(items, self.item_external, offsets, mode="mean")
-        parts = mean.split(tuple(self.config.external_sizes.values()), dim=-1)
+        parts = mean.split(tuple(self.config.external_widths.values()), dim=-1)
         return torch.cat([F.normalize(part, dim=-1) for part in parts], dim=-1)
 
     def user_vectors(self, user_rows: torch.Tensor, user_items: torch.Tensor) -> torch.Tensor:
-        """Users in the language model's space, float (n + m, hidden_size), each by the items it is known by.
+        """Represent users in the language model's space by their items.
 
         Args:
-            user_rows: int64 (n,), of the graph. user_items: int64 (m, k), items of other users, padded with -1.
+            user_rows: int64 (n,), users of the graph.
+            user_items: int64 (m, k), items of other users, padded with -1.
+
+        Returns:
+            float (n + m, hidden_size), the users of the graph first.
         """
         given = user_items >= 0
         starts = F.pad(given.sum(1).cumsum(0), (1, 0))[:-1]
@@ -94,16 +110,23 @@ class EntityEmbeddings(nn.Module):
         return vectors + self.item_residual(items, torch.cat([ends - counts, starts + counts.sum()]))
 
     def _with_dropout(self, external: torch.Tensor) -> torch.Tensor:
-        """In training, some items lack some kinds of their external embeddings; float (m, external_size)."""
-        sizes, chance = self.config.external_sizes, self.config.external_dropout
+        """Drop kinds of external embeddings of single items in training; float (m, external_size)."""
+        sizes, chance = self.config.external_widths, self.config.external_dropout
         if not self.training or not chance:
             return external
-        kept = torch.rand(len(external), len(sizes), device=external.device) >= chance
+        keep = torch.rand(len(external), len(sizes), device=external.device) >= chance
         widths = torch.tensor(list(sizes.values()), device=external.device)
-        return external * kept.repeat_interleave(widths, dim=1, output_size=external.shape[1])
+        return external * keep.repeat_interleave(widths, dim=1, output_size=external.shape[1])
 
     def item_vectors(self, item_rows: torch.Tensor | None = None) -> torch.Tensor:
-        """Items in the language model's space, float (m, hidden_size): of rows int64 (m,), or of all."""
+        """Represent items in the language model's space.
+
+        Args:
+            item_rows: int64 (m,); ``None``: all items.
+
+        Returns:
+            float (m, hidden_size).
+        """
         if item_rows is None:
             item_rows = torch.arange(self.config.num_items, device=self.item_external.device)
         vectors = self.item_mapping(self._with_dropout(self.item_external[item_rows]))
@@ -112,17 +135,18 @@ class EntityEmbeddings(nn.Module):
     def forward(
         self, input_ids: torch.Tensor, text: torch.Tensor, user_items: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Put entity and special tokens into a sequence of text embeddings.
+        """Insert the embeddings of entity and special tokens into a sequence of text embeddings.
 
         Args:
-            input_ids: int64 (batch, length). text: float (batch, length, hidden_size), anything where there is no text.
-            user_items: int64 (batch, k), padded with -1: the items by which the own user of each sequence is known.
+            input_ids: int64 (batch, length).
+            text: float (batch, length, hidden_size), any value at positions without text.
+            user_items: int64 (batch, k), padded with -1: the items that represent the own user of each sequence.
 
         Returns:
             float (batch, length, hidden_size).
 
         Raises:
-            ValueError: users that are not known: of a graph, or the own user without its items.
+            ValueError: users of a graph that are not registered, or the own user without its items.
         """
         config, ids = self.config, input_ids.reshape(-1)
         first_special, own = config.vocab_size, config.special_token_ids["USER"]
@@ -134,7 +158,7 @@ class EntityEmbeddings(nn.Module):
         )
         special, items, users, owners = (kind.nonzero().squeeze(1) for kind in kinds)
         if len(users) and not len(self.user_external):
-            raise ValueError("the sequence has users of a graph: make them known with set_graph_users first")
+            raise ValueError("the sequence has users of a graph: register them with set_graph_users first")
         if len(owners) and user_items is None:
             raise ValueError("the sequence has the token of its own user: give the user's items as user_items")
         if user_items is None:

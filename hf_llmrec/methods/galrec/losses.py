@@ -1,14 +1,15 @@
-"""The graph-aware contrastive losses of GAL-Rec: read-outs of users and items drawn together across hops."""
+"""The graph-aware contrastive losses of GAL-Rec, which align read-outs of users and items across hops."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from typing import cast
 
 import torch
 from torch import nn
 
-from ...losses.info_nce import alignment, info_nce, uniformity
+from ...losses.info_nce import InfoNCEOutput, alignment, info_nce, uniformity
 from ...losses.momentum_queue import MomentumQueue, matches
 
 # Which read-outs make a positive pair; the digit is the number of hops that a read-out has seen.
@@ -18,16 +19,23 @@ ALIGNMENTS: dict[str, tuple[str, str]] = {
     "history_to_item": ("user_1", "item_0"),
     "neighborhood": ("user_2", "item_1"),
 }
-# E_t^1 reads several users: its segment is the longest, and giving it gradients would cost as much as all else.
+# E_t^1 reads several users: its segment is the longest, and its gradients would cost as much as everything else.
 _ONLY_KEYS = {"item_1"}
-# Read-outs of short segments, which all pairs have; the others belong to examples' sequences.
+# Read-outs of short segments, which every pair has; the others belong to the sequences of the examples.
 _SHORT = {"user_0", "item_0"}
-# Uniformity looks at all pairs of so many vectors at most.
+# Uniformity compares all pairs of vectors, so it is measured on at most this many.
 _MOST_VECTORS = 512
 
 
 def check_weights(weights: Mapping[str, float]) -> None:
-    """Raises ``ValueError`` for a loss that does not exist, or a weight that is no number or below 0."""
+    """Validate loss weights.
+
+    Args:
+        weights: by the names in `ALIGNMENTS`.
+
+    Raises:
+        ValueError: an unknown loss, or a weight that is no number or negative.
+    """
     are_numbers = all(isinstance(weight, (int, float)) for weight in weights.values())
     if not are_numbers or set(weights) - set(ALIGNMENTS) or any(weight < 0 for weight in weights.values()):
         raise ValueError(f"loss_weights must be non-negative numbers for {sorted(ALIGNMENTS)}, got {dict(weights)}")
@@ -35,16 +43,19 @@ def check_weights(weights: Mapping[str, float]) -> None:
 
 @dataclass
 class PairBatch:
-    """Who the pairs of a batch are, and what is no negative for them. n pairs; id lists are padded with -1.
+    """The user-item pairs of a batch, and which entities are false negatives for them.
 
-    A batch of m examples has n >= m pairs: with `examples`, the others have E_u^0 and E_t^0 only.
+    Below, n is the number of pairs, and lists of ids are padded with -1. A batch of m examples has n >= m pairs: with
+    `examples`, the pairs beyond those of the examples have E_u^0 and E_t^0 only.
 
     Attributes:
-        users, items: int64 (n,).
-        known_items: int64 (n, a), items that each user is joined to. known_users: int64 (n, b), the user itself and its
-            neighbours.
-        item_known_users: int64 (n, c), users that each item is joined to.
-        has_pair: bool (n,), whether the pair may be trained on. has_audience: bool (n,), whether item_1 saw users.
+        users: int64 (n,), the user of each pair.
+        items: int64 (n,), the item of each pair.
+        known_items: int64 (n, a), items that each user is linked to.
+        known_users: int64 (n, b), the user itself and its neighbours.
+        item_known_users: int64 (n, c), users that each item is linked to.
+        has_pair: bool (n,), whether the pair may be trained on.
+        has_audience: bool (n,), whether item_1 has read any user.
         examples: int64 (m,), which pairs are those of the examples and their targets; ``None``: all.
     """
 
@@ -65,13 +76,31 @@ class PairBatch:
         return PairBatch(**{name: getattr(self, name)[self.examples] for name in names})
 
     def ids(self, kind: str) -> torch.Tensor:
-        """int64 (n,), the entities of a kind of read-out, -1 where it must not become a key."""
+        """The entities that read-outs belong to.
+
+        Args:
+            kind: of read-out, such as ``user_0``.
+
+        Returns:
+            int64 (n,), -1 where the read-out must not become a key.
+        """
         if kind.startswith("user"):
             return self.users
         return self.items if kind == "item_0" else self.items.masked_fill(~self.has_audience, -1)
 
-    def known(self, query: str, key: str) -> torch.Tensor:
-        """int64 (n, k), entities of ``key``'s side that are no negatives of ``query``'s."""
+    def false_negatives(self, query: str, key: str) -> torch.Tensor:
+        """The entities whose keys must not be negatives of each pair's query.
+
+        Args:
+            query: kind of read-out of the queries.
+            key: kind of read-out of the keys.
+
+        Returns:
+            int64 (n, k), padded with -1.
+
+        Raises:
+            ValueError: both kinds are of items.
+        """
         if query.startswith("user"):
             return self.known_users if key.startswith("user") else self.known_items
         if key.startswith("item"):
@@ -79,24 +108,84 @@ class PairBatch:
         return self.item_known_users
 
     def valid(self, *kinds: str) -> torch.Tensor:
-        """bool (n,), pairs that a loss between these kinds may use."""
+        """Which pairs a loss may use.
+
+        Args:
+            kinds: of the read-outs that the loss compares.
+
+        Returns:
+            bool (n,).
+        """
         if not any(kind.startswith("item") for kind in kinds):
             return torch.ones_like(self.has_pair)
         return self.has_pair & self.has_audience if "item_1" in kinds else self.has_pair
 
 
+@dataclass
+class _ReadOuts:
+    """Queries and keys by kind, float (n, dim) each, and the pairs that their rows belong to."""
+
+    queries: Mapping[str, torch.Tensor]
+    keys: Mapping[str, torch.Tensor]
+    pairs: PairBatch
+
+    def of_examples(self) -> _ReadOuts:
+        """The read-outs of the examples' own pairs; long ones exist for these only and stay as they are."""
+        examples = self.pairs.examples
+        if examples is None:
+            return self
+        queries, keys = (
+            {kind: vectors[examples] if kind in _SHORT else vectors for kind, vectors in side.items()}
+            for side in (self.queries, self.keys)
+        )
+        return _ReadOuts(queries, keys, self.pairs.of_examples())
+
+
+@dataclass
+class _Contrast:
+    """InfoNCE from one kind of read-out to another, on the pairs that it may use.
+
+    Attributes:
+        loss: float (), with gradient; averaged over processes, it is the mean over the pairs of all of them.
+        output: of InfoNCE, over this process's pairs.
+        queries: float (k, dim).
+        positives: float (k, dim).
+    """
+
+    loss: torch.Tensor
+    output: InfoNCEOutput
+    queries: torch.Tensor
+    positives: torch.Tensor
+
+    def logs(self) -> dict[str, float]:
+        """How close queries are to their positives and negatives."""
+        has_pairs = len(self.queries) > 0
+        return {
+            "positive": float(self.output.positive_similarity),
+            "negative": float(self.output.negative_similarity),
+            "alignment": float(alignment(self.queries.detach(), self.positives)) if has_pairs else 0.0,
+        }
+
+
 class GraphAlignment(nn.Module):
     """Weighted sum of InfoNCE losses between read-outs, with keys of a momentum encoder in one queue per kind.
+
+    A queue is filled after the loss is computed, so a query never meets its own key in it.
 
     Args:
         weights: of the losses, by name in `ALIGNMENTS`; those without a positive weight are not computed.
         dim: width of the projected read-outs.
         queue_lengths: of the queues of ``user`` and ``item`` keys; 0: no queue, negatives are the batch's other keys.
         temperature: of InfoNCE.
-        symmetric: let each side of a pair be the query once, so that both sides get gradients (but E_t^1, whose segment
-            is the longest: it gives keys only).
+        symmetric: use each side of a pair as the query once, so that both sides get gradients. E_t^1, whose segment is
+            the longest, only ever gives keys.
 
-    A queue is filled after the loss: a query never meets its own key in it.
+    Attributes:
+        weights: the positive weights, by name in `ALIGNMENTS`.
+        directions: (query kind, key kind) pairs that are compared, by name in `ALIGNMENTS`.
+        query_kinds: kinds of read-outs that are used as queries.
+        key_kinds: kinds of read-outs that are used as keys.
+        queues: a `MomentumQueue` for each kind of key that has one.
 
     Raises:
         ValueError: an unknown loss, a negative weight, or no loss at all.
@@ -124,12 +213,12 @@ class GraphAlignment(nn.Module):
             raise ValueError("loss_weights: no loss has a positive weight")
         self.temperature = temperature
         self.directions = {name: [ALIGNMENTS[name]] for name in self.weights}
-        for name, ways in self.directions.items():
+        for name, directions in self.directions.items():
             first, second = ALIGNMENTS[name]
             if symmetric and second not in _ONLY_KEYS:
-                ways.append((second, first))
-        self.query_kinds = _in_order([query for ways in self.directions.values() for query, _ in ways])
-        self.key_kinds = _in_order([key for ways in self.directions.values() for _, key in ways])
+                directions.append((second, first))
+        self.query_kinds = _in_order([query for directions in self.directions.values() for query, _ in directions])
+        self.key_kinds = _in_order([key for directions in self.directions.values() for _, key in directions])
         lengths = {kind: queue_lengths[kind.split("_")[0]] for kind in self.key_kinds}
         self.queues = nn.ModuleDict(
             {kind: MomentumQueue(length, dim) for kind, length in lengths.items() if length > 0}
@@ -142,61 +231,73 @@ class GraphAlignment(nn.Module):
         pairs: PairBatch,
         gather: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,
     ) -> tuple[torch.Tensor, dict[str, float]]:
-        """The weighted loss float (), and what is logged; then the keys are enqueued.
+        """Compute the weighted loss, then enqueue the keys.
 
         Args:
-            queries: per kind of `query_kinds` float, with gradient: (n, dim) of ``user_0`` and ``item_0``, (m, dim) of
-                the others.
-            keys: per kind of `key_kinds` the same, of the momentum encoder.
-            pairs: whose they are.
-            gather: concatenates a tensor over processes, rows of the first process first. Averaged over processes, the
-                loss is the mean over the pairs of all of them.
+            queries: float tensors with gradient for each of `query_kinds`: (n, dim) for ``user_0`` and ``item_0``,
+                (m, dim) for the others.
+            keys: the same for each of `key_kinds`, from the momentum encoder.
+            pairs: the pairs that the rows belong to.
+            gather: concatenates a tensor over processes, rows of the first process first; default: one process.
+
+        Returns:
+            The loss, float (), and values to log. Averaged over processes, the loss is the mean over the pairs of all
+            of them.
         """
         keys = {kind: keys[kind].detach().float() for kind in self.key_kinds}
-        whole, targets = (queries, keys, pairs), pairs.of_examples()
-        # What the long read-outs are compared with: of the short ones, those of the examples' own pairs.
-        alone = (_of_examples(queries, pairs), _of_examples(keys, pairs), targets)
-        owners = {kind: (pairs if kind in _SHORT else targets).ids(kind) for kind in self.key_kinds}
-        everyone = {kind: (gather(keys[kind]), gather(owners[kind])) for kind in self.key_kinds}
-        everyone = {kind: (vectors[ids >= 0], ids[ids >= 0]) for kind, (vectors, ids) in everyone.items()}
+        readouts = _ReadOuts(queries, keys, pairs)
+        # Long read-outs are compared with the short ones of the examples' own pairs.
+        of_examples = readouts.of_examples()
+        owners = {kind: (readouts if kind in _SHORT else of_examples).pairs.ids(kind) for kind in self.key_kinds}
+        gathered = {kind: (gather(keys[kind]), gather(owners[kind])) for kind in self.key_kinds}
+        candidates = {kind: (vectors[ids >= 0], ids[ids >= 0]) for kind, (vectors, ids) in gathered.items()}
         logs: dict[str, float] = {}
         total = torch.zeros((), device=pairs.users.device)
         for name, weight in self.weights.items():
-            ways = self.directions[name]
-            view = whole if _SHORT.issuperset(ALIGNMENTS[name]) else alone
-            losses = [self._direction(name, *way, *view, everyone, gather, logs) for way in ways]
-            total = total + weight * torch.stack(losses).mean()
-            logs[f"{name}_loss"] = float(torch.stack(losses).detach().mean())
+            compared = readouts if _SHORT.issuperset(ALIGNMENTS[name]) else of_examples
+            contrasts = [
+                self._contrast(query, key, compared, candidates[key], gather) for query, key in self.directions[name]
+            ]
+            loss = torch.stack([contrast.loss for contrast in contrasts]).mean()
+            total = total + weight * loss
+            logs |= {f"{name}_{part}": value for part, value in contrasts[0].logs().items()}
+            logs[f"{name}_loss"] = float(loss.detach())
         with torch.no_grad():
             for kind in self.query_kinds:
                 logs[f"{kind}_uniformity"] = float(uniformity(queries[kind][:_MOST_VECTORS].detach()))
-            for kind, queue in self.queues.items():
-                queue.enqueue(*everyone[kind])
+            for kind in self.queues:
+                queue = self._queue(kind)
+                queue.enqueue(*candidates[kind])
                 logs[f"{kind}_queue_fill"], logs[f"{kind}_queue_age"] = queue.fill, queue.age
         return total, logs
 
-    def _direction(self, name, query, key, queries, keys, pairs, everyone, gather, logs) -> torch.Tensor:
+    def _queue(self, kind: str) -> MomentumQueue:
+        # A ModuleDict does not know the type of its modules.
+        return cast(MomentumQueue, self.queues[kind])
+
+    def _contrast(
+        self,
+        query: str,
+        key: str,
+        readouts: _ReadOuts,
+        candidates: tuple[torch.Tensor, torch.Tensor],
+        gather: Callable[[torch.Tensor], torch.Tensor],
+    ) -> _Contrast:
+        """InfoNCE from queries of one kind to keys of another.
+
+        Negatives come from the kind's queue, or, without one, from ``candidates``: the keys of all processes' batches,
+        float (c, dim), and their entities, int64 (c,).
+        """
+        pairs = readouts.pairs
         valid = pairs.valid(query, key)
-        known = pairs.known(query, key)[valid]
-        asked, positives = queries[query][valid], keys[key][valid]
-        negatives, ids = self.queues[key].entries if key in self.queues else everyone[key]
-        barred = matches(ids, known)
-        found = info_nce(asked, positives, negatives, temperature=self.temperature, barred=barred)
-        # Means over all processes' pairs, of which each may have a different number.
+        queries, positives = readouts.queries[query][valid], readouts.keys[key][valid]
+        negatives, ids = self._queue(key).entries if key in self.queues else candidates
+        excluded = matches(ids, pairs.false_negatives(query, key)[valid])
+        output = info_nce(queries, positives, negatives, temperature=self.temperature, excluded=excluded)
+        # The mean over the pairs of all processes, which may have different numbers of them.
         counts = gather(valid.sum().view(1))
         share = valid.sum() * len(counts) / counts.sum().clamp_min(1)
-        if query == ALIGNMENTS[name][0]:
-            logs[f"{name}_positive"] = float(found.positive_similarity)
-            logs[f"{name}_negative"] = float(found.negative_similarity)
-            logs[f"{name}_alignment"] = float(alignment(asked.detach(), positives)) if len(asked) else 0.0
-        return found.loss * share
-
-
-def _of_examples(vectors: Mapping[str, torch.Tensor], pairs: PairBatch) -> Mapping[str, torch.Tensor]:
-    """Read-outs of the examples' own pairs; the long ones are theirs alone as they are."""
-    if pairs.examples is None:
-        return vectors
-    return {kind: found[pairs.examples] if kind in _SHORT else found for kind, found in vectors.items()}
+        return _Contrast(output.loss * share, output, queries, positives)
 
 
 def _in_order(kinds: list[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What GAL-Rec adds to the plan of a training: sizes of its batches, and warnings with their remedies."""
+"""GAL-Rec's part of a training plan: the sizes of its batches, and warnings with their remedies."""
 
 from __future__ import annotations
 
@@ -11,17 +11,32 @@ from .prompt import GALRecLayout
 
 
 def galrec_sizes(batch: list[dict], config: GALRecConfig) -> tuple[int, int]:
-    """(tokens with padding that are read with gradient, numbers in the scores of L_rec) of `GALRecDataset`."""
-    found = GALRecCollator()(batch)
-    tokens, targets = found["input_ids"].numel(), int((found["labels"] != IGNORE).sum())
-    if "segments" in found:
-        own, item = found["segments"]["own_ids"], found["segments"]["item_ids"]
+    """Sizes of a batch, from which its memory is estimated.
+
+    Args:
+        batch: rows of `GALRecDataset`.
+        config: of the model.
+
+    Returns:
+        The number of tokens, with padding, that are read with gradient, and the number of scores of L_rec.
+    """
+    collated = GALRecCollator()(batch)
+    tokens, targets = collated["input_ids"].numel(), int((collated["labels"] != IGNORE).sum())
+    if "segments" in collated:
+        own, item = collated["segments"]["own_ids"], collated["segments"]["item_ids"]
         tokens += (len(own) + len(item)) * max(own.shape[1], item.shape[1])
     return tokens, targets * (config.num_items if config.rec_loss == "full_softmax" else config.num_negatives)
 
 
 def galrec_warnings(layout: GALRecLayout) -> list[str]:
-    """What will not be as somebody may expect."""
+    """Warnings about sequences that will be cut.
+
+    Args:
+        layout: of the recommender that is trained.
+
+    Returns:
+        Messages; empty if every sequence fits.
+    """
     prompt = layout.prompt
     longest = len(layout.user_sequence(np.zeros(0, dtype=np.int64)))
     per_item = 1 + (prompt.max_title_tokens if 1 in prompt.title_hops else 0)

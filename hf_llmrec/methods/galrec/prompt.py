@@ -1,4 +1,4 @@
-"""The token sequences that GAL-Rec reads: a user with its hops, and the short segments of users and items."""
+"""The token sequences that GAL-Rec reads: users with their hops, and the short segments of users and items."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import yaml
@@ -18,6 +18,10 @@ from ...prompting.chat import ChatFrame, chat_frame, render_frame
 from ...prompting.segments import PlainTextEncoder
 from .configuration_galrec import GALRecConfig
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_PACKAGE = __name__.rpartition(".")[0]
 _PLACEHOLDER = re.compile(r"(\{\w+\})")
 SECTIONS = {
     **dict.fromkeys(("hop_1", "hop_2", "hop_3", "audience"), {"{nodes}", "{readout}"}),
@@ -29,20 +33,26 @@ NEIGHBOR_ORDERS = ("uniform", "most_shared")
 
 @dataclass(frozen=True)
 class GALRecPrompt:
-    """What a user's sequence holds. Stored with the model, so that it is asked as it was trained.
+    """What a user's sequence holds; stored with the model, so that it is served as it was trained.
 
-    Attributes:
-        template: a name in ``templates.yaml``: ``words``, or ``bare`` without any.
-        hops: 1 (items), 2 (and users who share them) or 3 (and what those chose).
-        max_history: items of hop 1, the latest. num_neighbors: users of hop 2. num_neighbor_items: items of hop 3.
-        neighbor_order: ``uniform`` samples hop 2, ``most_shared`` takes who shares most items.
-        title_hops: where titles stand beside items: 1 and 3 are hops, 0 is the segment of a single item.
-        max_title_tokens: of each title; what is longer is cut.
-        max_length: tokens of a sequence. Over it the farthest hop goes first, then the oldest items.
+    Args:
+        template: a name in ``templates.yaml``: ``words``, or ``bare``, which has no words.
+        hops: 1 (items), 2 (and users who share them) or 3 (and items that these users chose).
+        max_history: maximum number of items of hop 1, the latest.
+        num_neighbors: maximum number of users of hop 2.
+        num_neighbor_items: maximum number of items of hop 3.
+        neighbor_order: ``uniform`` samples hop 2, ``most_shared`` takes the users who share most items.
+        title_hops: where titles follow items: 1 and 3 are hops, 0 is the segment of a single item.
+        max_title_tokens: longer titles are cut.
+        max_length: maximum number of tokens of a sequence. Longer ones lose the farthest hop first, then the oldest
+            items.
         chat: whether a sequence is a message of the tokenizer's chat template, for instruct models; its last read-out
             stands where the answer would begin.
         chat_frame: what the chat template wrote before and after a message when the model was trained; ``None``: not
-            kept yet, the tokenizer's template is asked.
+            stored yet, taken from the tokenizer's template.
+
+    Raises:
+        ValueError: a value that a field cannot have.
     """
 
     template: str = "words"
@@ -72,18 +82,26 @@ class GALRecPrompt:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
         return {**dataclasses.asdict(self), "title_hops": list(self.title_hops)}
 
 
 @lru_cache(maxsize=8)
 def load_galrec_template(name: str, path: str | None = None) -> dict[str, str]:
-    """A template's sections by name, from a YAML file (default: the package's own).
+    """Load the sections of a template.
+
+    Args:
+        name: of the template.
+        path: YAML file of templates; default: the package's own.
+
+    Returns:
+        The sections by name.
 
     Raises:
         ValueError: no such template, or a section without its placeholders or with others; names file and section.
     """
     if path is None:
-        text = resources.files(__package__).joinpath("templates.yaml").read_text(encoding="utf-8")
+        text = resources.files(_PACKAGE).joinpath("templates.yaml").read_text(encoding="utf-8")
     else:
         with open(path, encoding="utf-8") as handle:
             text = handle.read()
@@ -95,29 +113,35 @@ def load_galrec_template(name: str, path: str | None = None) -> dict[str, str]:
     if set(sections) != set(SECTIONS):
         raise ValueError(f"{file}: template {name!r} must have the sections {sorted(SECTIONS)}, got {sorted(sections)}")
     for section, pattern in sections.items():
-        found = _PLACEHOLDER.findall(pattern)
-        if set(found) != SECTIONS[section] or len(found) != len(set(found)) or not pattern.endswith("{readout}"):
-            needed = sorted(SECTIONS[section])
+        placeholders, needed = _PLACEHOLDER.findall(pattern), sorted(SECTIONS[section])
+        if sorted(placeholders) != needed or not pattern.endswith("{readout}"):
             raise ValueError(f"{file}: {name}.{section} must hold each of {needed} once, and end with {{readout}}")
     return sections
 
 
 class GALRecLayout:
-    """Turns rows of users and items into token ids.
+    """Convert rows of users and items into token ids.
 
     Titles and template words are encoded by `PlainTextEncoder`: no text, whatever it contains, becomes a special token;
     entity tokens are no vocabulary entries at all.
 
     Args:
-        prompt: what to put in. config: of the model, for its token ids.
-        tokenizer: of the backbone; may be ``None`` for a template without words and no titles.
-        titles: of all items, in row order. template: sections to use instead of the prompt's, see the YAML file.
+        prompt: what sequences hold.
+        config: of the model, for its token ids.
+        tokenizer: of the backbone; not needed for a template without words and a prompt without titles.
+        titles: of all items, in row order; needed if the prompt has ``title_hops``.
+        template: sections to use instead of those of the prompt's template, see ``templates.yaml``.
 
     Attributes:
-        prompt: with the `chat_frame` that is in use, as a trained model keeps it.
+        prompt: as passed, with the `chat_frame` in use, as it is stored with a trained model.
+        config: of the model.
+        ids: token ids of the read-outs and of the user that a sequence is about, by name.
+        first_item_id: token id of item row 0.
+        first_user_id: token id of user row 0 of the graph.
 
     Raises:
-        ValueError: words or titles without a tokenizer, or a ``max_length`` below what the words alone take.
+        ValueError: words, titles or a chat without a tokenizer, missing titles, or a ``max_length`` that leaves no
+            room beside the template's words.
     """
 
     def __init__(
@@ -129,48 +153,56 @@ class GALRecLayout:
         template: dict[str, str] | None = None,
     ):
         self.prompt, self.config, self.ids = prompt, config, config.special_token_ids
-        # Read once: a configuration's attributes are slow, and rows are built by the million.
+        # Read once: attributes of a configuration are slow, and millions of rows are built.
         self.first_item_id, self.first_user_id = config.first_item_id, config.first_user_id
         self._tokens = {name: np.array([token]) for name, token in self.ids.items()}
         sections = template or load_galrec_template(prompt.template)
         words = {name: [part for part in _PLACEHOLDER.split(pattern) if part] for name, pattern in sections.items()}
         has_words = any(not _PLACEHOLDER.fullmatch(part) for parts in words.values() for part in parts)
-        if tokenizer is None and (has_words or prompt.title_hops or prompt.chat):
-            raise ValueError("a template with words, titles or a chat needs the backbone's tokenizer")
         self._frame = ChatFrame()
-        if prompt.chat:
-            self.prompt = dataclasses.replace(prompt, chat_frame=prompt.chat_frame or render_frame(tokenizer))
-            self._frame = chat_frame(tokenizer, self.prompt.chat_frame)
-        encoder = None
-        if tokenizer is not None:
-            encoder = PlainTextEncoder(tokenizer.backend_tokenizer, set(tokenizer.all_special_tokens))
-        self._parts = {
-            name: [
-                part if _PLACEHOLDER.fullmatch(part) else np.array(encoder.encode(part, at_start=not place))
-                for place, part in enumerate(parts)
-            ]
-            for name, parts in words.items()
-        }
         self._titles: list[np.ndarray] = []
-        if prompt.title_hops:
-            if len(titles) != config.num_items:
-                raise ValueError(f"titles of all {config.num_items} items are needed, got {len(titles)}")
-            cut = prompt.max_title_tokens
-            self._titles = [np.array(ids[:cut], dtype=np.int64) for ids in encoder.encode_batch(list(titles))]
+        # Of each section its placeholders, and the tokens of the words between them.
+        self._parts: dict[str, list[str | np.ndarray]] = {name: list(parts) for name, parts in words.items()}
+        if tokenizer is not None:
+            if prompt.chat:
+                self.prompt = dataclasses.replace(prompt, chat_frame=prompt.chat_frame or render_frame(tokenizer))
+                self._frame = chat_frame(tokenizer, self.prompt.chat_frame)
+            # Fast tokenizers have this attribute; transformers' base class does not declare it.
+            backend = cast("Tokenizer", tokenizer.backend_tokenizer)
+            encoder = PlainTextEncoder(backend, set(tokenizer.all_special_tokens))
+            for name, parts in words.items():
+                self._parts[name] = [
+                    part if _PLACEHOLDER.fullmatch(part) else np.array(encoder.encode(part, at_start=not place))
+                    for place, part in enumerate(parts)
+                ]
+            if prompt.title_hops:
+                if len(titles) != config.num_items:
+                    raise ValueError(f"titles of all {config.num_items} items are needed, got {len(titles)}")
+                cut = prompt.max_title_tokens
+                self._titles = [np.array(ids[:cut], dtype=np.int64) for ids in encoder.encode_batch(list(titles))]
+        elif has_words or prompt.title_hops or prompt.chat:
+            raise ValueError("a template with words, titles or a chat needs the backbone's tokenizer")
         used = [f"hop_{hop}" for hop in range(1, prompt.hops + 1)] + ["end"]
         self._overhead = sum(1 if isinstance(part, str) else len(part) for name in used for part in self._parts[name])
-        self._overhead += len(self._frame) - prompt.hops  # {nodes} of each hop stands for any number of tokens
+        self._overhead += len(self._frame) - prompt.hops  # {nodes} of each hop is replaced by any number of tokens
         if self._overhead >= prompt.max_length:
             raise ValueError(f"max_length {prompt.max_length}: the template's words alone take {self._overhead} tokens")
 
     def user_sequence(
-        self, history: np.ndarray, neighbors: np.ndarray = (), neighbor_items: np.ndarray = ()
+        self,
+        history: np.ndarray,
+        neighbors: Sequence[int] | np.ndarray = (),
+        neighbor_items: Sequence[int] | np.ndarray = (),
     ) -> np.ndarray:
-        """A user's whole sequence, int64 (length,), at most ``max_length``.
+        """The full sequence of a user.
 
         Args:
-            history: int (n,) item rows, oldest first; the latest ``max_history`` are used.
-            neighbors: int (m,) user rows of the graph. neighbor_items: int (k,) item rows.
+            history: int (n,), item rows, oldest first; the latest ``max_history`` are used.
+            neighbors: int (m,), user rows of the graph, hop 2; the first ``num_neighbors`` are used.
+            neighbor_items: int (k,), item rows, hop 3; the first ``num_neighbor_items`` are used.
+
+        Returns:
+            int64 (length,), at most ``max_length`` tokens.
         """
         prompt = self.prompt
         hops = [
@@ -191,11 +223,18 @@ class GALRecLayout:
         return self._framed(parts)
 
     def own_segment(self) -> np.ndarray:
-        """The segment of E_u^0, int64 (length,): the example's own user alone."""
+        """The segment of E_u^0: the user that the example is about, alone; int64 (length,)."""
         return self._framed(self._section("own", "USER_0", {"{user}": [self._tokens["USER"]]}))
 
     def item_segment(self, item: int) -> tuple[np.ndarray, np.ndarray]:
-        """The segment of E_i^0: (tokens int64 (length,), the title's tokens as text labels, -100 elsewhere)."""
+        """The segment of E_i^0: an item with its title.
+
+        Args:
+            item: item row.
+
+        Returns:
+            The tokens int64 (length,), and text labels int64 (length,): the title's tokens, -100 elsewhere.
+        """
         title = self._titles[item] if 0 in self.prompt.title_hops else np.zeros(0, dtype=np.int64)
         token = np.array([self.first_item_id + item])
         parts = self._section("item", "ITEM_0", {"{item}": [token], "{title}": [title]})
@@ -203,30 +242,41 @@ class GALRecLayout:
         return self._framed(parts), self._framed(labels, hide=True)
 
     def audience_segment(self, users: np.ndarray) -> np.ndarray:
-        """The segment of E_i^1, int64 (length,): users of an item, rows of the graph."""
+        """The segment of E_i^1: users of an item.
+
+        Args:
+            users: int (n,), user rows of the graph.
+
+        Returns:
+            int64 (length,).
+        """
         nodes = self._users(np.asarray(users, dtype=np.int64))
         return self._framed(self._section("audience", "ITEM_1", {"{nodes}": nodes}))
 
     def _framed(self, parts: list[np.ndarray], hide: bool = False) -> np.ndarray:
-        """A sequence with the chat around it, whose read-out, the last part, begins the answer; -100 to ``hide``."""
+        """Put the chat around a sequence, whose last part, the read-out, begins the answer.
+
+        With ``hide`` the parts are labels, and the chat gets -100.
+        """
         around = (self._frame.before, self._frame.after)
         before, after = (np.full(len(ids), -100) if hide else np.array(ids, dtype=np.int64) for ids in around)
         return np.concatenate([before, *parts[:-1], after, parts[-1]])
 
     def _section(self, name: str, readout: str, values: dict[str, list[np.ndarray]]) -> list[np.ndarray]:
-        found: list[np.ndarray] = []
+        """Token ids of a section, with the read-out and ``values`` in place of its placeholders."""
+        filled: list[np.ndarray] = []
         for part in self._parts[name]:
             if not isinstance(part, str):
-                found.append(part)
+                filled.append(part)
             else:
-                found += [self._tokens[readout]] if part == "{readout}" else values[part]
-        return found
+                filled += [self._tokens[readout]] if part == "{readout}" else values[part]
+        return filled
 
     def _users(self, users: np.ndarray) -> list[np.ndarray]:
         return list((self.first_user_id + users)[:, None])
 
     def _items(self, items: np.ndarray, hop: int) -> list[np.ndarray]:
-        """One array per item: its token, and its title's where the hop has titles."""
+        """One array per item: its token, followed by those of its title if the hop has titles."""
         tokens = (self.first_item_id + items)[:, None]
         if hop not in self.prompt.title_hops:
             return list(tokens)

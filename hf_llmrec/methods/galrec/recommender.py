@@ -1,4 +1,4 @@
-"""Ranks by GAL-Rec: one forward pass per history scores the whole catalogue."""
+"""Recommending with GAL-Rec: one forward pass per history scores the full catalogue."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,21 +24,34 @@ from ...indexing.text_embeddings import embed_items
 from ...recommender import Recommender
 from ..dense_recommender import check_catalog_size, pad_histories
 from .building import build_galrec
+from .configuration_galrec import GALRecConfig
+from .modeling_galrec import GALRecModel
 from .prompt import GALRecLayout, GALRecPrompt
 from .rows import served_sequence
 
 
 class GALRecRecommender(Recommender):
-    """A GAL-Rec model behind the ranking interface. A history is enough; neighbours are read where there is a graph.
+    """A GAL-Rec model behind the ranking interface. A history is enough; with a graph, neighbours are read, too.
 
     Args:
-        model: `GALRecModel`, or one that holds it.
-        layout: makes the token ids, as in training.
-        catalog: see `Recommender`.
-        batch_size: histories scored at once.
-        graph: where neighbours come from, see `attach_graph`.
+        model: `GALRecModel`, or a model around it such as `GALRecForCausalLM`.
+        layout: converts rows into token ids, as in training.
+        catalog: the items in the model's row order, or their ids alone, see [`Recommender`].
+        batch_size: number of histories scored at once.
+        graph: gives the neighbours, see `attach_graph`; ``None``: no neighbours are read.
         tokenizer: of the backbone, saved with the model; ``None``: the template has no words.
         include_graph: save and publish the graph with the model (rows, no user ids).
+
+    Attributes:
+        layout: as passed, or with the lengths of `set_max_length`.
+        batch_size: as passed.
+        tokenizer: as passed.
+        include_graph: as passed.
+        graph: gives the neighbours; ``None``: no neighbours are read.
+        user_rows: rows of the graph's users, by user id; empty if their ids are not given.
+
+    Raises:
+        ValueError: a catalogue or a graph of another number of items than the model's.
     """
 
     method = "galrec"
@@ -80,31 +93,32 @@ class GALRecRecommender(Recommender):
         pretrained: bool | None = None,
         **options: Any,
     ) -> GALRecRecommender:
-        """A recommender to be trained: mapping layers and heads around a causal language model.
+        """Build a recommender to be trained: mapping layers and heads around a causal language model.
 
         Args:
             backbone: Hub id or folder of a causal language model; a model; or ``"tiny"`` or ``"small"``, from scratch,
                 with a tokenizer trained on the catalogue.
-            dataset: gives the items, and their titles for prompts that have them.
+            dataset: gives the items, and their titles for prompts that have titles.
             item_vectors: external embeddings by kind, float (num_items, d) in the dataset's order: ``text``, such as
                 `embed_items` gives, and ``collaborative``, such as a trained SASRec's ``item_vectors()``; default:
                 those of the texts alone.
             split: how interactions are held out; default: ``dataset.split()``.
-            tokenizer: of the backbone, where that is a model.
-            prompt: what the model reads, or fields of `GALRecPrompt` that replace the defaults, which are without words
-                and titles for a model from scratch.
-            config: fields of `GALRecConfig`.
+            tokenizer: of the backbone, if that is passed as a model.
+            prompt: what the model reads, or fields of `GALRecPrompt` that replace the defaults; a model from scratch
+                reads neither words nor titles by default.
+            config: fields of `GALRecConfig` that replace the defaults.
             include_graph: save and publish the interaction graph with the model (rows, no user ids).
-            pretrained: take the defaults of loaded weights, or of a model from scratch, whatever the backbone is.
-            options: see `load_backbone`: ``dtype``, ``revision``, ``attn_implementation``; of a model from scratch
-                ``architecture``, ``overrides`` and ``corpus_vocab_size``.
+            pretrained: whether to use the defaults of loaded weights, or those of a model from scratch; default: by the
+                backbone.
+            options: other parameters of `load_backbone`: ``dtype``, ``revision``, ``attn_implementation``; for a model
+                from scratch ``architecture``, ``overrides`` and ``corpus_vocab_size``.
 
         Returns:
-            a recommender whose model `GALRecTrainer` trains in place.
+            A recommender whose model `GALRecTrainer` trains in place.
 
         Raises:
-            ValueError: vectors of another number of items; fields that are unknown or cannot have their values; a
-                backbone that cannot be trained.
+            ValueError: vectors of another number of items; unknown fields or invalid values; a backbone that cannot be
+                trained.
 
         Example:
             ```python
@@ -115,7 +129,7 @@ class GALRecRecommender(Recommender):
         """
         split = dataset.split() if split is None else split
         vectors = {"text": embed_items(dataset)} if item_vectors is None else item_vectors
-        found, read = build_galrec(
+        built, complete_prompt = build_galrec(
             backbone,
             dataset,
             split,
@@ -127,10 +141,10 @@ class GALRecRecommender(Recommender):
             **options,
         )
         catalog = ItemCatalog.of_dataset(dataset)
-        layout = GALRecLayout(read, found.model.config, found.tokenizer, catalog.titles)
-        made = cls(found.model, layout, catalog, tokenizer=found.tokenizer, include_graph=include_graph)
-        made.is_pretrained = found.is_pretrained
-        return made
+        layout = GALRecLayout(complete_prompt, _config_of(built.model), built.tokenizer, catalog.titles)
+        recommender = cls(built.model, layout, catalog, tokenizer=built.tokenizer, include_graph=include_graph)
+        recommender.is_pretrained = built.is_pretrained
+        return recommender
 
     @property
     def prompt(self) -> GALRecPrompt:
@@ -139,14 +153,17 @@ class GALRecRecommender(Recommender):
 
     @property
     def max_history(self) -> int:
-        """How many of the latest items of a history are read."""
+        """Maximum number of items of a history that are read, the latest."""
         return self.prompt.max_history
 
     def set_max_length(self, max_length: int) -> None:
-        """Read sequences of other lengths from now on.
+        """Change the length of sequences that are read from now on.
 
         Args:
-            max_length: tokens of a user's sequence.
+            max_length: maximum number of tokens of a user's sequence.
+
+        Raises:
+            ValueError: a length that leaves no room beside the template's words.
         """
         if max_length != self.prompt.max_length:
             changed = replace(self.prompt, max_length=max_length)
@@ -159,14 +176,15 @@ class GALRecRecommender(Recommender):
         if tokenizer is None:
             check_tokenizer_files(Path(path_or_hub_id) / where.get("subfolder", ""), "model")
             tokenizer = AutoTokenizer.from_pretrained(path_or_hub_id, **where)
-        layout = GALRecLayout(prompt, model.config, tokenizer, catalog.titles)
+        layout = GALRecLayout(prompt, _config_of(model), tokenizer, catalog.titles)
         graph = load_graph(path_or_hub_id, **where) if settings.get("graph") else None
         return cls(model, layout, catalog, graph=graph, tokenizer=tokenizer, include_graph=graph is not None, **options)
 
     @property
-    def trunk(self) -> PreTrainedModel:
+    def trunk(self) -> GALRecModel:
         """The `GALRecModel` that scores, without the heads of training."""
-        return self.model.base_model
+        # transformers annotates it as any module. It is no instance of our class if a repository's own code was loaded.
+        return cast(GALRecModel, self.model.base_model)
 
     def settings(self):
         return {"prompt": self.layout.prompt.to_dict(), "graph": self._saved_graph is not None}
@@ -182,11 +200,12 @@ class GALRecRecommender(Recommender):
         return self.graph if self.include_graph else None
 
     def attach_graph(self, graph: InteractionGraph, user_ids: Sequence[str] = ()) -> None:
-        """Read neighbours from ``graph``, whose users are known by their items.
+        """Read neighbours from a graph, whose users are represented by their items.
 
         Args:
             graph: of the model's catalogue.
-            user_ids: of its users, by row. A user that is asked for by one of them is not its own neighbour.
+            user_ids: of its users, by row; default: no ids. With them, a user in the graph who gets recommendations is
+                not read as a neighbour.
 
         Raises:
             ValueError: a graph of another number of items.
@@ -198,14 +217,19 @@ class GALRecRecommender(Recommender):
         self.graph, self.user_rows = graph, {user: row for row, user in enumerate(user_ids)}
 
     def detach_graph(self) -> None:
-        """Read histories alone."""
+        """Read histories without neighbours from now on."""
         self.graph, self.user_rows = None, {}
 
     def neighbors(self, history: np.ndarray, *, user_id: str | None = None) -> np.ndarray:
-        """Rows in the graph, int64 (n,), of a history's neighbours as `rank` reads them; none without a graph.
+        """The neighbours of a history, as `rank` reads them.
 
         Args:
-            history: int (m,) item rows, oldest first. user_id: whose it is, if the graph knows.
+            history: int (m,), item rows, oldest first.
+            user_id: of the history's own user, who is not read as a neighbour if the graph has it; ``None``: nobody of
+                the graph.
+
+        Returns:
+            int64 (n,), user rows of the graph; empty without a graph.
         """
         user = -1 if user_id is None else self.user_rows.get(user_id, -1)
         ids, _ = served_sequence(self.layout, history, self.graph, user=user)
@@ -222,7 +246,7 @@ class GALRecRecommender(Recommender):
             return rank_in_batches(rank_batch, [len(ids) for ids, _ in read], k, self.batch_size, exclude)
 
     def _read(self, histories, user_ids=None) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Token ids and items of the user of each sequence."""
+        """For each history its token ids, and the items that represent its user."""
         users = [-1] * len(histories) if user_ids is None else [self.user_rows.get(user, -1) for user in user_ids]
         return [served_sequence(self.layout, histories[row], self.graph, user=user) for row, user in enumerate(users)]
 
@@ -237,7 +261,14 @@ class GALRecRecommender(Recommender):
 
     @torch.no_grad()
     def item_vectors(self, batch_size: int = 256) -> np.ndarray:
-        """E_i^0 of every item, before any projection; float32 (num_items, hidden_size)."""
+        """E_i^0 of every item, before the projection.
+
+        Args:
+            batch_size: number of items read at once.
+
+        Returns:
+            float32 (num_items, hidden_size).
+        """
         segments = [self.layout.item_segment(item)[0] for item in range(len(self.item_ids))]
         model, states = self.trunk, []
         with evaluation_mode(model):
@@ -253,3 +284,9 @@ class GALRecRecommender(Recommender):
         input_ids = pad_histories([ids for ids, _ in read], 0).to(device)
         user_items = pad_histories([items for _, items in read], -1).to(device)
         return self.trunk.score_prompts(input_ids, user_items)
+
+
+def _config_of(model: PreTrainedModel) -> GALRecConfig:
+    # transformers annotates it as that of any model. It is no instance of our class if a repository's own code was
+    # loaded.
+    return cast(GALRecConfig, model.config)

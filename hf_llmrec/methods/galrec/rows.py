@@ -1,8 +1,9 @@
-"""Training examples of GAL-Rec: a user, an item to predict, and the neighbourhoods of both (arXiv 2406.13235)."""
+"""Training examples of GAL-Rec: a user, the item to predict, and the neighbourhoods of both (arXiv 2406.13235)."""
 
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -15,33 +16,39 @@ from .prompt import GALRecLayout
 
 
 class GALRecDataset(EpochDataset):
-    """Rows of users' windows; the target is one of a window's items, the history what stands before it.
+    """Training rows: in a window of a user's items, one is the target, and those before it are the history.
 
-    Every draw of a row depends on (seed, epoch, user, window) alone. A row has
+    The random draws of a row depend on (seed, epoch, user, window) alone. A row has
 
-    - ``input_ids``, ``labels``: the user's sequence, and the item that follows at every hop-1 item and at `[REC]`;
-    - ``user_items``: what the own user is known by, the history;
+    - ``input_ids``, ``labels``: the user's sequence, and the item that follows each hop-1 item and `[REC]`;
+    - ``user_items``: the items that represent the own user, which are the history;
 
     and, with ``pairs``, for the graph-aware losses
 
     - ``own_ids``, ``item_ids``, ``item_text_labels``, ``audience_ids``: the segments of E_u^0, E_t^0 and E_t^1;
     - ``user``, ``item``: rows; ``known_items``: the user's items in the graph; ``known_users``: the user and its hop 2;
       ``item_known_users``: the item's users in the graph;
-    - ``has_pair``: the target is not in the history (else both sides would hold it); ``has_audience``: E_t^1 has users;
+    - ``has_pair``: the target is not in the history (otherwise both sides would hold it); ``has_audience``: E_t^1 has
+      users;
     - ``earlier_pairs``: items of the history, each with ``item``, ``item_ids``, ``item_known_users``, ``known_items``
-      as above, and ``user_items``, what stands before it. Their E^0 are short, and a target alone is one edge of many.
+      as above, and ``user_items``, the history before it. Their E^0 are short, and the target is only one edge of many.
 
     Args:
-        split: its training interactions are the examples. graph: of training interactions only.
-        layout: makes token ids.
-        pairs: whether graph-aware losses are trained.
-        audience_size: users of the item in E_t^1, at most.
-        edges_per_user: pairs of (E_u^0, E_t^0) in a row, at most: the target's, and of items of the history.
-        history_targets: whether L_rec is taken at every item of the history, too, not at `[REC]` alone.
-        latest_share: probability that the target is the window's last item; else it is any of them but the first.
-        item_dropout: probability with which an item of a window is left out in an epoch.
-        neighbor_dropout: probability with which a row has no neighbours, as in serving without a graph.
-        seed: of all draws.
+        split: its training interactions are the examples.
+        graph: of training interactions only.
+        layout: converts rows into token ids.
+        pairs: whether rows have what the graph-aware losses need.
+        audience_size: maximum number of users of the item in E_t^1.
+        edges_per_user: maximum number of pairs (E_u^0, E_t^0) in a row: that of the target, and those of items of the
+            history.
+        history_targets: whether L_rec is computed at every item of the history, too, or at `[REC]` alone.
+        latest_share: probability that the target is the window's last item; otherwise it is any item but the first.
+        item_dropout: probability of leaving an item of a window out in an epoch.
+        neighbor_dropout: probability that a row has no neighbours, as when serving without a graph.
+        seed: of all random draws.
+
+    Raises:
+        ValueError: a probability outside [0, 1].
     """
 
     def __init__(
@@ -79,15 +86,26 @@ class GALRecDataset(EpochDataset):
         return len(self.windows)
 
     def lengths(self, epoch: int) -> np.ndarray:
-        """int64 (rows,), items of each user's window that are targets; the same in every epoch.
+        """Number of targets of each row, the same in every epoch.
 
-        Batches are sized by them: counting neighbours and words, too, would put fewer targets into batches of short
-        histories, and give each of them more weight.
+        Batches are sized by it: if neighbours and words counted, too, batches of short histories would have fewer
+        targets, and each of these more weight.
+
+        Args:
+            epoch: from 0.
+
+        Returns:
+            int64 (rows,).
         """
         return self.windows.lengths(epoch) if self.history_targets else np.ones(len(self), dtype=np.int64)
 
-    def build(self, slot: int, epoch: int) -> dict[str, np.ndarray | int | bool]:
-        """Row ``slot`` of ``epoch``."""
+    def build(self, slot: int, epoch: int) -> dict[str, Any]:
+        """Build a row, whose fields the class lists.
+
+        Args:
+            slot: number of the row, from 0.
+            epoch: from 0.
+        """
         user, prompt = int(self.users[slot]), self.layout.prompt
         key = (self.seed, epoch, user, int(self.windows.starts[slot]))
         rng = np.random.default_rng(key)
@@ -99,7 +117,7 @@ class GALRecDataset(EpochDataset):
             if prompt.hops > 2:
                 further = neighbor_items(self.graph, neighbors, history, prompt.num_neighbor_items, rng)
         ids = self.layout.user_sequence(history, neighbors, further)
-        row = {
+        row: dict[str, Any] = {
             "input_ids": ids,
             "labels": next_item_labels(self.layout, ids, target, last_only=not self.history_targets),
             "user_items": history,
@@ -108,12 +126,13 @@ class GALRecDataset(EpochDataset):
             row |= self._pair(user, target, history, neighbors, rng)
             row["earlier_pairs"] = []
             if self.edges_per_user > 1:
-                # Draws of its own: those before depend on the graph, and an earlier pair is an edge of it.
+                # A generator of its own: the draws so far depend on the graph, and an earlier pair is an edge of it.
                 rng = np.random.default_rng((*key, 1))
                 row["earlier_pairs"] = self._earlier_pairs(user, history, row["known_items"], rng)
         return row
 
     def _draw_target(self, slot: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+        """Draw the history and the target from a window."""
         items = self.items[self.windows.starts[slot] : self.windows.stops[slot]].astype(np.int64)
         if self.item_dropout > 0:
             keep = rng.random(len(items)) >= self.item_dropout
@@ -123,7 +142,10 @@ class GALRecDataset(EpochDataset):
         place = last if rng.random() < self.latest_share else int(rng.integers(1, last + 1))
         return items[:place], int(items[place])
 
-    def _pair(self, user, target, history, neighbors, rng) -> dict[str, np.ndarray | int | bool]:
+    def _pair(
+        self, user: int, target: int, history: np.ndarray, neighbors: np.ndarray, rng: np.random.Generator
+    ) -> dict[str, Any]:
+        """What the graph-aware losses need of a user and the target."""
         known_users = np.append(neighbors, user)
         audience = item_audience(self.graph, target, self.audience_size, rng, without=known_users)
         item_ids, text_labels = self.layout.item_segment(target)
@@ -134,7 +156,7 @@ class GALRecDataset(EpochDataset):
             "audience_ids": self.layout.audience_segment(audience),
             "user": user,
             "item": target,
-            # With the example's own edge added: what is masked must not depend on whether the graph has it.
+            # The example's own edge is added: what is masked must not depend on whether the graph has it.
             "known_items": np.append(self.graph.user_items.of(user), target),
             "known_users": known_users,
             "item_known_users": np.append(self.graph.item_users.of(target), user),
@@ -142,7 +164,10 @@ class GALRecDataset(EpochDataset):
             "has_audience": bool(len(audience)),
         }
 
-    def _earlier_pairs(self, user: int, history, known_items, rng) -> list[dict[str, np.ndarray | int]]:
+    def _earlier_pairs(
+        self, user: int, history: np.ndarray, known_items: np.ndarray, rng: np.random.Generator
+    ) -> list[dict[str, Any]]:
+        """What `user_to_item` needs of a user and items of the history."""
         places = [place for place in range(1, len(history)) if history[place] not in history[:place]]
         if len(places) >= self.edges_per_user:
             places = np.sort(rng.choice(places, size=self.edges_per_user - 1, replace=False)).tolist()
@@ -159,11 +184,16 @@ class GALRecDataset(EpochDataset):
 
 
 def next_item_labels(layout: GALRecLayout, ids: np.ndarray, target: int, *, last_only: bool = False) -> np.ndarray:
-    """Labels of a user's sequence, int64 (length,): after each hop-1 item the next one, ``target`` after the last of
-    them and at `[REC]`; -100 elsewhere.
+    """Labels of a user's sequence: at each hop-1 item the next one, at the last of them and at `[REC]` the target.
 
     Args:
-        last_only: at `[REC]` alone.
+        layout: that built the sequence.
+        ids: int64 (length,), the sequence.
+        target: item row.
+        last_only: label `[REC]` alone.
+
+    Returns:
+        int64 (length,), item rows, -100 where there is no label.
     """
     first = layout.first_item_id
     labels = np.full(len(ids), IGNORE)
@@ -180,8 +210,9 @@ class GALRecEvalDataset(EpochDataset):
     """Rows of evaluation cases, with a label at `[REC]` only and no pairs.
 
     Args:
-        cases: what to predict. graph: of training interactions; ``None``: nobody has neighbours.
-        layout: makes token ids.
+        cases: histories and targets.
+        graph: of training interactions; ``None``: rows have no neighbours.
+        layout: converts rows into token ids.
     """
 
     def __init__(self, cases: EvalCases, graph: InteractionGraph | None, layout: GALRecLayout):
@@ -192,11 +223,11 @@ class GALRecEvalDataset(EpochDataset):
         return len(self.cases)
 
     def lengths(self, epoch: int) -> np.ndarray:
-        """int64 (rows,), items of the histories."""
+        """Number of items of each history, int64 (rows,); the same in every epoch."""
         return np.array([len(self.cases.histories[i]) for i in range(len(self.cases))], dtype=np.int64)
 
     def build(self, slot: int, epoch: int) -> dict[str, np.ndarray]:
-        """Row ``slot``."""
+        """Build a row with ``input_ids``, ``labels`` and ``user_items``; the same in every epoch."""
         user = int(self.cases.user_rows[slot])
         ids, history = served_sequence(self.layout, self.cases.histories[slot], self.graph, user=user)
         labels = next_item_labels(self.layout, ids, int(self.cases.targets[slot]), last_only=True)
@@ -206,13 +237,18 @@ class GALRecEvalDataset(EpochDataset):
 def served_sequence(
     layout: GALRecLayout, history: np.ndarray, graph: InteractionGraph | None, *, user: int = -1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A history as the model reads it when it recommends: (token ids int64 (length,), user_items int64 (n,)).
+    """Build the sequence that the model reads when it recommends.
 
-    The neighbours are drawn by the history alone: who asks again gets the same answer.
+    The neighbours are drawn with a seed that depends on the history alone, so equal requests get equal answers.
 
     Args:
-        history: int (n,) item rows, oldest first. graph: gives the neighbours; ``None``: none.
-        user: the history's own row in the graph, nobody's neighbour; -1 if unknown.
+        layout: converts rows into token ids.
+        history: int (n,), item rows, oldest first.
+        graph: gives the neighbours; ``None``: no neighbours.
+        user: row of the history's own user in the graph, who is not sampled as a neighbour; -1: not in the graph.
+
+    Returns:
+        The token ids int64 (length,), and the items that represent the own user, int64 (m,): the latest of the history.
     """
     prompt = layout.prompt
     history = np.asarray(history, dtype=np.int64)[-prompt.max_history :]

@@ -12,30 +12,39 @@ from .start_defaults import GALREC
 
 @dataclass
 class GALRecTrainingConfig(LanguageModelTrainingConfig):
-    """`LanguageModelTrainingConfig` plus what GAL-Rec adds. What the model reads is its recommender's, `GALRecPrompt`.
+    """Options of GAL-Rec training. What the model reads is set by its recommender's `GALRecPrompt`.
+
+    The other parameters are those of [`LanguageModelTrainingConfig`]; its ``tokens_per_batch`` counts the items of
+    histories that are targets here. Options that are ``None`` have one default for pretrained weights and another for a
+    model trained from scratch, see `start_defaults.GALREC`.
 
     Args:
-        loss_weights: of the graph-aware losses, by name; JSON on the command line. All 0: no graph-aware module.
-        contrastive_temperature: of InfoNCE, tau.
-        momentum: of the momentum encoder.
-        queue_length: of each queue of keys; default: ``min(4096, entities // 2)``; 0: no queue, the negatives are the
-            batch's other keys.
-        symmetric_losses: let each side of a positive pair be the query once (but E_t^1, which gives keys only).
-        lm_loss_weight: of the vocabulary loss on titles, after the item's token; needs 0 in the prompt's
+        loss_weights: weights of the graph-aware losses, by name in `losses.ALIGNMENTS`; JSON on the command line. All
+            0: no graph-aware module. Default: 0.1 each, 0.02 from scratch.
+        contrastive_temperature: temperature tau of InfoNCE. Default: 0.1, 0.2 from scratch.
+        momentum: of the momentum encoder, in [0, 1). Default: 0.999, 0.995 from scratch.
+        queue_length: length of each queue of keys; 0: no queue, negatives are the batch's other keys. Default:
+            ``min(4096, entities // 2)``.
+        symmetric_losses: use each side of a positive pair as the query once (except E_t^1, which gives keys only).
+        lm_loss_weight: weight of the vocabulary loss on titles, after the item's token; needs 0 in the prompt's
             ``title_hops``.
-        tokens_per_batch: here counts the items of histories that are targets.
-        audience_size: users of the target item in E_t^1.
-        edges_per_user: pairs that ``user_to_item`` learns from in a row: the target with the user before it, and items
-            of the history, each with the user as it was before that item. A target alone is one edge of many: the loss
-            learns slowly from it, and costs least.
-        history_targets, latest_share, item_dropout, neighbor_dropout: see `GALRecDataset`.
-        residual_dropout: dropout on what attention and MLP add to the residual stream during training.
+        audience_size: maximum number of users of the target item in E_t^1.
+        edges_per_user: maximum number of pairs in a row that ``user_to_item`` learns from: the target with the user
+            before it, and items of the history, each with the user as it was before that item. The target alone is one
+            edge of many: it is cheapest, and the loss learns slowly from it.
+        history_targets: compute L_rec at every item of the history, too, not at `[REC]` alone.
+        latest_share: probability that the target is the last item of a window, otherwise another one. Default: 0.5, 0.8
+            from scratch.
+        item_dropout: probability of leaving an item of a window out in an epoch. Default: 0, 0.1 from scratch.
+        neighbor_dropout: probability that a row has no neighbours.
+        residual_dropout: dropout on what attention and MLP add to the residual stream during training. Default: 0, 0.2
+            from scratch.
 
-    Options that are ``None`` have one default for pretrained weights and another one for a model trained from scratch,
-    see `start_defaults.GALREC`.
+    Raises:
+        ValueError: an invalid value; names the option.
     """
 
-    # Annotated by value, so that TrlParser parses JSON for it.
+    # Options whose JSON `TrlParser` parses on the command line.
     _VALID_DICT_FIELDS = LanguageModelTrainingConfig._VALID_DICT_FIELDS + ["loss_weights"]
     start_defaults = GALREC
 
@@ -79,23 +88,48 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
 
     def __post_init__(self):
         if self.ddp_broadcast_buffers is None:
-            self.ddp_broadcast_buffers = False  # the tables of external embeddings never change
+            self.ddp_broadcast_buffers = False  # the buffers are tables of external embeddings, which never change
         super().__post_init__()
         self.check()
 
     def check(self) -> None:
+        """Refuse invalid values.
+
+        Raises:
+            ValueError: names the option.
+        """
         if not isinstance(self.loss_weights, dict):
             raise ValueError(f"loss_weights must be a JSON object of loss and weight, got {self.loss_weights!r}")
         check_weights(self.loss_weights)
         for name in ("lm_loss_weight", "queue_length"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not 0 <= self.momentum < 1 or self.contrastive_temperature <= 0:
+        if not 0 <= self.number("momentum") < 1 or self.number("contrastive_temperature") <= 0:
             raise ValueError("momentum must lie in [0, 1), and contrastive_temperature must be positive")
         for name in ("audience_size", "edges_per_user"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
+    def number(self, name: str) -> float:
+        """A numeric option that `start_defaults` fills if it was not set.
+
+        Args:
+            name: of the option.
+
+        Raises:
+            ValueError: the option has no value.
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise ValueError(f"{name} must be a number, got None")
+        return value
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """`loss_weights`, filled and checked."""
+        return self.loss_weights if isinstance(self.loss_weights, dict) else {}
+
     @property
     def has_graph_losses(self) -> bool:
-        return any(weight > 0 for weight in self.loss_weights.values())
+        """Whether any graph-aware loss has a positive weight."""
+        return any(weight > 0 for weight in self.weights.values())

@@ -1,1 +1,1 @@
-"""Item-based nearest neighbours."""
+"""ItemKNN: item-based nearest neighbours by co-occurrence."""

@@ -10,10 +10,11 @@ class ItemKNNConfig(PreTrainedConfig):
 
     Args:
         num_items (`int`, defaults to 1000): catalogue size; item rows are 0 to ``num_items - 1``.
-        num_neighbors (`int`, defaults to 200): neighbours kept per item.
-        decay (`float`, defaults to 0.7): weight of an item of the history relative to the one after it. 0 looks at the
-            last item only, 1 at all alike.
-        shrinkage (`float`, defaults to 0.0): added to the denominator of the cosine, against chance co-occurrences.
+        num_neighbors (`int`, defaults to 200): number of neighbours that are stored per item.
+        decay (`float`, defaults to 0.7): weight of an item of the history relative to the one after it, from 0 (only
+            the last item counts) to 1 (all count alike).
+        shrinkage (`float`, defaults to 0.0): added to the denominator of the cosine; larger values lower the
+            similarity of items that rarely occur together.
     """
 
     model_type = "item_knn"
@@ -31,7 +32,7 @@ class ItemKNNConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     def validate_ranges(self):
-        """Numbers lie where they make sense."""
+        """Check that all values are in their ranges."""
         if not 0 <= self.decay <= 1:
             raise ValueError(f"decay must lie in [0, 1], got {self.decay}")
         if self.num_items < 1 or self.num_neighbors < 1 or self.shrinkage < 0:

@@ -1,4 +1,4 @@
-"""Nearest neighbours of items by co-occurrence."""
+"""Fits ItemKNN: nearest neighbours of items by co-occurrence."""
 
 from __future__ import annotations
 
@@ -10,17 +10,26 @@ from ...data.splits import RecSplit
 from .configuration_item_knn import ItemKNNConfig
 from .modeling_item_knn import ItemKNNModel
 
-# Rows of the item-item matrix that are worked on at once.
+# Number of rows of the item-item matrix that are computed at once.
 ITEMS_AT_ONCE = 2048
 
 
 def fit_item_knn(
     split: RecSplit, num_items: int, *, num_neighbors: int = 200, decay: float = 0.7, shrinkage: float = 0.0
 ) -> ItemKNNModel:
-    """Nearest neighbours of every item by co-occurrence in the training sequences.
+    """Find the nearest neighbours of every item by co-occurrence in the training sequences.
 
-    The similarity of i and j is ``n_ij / (sqrt(n_i n_j) + shrinkage)``, where n counts users. For the other arguments
-    see `ItemKNNConfig`.
+    The similarity of i and j is ``n_ij / (sqrt(n_i n_j) + shrinkage)``, where n counts users.
+
+    Args:
+        split: its training interactions are counted; validation and test interactions are not used.
+        num_items: number of items of the catalogue.
+        num_neighbors: number of neighbours that are stored per item; fewer in catalogues with fewer other items.
+        decay: weight of an item of the history relative to the one after it, in [0, 1].
+        shrinkage: added to the denominator of the similarity, at least 0.
+
+    Returns:
+        the fitted model.
     """
     users = split.train_users
     seen = csr_matrix(
@@ -38,13 +47,13 @@ def fit_item_knn(
         shared = (by_item[start : start + ITEMS_AT_ONCE] @ seen).tocsr()
         for row in range(shared.shape[0]):
             item = start + row
-            found = shared.indices[shared.indptr[row] : shared.indptr[row + 1]]
+            near = shared.indices[shared.indptr[row] : shared.indptr[row + 1]]
             value = shared.data[shared.indptr[row] : shared.indptr[row + 1]]
-            value = value / (np.sqrt(counts[item] * counts[found]) + shrinkage)
-            others = found != item
-            found, value = found[others], value[others]
-            order = np.lexsort((found, -value))[:width]  # equal ones in item order: the same model on every machine
-            neighbors[item, : len(order)], similarities[item, : len(order)] = found[order], value[order]
+            value = value / (np.sqrt(counts[item] * counts[near]) + shrinkage)
+            others = near != item
+            near, value = near[others], value[others]
+            order = np.lexsort((near, -value))[:width]  # ties in item order: the same model on every machine
+            neighbors[item, : len(order)], similarities[item, : len(order)] = near[order], value[order]
     model.neighbors.copy_(torch.from_numpy(neighbors))
     model.similarities.data = torch.from_numpy(similarities)
     popularity = np.bincount(split.train_indices, minlength=num_items)

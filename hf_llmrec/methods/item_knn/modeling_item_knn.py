@@ -1,4 +1,4 @@
-"""Item-based nearest neighbours (Sarwar et al., 2001) as a model: it saves, loads and serves like any other."""
+"""ItemKNN (Sarwar et al., 2001) as a transformers model, which is saved, loaded and served like any other."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from .configuration_item_knn import ItemKNNConfig
 
 
 class ItemKNNModel(PreTrainedModel):
-    """Scores items by their similarity to the items of the history, the later the heavier.
+    """Scores items by their similarity to the items of the history; later items weigh more.
 
-    Items that are nobody's neighbour follow by popularity.
+    Items that are no neighbour of the history's items are ranked by popularity, after all others.
+
+    Args:
+        config: an [`ItemKNNConfig`].
 
     Attributes:
-        neighbors: int64 (num_items + 1, num_neighbors) item rows, ``num_items`` where there is none; the last row
-            belongs to padding.
-        similarities: float, the same shape, 0 where there is no neighbour.
+        neighbors: int64 (num_items + 1, num_neighbors), item rows of each item's neighbours, ``num_items`` where there
+            is none; the last row belongs to padding.
+        similarities: float (num_items + 1, num_neighbors), 0 where there is no neighbour.
         popularity: float (num_items,), far below any similarity.
     """
 
     config_class = ItemKNNConfig
     base_model_prefix = "item_knn"
     main_input_name = "input_ids"
+    neighbors: torch.Tensor
 
     def __init__(self, config: ItemKNNConfig):
         super().__init__(config)
@@ -40,11 +44,11 @@ class ItemKNNModel(PreTrainedModel):
             initialization.zeros_(module.similarities)
             initialization.zeros_(module.popularity)
 
-    def score_histories(self, input_ids: torch.LongTensor, user_rows: torch.LongTensor | None = None) -> torch.Tensor:
-        """Scores of the whole catalogue after each history.
+    def score_histories(self, input_ids: torch.Tensor, user_rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Scores of all items after each history.
 
         Args:
-            input_ids: int64 (batch, length) item rows, oldest first, padded on the right with ``num_items``.
+            input_ids: int64 (batch, length), item rows, oldest first, padded on the right with ``num_items``.
             user_rows: not used.
 
         Returns:
@@ -53,14 +57,14 @@ class ItemKNNModel(PreTrainedModel):
         batch, length = input_ids.shape
         count = (input_ids != self.config.num_items).sum(1, keepdim=True)
         age = (count - 1 - torch.arange(length, device=input_ids.device)).clamp_min(0)
-        # 0 ** 0 is 1: with decay 0 the last item counts, and nothing before it.
+        # 0 ** 0 is 1: with decay 0 only the last item counts.
         weight = torch.tensor(float(self.config.decay), device=input_ids.device) ** age
         values = self.similarities[input_ids] * weight.unsqueeze(-1)
         scores = torch.zeros(batch, self.config.num_items + 1, device=input_ids.device)
         scores.scatter_add_(1, self.neighbors[input_ids].view(batch, -1), values.view(batch, -1))
         return scores[:, :-1] + self.popularity
 
-    def forward(self, input_ids: torch.LongTensor) -> torch.Tensor:
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Same as `score_histories`."""
         return self.score_histories(input_ids)
 

@@ -1,4 +1,4 @@
-"""Item-based nearest neighbours as a recommender."""
+"""`ItemKNNRecommender`: item-based nearest neighbours with their catalogue."""
 
 from __future__ import annotations
 
@@ -9,61 +9,72 @@ from ...data.recommender_folder import ItemCatalog
 from ...data.splits import EvalCases, RecSplit
 from ..dense_recommender import DenseRecommender
 from .fit import fit_item_knn
+from .modeling_item_knn import ItemKNNModel
 
-# What is tried on validation users when nobody chose.
+# The values that `search` compares on validation users.
 GRID = {"decay": (0.0, 0.3, 0.5, 0.7, 0.85, 1.0), "shrinkage": (0.0, 5.0, 20.0)}
 
 
 class ItemKNNRecommender(DenseRecommender):
-    """`ItemKNNModel` with its catalogue."""
+    """Ranks items by their similarity to the items of the history.
+
+    The parameters are those of [`DenseRecommender`]; the model is an [`ItemKNNModel`].
+    """
 
     method = "knn"
+    model: ItemKNNModel
 
     @classmethod
     def fit(cls, dataset: RecDataset, split: RecSplit, **options) -> ItemKNNRecommender:
-        """Count the training interactions of ``split``.
+        """Find the nearest neighbours of every item in the training interactions of ``split``.
 
         Args:
-            dataset: the split's.
-            split: validation and test interactions are not looked at.
-            options: ``num_neighbors``, ``decay``, ``shrinkage`` of `fit_item_knn`.
+            dataset: the dataset that was split; its items are the catalogue.
+            split: its training interactions are counted; validation and test interactions are not used.
+            options: ``num_neighbors``, ``decay`` and ``shrinkage``, see [`ItemKNNConfig`].
+
+        Returns:
+            the fitted recommender.
         """
-        made = cls(fit_item_knn(split, dataset.num_items, **options), ItemCatalog.of_dataset(dataset))
-        made.trained_on(dataset, split)
-        return made
+        recommender = cls(fit_item_knn(split, dataset.num_items, **options), ItemCatalog.of_dataset(dataset))
+        recommender.trained_on(dataset, split)
+        return recommender
 
     @classmethod
     def search(
         cls, dataset: RecDataset, split: RecSplit, cases: EvalCases | None = None, **options
     ) -> tuple[ItemKNNRecommender, list[dict[str, float]]]:
-        """As `fit`; decay and shrinkage that nobody chose are those of `GRID` that are best on validation users.
+        """Fit as `fit` does, with the ``decay`` and ``shrinkage`` of a grid that are best on validation users.
 
         Args:
-            dataset: the split's.
+            dataset: the dataset that was split; its items are the catalogue.
             split: its training interactions are counted.
-            cases: who is ranked; default: the split's validation users.
-            options: as in `fit`; only those that are missing are searched for.
+            cases: the users by whose metrics the values are compared; default: the split's validation users.
+            options: as in `fit`; a ``decay`` or ``shrinkage`` that is given here is not searched for.
 
         Returns:
-            the best by NDCG@10, and what was tried: ``shrinkage``, ``decay`` and metrics of each.
+            the best recommender by NDCG@10; and one dictionary per trial with ``shrinkage``, ``decay`` and the metrics.
         """
         cases = split.require_cases("validation") if cases is None else cases
         grid = {name: (options[name],) if name in options else values for name, values in GRID.items()}
-        tried, best = [], None
+        trials: list[dict[str, float]] = []
+        best: tuple[float, float, ItemKNNRecommender] | None = None
         for shrinkage in grid["shrinkage"]:
-            made = cls.fit(dataset, split, **{**options, "shrinkage": shrinkage, "decay": 1.0})
+            recommender = cls.fit(dataset, split, **{**options, "shrinkage": shrinkage, "decay": 1.0})
             for decay in grid["decay"]:
-                made.model.config.decay = decay
-                metrics = made.evaluate(cases).metrics
-                tried.append({"shrinkage": shrinkage, "decay": decay, **metrics})
+                recommender.model.config.decay = decay
+                metrics = recommender.evaluate(cases).metrics
+                trials.append({"shrinkage": shrinkage, "decay": decay, **metrics})
                 if best is None or metrics["ndcg@10"] > best[0]:
-                    best = metrics["ndcg@10"], decay, made
-        _, decay, made = best
-        made.model.config.decay = decay
-        return made, tried
+                    best = metrics["ndcg@10"], decay, recommender
+        if best is None:
+            raise ValueError("there are no values of decay and shrinkage to compare")
+        _, decay, recommender = best
+        recommender.model.config.decay = decay
+        return recommender, trials
 
     def _similarities(self, rows: np.ndarray) -> np.ndarray:
-        """Those of co-occurrence; items that are no neighbours have none."""
+        """The stored similarities of the items in ``rows`` to all items; -inf for items that are no neighbours."""
         scores = np.full((len(rows), len(self.item_ids) + 1), -np.inf)
         neighbors = self.model.neighbors[rows].cpu().numpy()
         values = self.model.similarities[rows].detach().float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""LoRA for LC-Rec: adapters, and the embedding rows of the index tokens, which no adapter covers."""
+"""LoRA for LC-Rec: adapters, and the training of the index tokens' embedding rows, which adapters do not cover."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ TRAIN_INDEX_ROWS = ("rows", "all", "none")
 def with_index_rows(
     config: LoraConfig, model: PreTrainedModel, tokenizer: LCRecTokenizer, train: str = "rows"
 ) -> LoraConfig:
-    """Complete the options of adapters, in place, for an LC-Rec.
+    """Add the embedding rows of the index tokens to the options of adapters.
 
     Args:
-        config: gets ``trainable_token_indices`` or ``modules_to_save``.
+        config: the options of the adapters; ``trainable_token_indices`` or ``modules_to_save`` are set in place.
         model: the language model, such as ``recommender.model``.
-        tokenizer: has the index tokens, such as ``recommender.tokenizer``.
-        train: ``rows`` trains only the index tokens' embedding rows beside the adapters, ``all`` the whole embedding
-            matrices, ``none`` neither: index tokens stay what they were started as.
+        tokenizer: the tokenizer with the index tokens, such as ``recommender.tokenizer``.
+        train: what is trained beside the adapters: ``rows``, only the embedding rows of the index tokens; ``all``, the
+            embedding matrices with all rows; ``none``, neither: index tokens keep their initial rows.
 
     Returns:
         ``config``, for ``LCRecTrainer(..., peft_config=...)``.

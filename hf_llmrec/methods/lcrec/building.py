@@ -1,11 +1,11 @@
-"""What an LC-Rec model is made of before it is trained: a language model whose vocabulary has the index tokens."""
+"""Builds the parts of an untrained LC-Rec: a language model whose vocabulary has the index tokens, and its prompt."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,43 +18,62 @@ from ...data.same_data import check_index
 from ...data.splits import RecSplit
 from ...prompting.training_text import corpus_texts
 from ...training.backbones import BACKBONES
-from ...training.load_backbone import Backbone, load_backbone
-from .index_embeddings import grow_embeddings, initialize_index_embeddings, learned_index_tokens
+from ...training.load_backbone import load_backbone
+from .index_embeddings import IndexRowOptions, grow_embeddings, initialize_index_embeddings, learned_index_tokens
 from .prompt import LCRecPrompt
 from .tokenization_lcrec import LCRecTokenizer
 
-# What a model reads and how it is decoded, where nobody chose.
-DEFAULT_PROMPT = LCRecPrompt(packed_prefix="Items this customer chose, oldest first: ", max_length=1024)
+# Defaults of the prompt and of decoding.
+DEFAULT_MAX_LENGTH = 1024
+DEFAULT_PROMPT = LCRecPrompt(packed_prefix="Items this customer chose, oldest first: ", max_length=DEFAULT_MAX_LENGTH)
 DECODING = {"num_beams": 20, "normalize": "level"}
 
 
+@dataclass(frozen=True)
+class LCRecParts:
+    """The parts of an untrained LC-Rec.
+
+    Attributes:
+        model: a causal language model with a row for every token of the tokenizer.
+        tokenizer: its tokenizer, extended by the tokens of the index.
+        prompt: the form of the prompts, with the chat frame rendered.
+        is_pretrained: whether the weights of the model were loaded instead of drawn at random.
+    """
+
+    model: PreTrainedModel
+    tokenizer: LCRecTokenizer
+    prompt: LCRecPrompt
+    is_pretrained: bool
+
+
 def own_settings(backbone: str | os.PathLike | PreTrainedModel, **source: Any) -> dict[str, Any]:
-    """Settings of a saved LC-Rec: ``prompt``, ``num_beams``, ``normalize``; the defaults of any other model.
+    """Read the settings of a saved LC-Rec: ``prompt``, ``num_beams`` and ``normalize``; the defaults for other models.
 
     Args:
-        backbone: see `load_backbone`; only a folder or Hub id has settings.
-        source: ``revision`` and others of `load_settings`.
+        backbone: folder or Hub id; a model and the names of models from scratch have no settings.
+        source: ``revision`` and the other options of `load_settings`.
     """
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     if not isinstance(backbone, PreTrainedModel) and str(backbone) not in BACKBONES:
         with suppress(FileNotFoundError):  # no recommender
-            found = load_settings(backbone, **source)
-    if found.get("method") != "lcrec":
+            settings = load_settings(backbone, **source)
+    if settings.get("method") != "lcrec":
         return {"prompt": DEFAULT_PROMPT, **DECODING}
-    return {"prompt": LCRecPrompt.from_dict(found["prompt"]), **{key: found[key] for key in DECODING}}
+    return {"prompt": LCRecPrompt.from_dict(settings["prompt"]), **{key: settings[key] for key in DECODING}}
 
 
 def check_usable_index(name: str, index: ItemIndex, dataset: RecDataset, split: RecSplit, *, other_data: bool) -> None:
-    """Refuse an index that names no single items, or of other data.
+    """Raise an error for an index in which items share their codes, or that was fitted on other data.
 
     Args:
-        name: of the index, for errors.
-        index: which it is.
-        dataset, split: what a model is to be trained on.
-        other_data: go on although interactions or split differ.
+        name: name of the index, for messages.
+        index: the index.
+        dataset: the dataset of the training.
+        split: the split of the training.
+        other_data: accept an index that was fitted on other interactions or another split.
 
     Raises:
-        ValueError: says what is wrong with the index.
+        ValueError: describes the problem of the index.
     """
     if not index.is_unique:
         raise ValueError(
@@ -65,10 +84,19 @@ def check_usable_index(name: str, index: ItemIndex, dataset: RecDataset, split: 
 
 
 def trained_index(base: PreTrainedTokenizerBase, name: str, **source: Any) -> ItemIndex | None:
-    """The index that a given model was trained with; ``None`` where its folder does not have it."""
+    """Load the index that a model was trained with.
+
+    Args:
+        base: tokenizer of the model.
+        name: folder or Hub id of the model.
+        source: ``revision`` and the other options of `ItemIndex.from_pretrained`.
+
+    Returns:
+        the index; ``None`` if the folder has none.
+    """
     if isinstance(base, LCRecTokenizer):
         return base.item_index
-    try:  # of some model types transformers loads the stock tokenizer
+    try:  # for some model types transformers loads the stock tokenizer
         return ItemIndex.from_pretrained(name, **source)
     except FileNotFoundError:
         return None
@@ -80,60 +108,62 @@ def build_lcrec(
     dataset: RecDataset,
     split: RecSplit,
     prompt: LCRecPrompt,
+    rows: IndexRowOptions,
     *,
-    index_init: str = "codebook",
-    replace_index: bool = False,
-    seed: int = 0,
     has_weights: bool = True,
     **options: Any,
-) -> tuple[Backbone, LCRecPrompt]:
-    """A language model with the rows of the index tokens, its extended tokenizer, and the prompt with its chat frame.
+) -> LCRecParts:
+    """Load or create a language model, extend its tokenizer by the index and initialize the rows of the index tokens.
 
     Args:
-        backbone: see `load_backbone`.
-        index: what its tokens name.
-        dataset, split: give the titles, and the texts that a tokenizer is trained on.
-        prompt: what the model is to read.
-        index_init, seed: see `initialize_index_embeddings`.
-        replace_index: see `learned_index_tokens`.
-        has_weights, options: see `load_backbone`.
+        backbone: Hub id, folder, a model, or ``tiny`` or ``small`` for a model from scratch, see `load_backbone`.
+        index: the index whose tokens are added.
+        dataset: gives the titles, and the texts on which the tokenizer of a model from scratch is trained.
+        split: only texts about its training interactions are used.
+        prompt: the form of the prompts.
+        rows: how the rows of the index tokens are initialized.
+        has_weights: ``False``: only the configuration of the model is read, and its parameters are on the device
+            ``meta``.
+        options: the other options of `load_backbone`.
 
     Raises:
-        ValueError: see those functions.
+        ValueError: a model that cannot be trained, that was trained with another index, or whose vocabulary cannot be
+            extended; an index without the codewords that ``rows`` needs.
     """
     learned: set[str] = set()
 
     def extend(base: PreTrainedTokenizerBase) -> LCRecTokenizer:
         name = base.name_or_path if isinstance(backbone, PreTrainedModel) else str(backbone)
         find = partial(trained_index, base, name, revision=options.get("revision"))
-        learned.update(learned_index_tokens(base, find, index, name, replace=replace_index))
+        learned.update(learned_index_tokens(base, find, index, name, replace=rows.replace))
         return LCRecTokenizer.from_base(base, index, dataset.titles)
 
-    found = load_backbone(
+    loaded = load_backbone(
         backbone,
         texts=lambda: corpus_texts(dataset, split),
-        max_length=prompt.max_length or DEFAULT_PROMPT.max_length,
+        max_length=prompt.max_length or DEFAULT_MAX_LENGTH,
         extend=extend,
         has_weights=has_weights,
         **options,
     )
-    assert isinstance(found.tokenizer, LCRecTokenizer)
+    model, tokenizer = loaded.model, loaded.tokenizer
+    assert isinstance(tokenizer, LCRecTokenizer)  # `extend` has made it
     if has_weights:
-        initialize_index_embeddings(found.model, found.tokenizer, index_init, seed, learned)
+        initialize_index_embeddings(model, tokenizer, rows.method, rows.seed, learned)
     else:
-        grow_embeddings(found.model, found.tokenizer)
-    return found, prompt.keep_frame(found.tokenizer)
+        grow_embeddings(model, tokenizer)
+    return LCRecParts(model, tokenizer, prompt.keep_frame(tokenizer), loaded.is_pretrained)
 
 
 def change_prompt(prompt: LCRecPrompt, changes: LCRecPrompt | Mapping[str, Any] | None) -> LCRecPrompt:
-    """``prompt`` with other fields, or another one.
+    """Return a prompt with some fields changed.
 
     Args:
-        prompt: what there is.
-        changes: fields that replace its own, or a whole prompt; ``None``: nothing changes.
+        prompt: the prompt before.
+        changes: fields that replace those of ``prompt``, or a complete prompt; ``None``: nothing changes.
 
     Raises:
-        ValueError: an unknown field, or a value that it cannot have.
+        ValueError: an unknown field, or an invalid value.
     """
     if changes is None or isinstance(changes, LCRecPrompt):
         return changes or prompt
@@ -141,5 +171,5 @@ def change_prompt(prompt: LCRecPrompt, changes: LCRecPrompt | Mapping[str, Any] 
     if unknown:
         raise ValueError(f"prompt: LCRecPrompt has no {unknown}")
     changed = replace(prompt, **changes)
-    # A chat template that is asked for anew is rendered anew.
+    # If chat is switched on, the tokenizer's chat template is rendered anew.
     return replace(changed, chat_frame=None) if changed.chat and not prompt.chat else changed

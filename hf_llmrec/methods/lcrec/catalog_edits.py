@@ -1,4 +1,4 @@
-"""A saved LC-Rec recommender with other items: the model stays as it is."""
+"""Changes the items of a saved LC-Rec recommender without changing the model."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ def save_with_index(
     index: ItemIndex,
     titles: Mapping[str, str] | None = None,
 ) -> None:
-    """Copy a recommender folder, with the items of another index: decoding gives these items and no others.
+    """Copy a recommender folder with the items of another index, so that only these items are recommended.
 
     Args:
-        folder: a saved LC-Rec recommender. output_dir: another folder; checkpoints of training are not copied.
-        index: of `ItemIndex.add_items` and `ItemIndex.remove_items`.
-        titles: of new items, by id; the others keep theirs.
+        folder: a saved LC-Rec recommender.
+        output_dir: the folder of the copy, another one than ``folder``; checkpoints of the training are not copied.
+        index: the new index, from `ItemIndex.add_items` and `ItemIndex.remove_items`.
+        titles: titles of new items by item id; the other items keep their titles.
 
     Raises:
-        ValueError: an index with other codebooks, an item whose codes are not those that the model has learned, or a
-            new item without a title.
+        ValueError: the two folders are the same; an index with other codebooks; an item whose codes are not those that
+            the model has learned; or a new item without a title.
 
     Example:
         ```python
@@ -41,19 +42,19 @@ def save_with_index(
     if Path(output_dir).resolve() == Path(folder).resolve():
         raise ValueError(f"{output_dir}: choose another folder than that of the recommender")
     old = LCRecTokenizer.from_pretrained(folder)
-    known = {item: codes for item, codes in zip(old.item_index.item_ids, old.item_index.codes, strict=True)}
+    old_codes = {item: codes for item, codes in zip(old.item_index.item_ids, old.item_index.codes, strict=True)}
     if index.codebook_sizes != old.item_index.codebook_sizes:
         raise ValueError(f"{folder} has codebooks of {old.item_index.codebook_sizes}, the index {index.codebook_sizes}")
     for item, codes in zip(index.item_ids, index.codes, strict=True):
-        if item in known and not np.array_equal(known[item], codes):
+        if item in old_codes and not np.array_equal(old_codes[item], codes):
             raise ValueError(f"item {item!r} has other codes than those that {folder} has learned")
     catalog = ItemCatalog.load(folder)
-    named = {**dict(zip(catalog.item_ids, catalog.titles, strict=True)), **(titles or {})}
-    missing = next((item for item in index.item_ids if item not in named), None)
+    title_of = {**dict(zip(catalog.item_ids, catalog.titles, strict=True)), **(titles or {})}
+    missing = next((item for item in index.item_ids if item not in title_of), None)
     if missing is not None:
         raise ValueError(f"item {missing!r} is new: give its title")
-    kept = [named[item] for item in index.item_ids]
+    new_titles = [title_of[item] for item in index.item_ids]
     with staged(output_dir) as staging:
         copy_recommender(folder, staging)
-        LCRecTokenizer.from_base(old, index, kept).save_pretrained(staging)
-        ItemCatalog(list(index.item_ids), kept, catalog.dataset_fingerprint).save(staging)
+        LCRecTokenizer.from_base(old, index, new_titles).save_pretrained(staging)
+        ItemCatalog(list(index.item_ids), new_titles, catalog.dataset_fingerprint).save(staging)

@@ -1,8 +1,8 @@
-"""The LM loss where there is a label, and nowhere else.
+"""The language-model loss, computed at labelled positions only.
 
-TRL's fused head scores every position over the full vocabulary when there is no Triton. Here only labelled positions
-are projected, and an index token of level l may be scored against the codes of its level alone: its position says
-which level comes, so the rest of the vocabulary carries no information, only cost.
+Without Triton, TRL's fused head scores every position over the full vocabulary. Here only labelled positions are
+projected, and index tokens of level l can be scored against the codes of their level only: the level follows from the
+position, so the rest of the vocabulary adds cost but no information.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -18,18 +19,18 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 INDEX_LOSSES = ("level", "vocab")
-# Logits of more numbers than this are computed in parts, and again in the backward pass: half a GiB in float32.
+# Larger logits are computed in parts, and again in the backward pass. 2**27 numbers are half a GiB in float32.
 MOST_LOGITS = 2**27
 
 
 class IndexLoss:
-    """Cross-entropy of labelled positions, summed, for index and text tokens apart.
+    """Summed cross-entropy of labelled positions, separately for index and text tokens.
 
     Args:
-        level_token_ids: per level, int64 (codes,) vocabulary ids of its codes.
-        index_loss: ``level`` normalises an index token over its level's codes, ``vocab`` over the whole vocabulary
-            (the paper's). Text tokens are always normalised over the whole vocabulary.
-        softcap: the architecture's final logit soft-capping, if any.
+        level_token_ids: per level, int64 (codes,), the vocabulary id of each code.
+        index_loss: ``level`` normalises index tokens over the codes of their level, ``vocab`` over the full vocabulary
+            (the paper's). Text tokens are always normalised over the full vocabulary.
+        softcap: the architecture's final logit soft-capping; ``None``: it has none.
 
     Raises:
         ValueError: unknown ``index_loss``.
@@ -45,7 +46,7 @@ class IndexLoss:
     def _level_rows(self, weight: torch.Tensor, level: int) -> torch.Tensor:
         ids = self.level_ids[level]
         first, count = int(ids[0]), len(ids)
-        # Codes lie side by side in the vocabulary whenever the tokenizer is ours: a view instead of a copy.
+        # `LCRecTokenizer` gives the codes of a level consecutive ids: a view instead of a copy.
         if int(ids[-1]) - first == count - 1 and bool((ids[1:] > ids[:-1]).all()):
             return weight[first : first + count]
         return weight[ids.to(weight.device)]
@@ -57,27 +58,27 @@ class IndexLoss:
     def _sum(
         self, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cross-entropy summed over (n, width) states, and how many of them have their target on top."""
+        """Sum the cross-entropy over (n, width) states, and count those whose target has the largest logit."""
 
-        def part(states: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def part(states: torch.Tensor, expected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             logits = self._logits(states, weight, bias)
-            right = (logits.detach().argmax(-1) == wanted).sum()
-            return F.cross_entropy(logits, wanted, reduction="sum"), right
+            correct = (logits.detach().argmax(-1) == expected).sum()
+            return F.cross_entropy(logits, expected, reduction="sum"), correct
 
         size = max(MOST_LOGITS // len(weight), 1)
         if len(hidden) <= size:
             return part(hidden, targets)
         parts = zip(hidden.split(size), targets.split(size), strict=True)
-        losses, rights = zip(*(checkpoint(part, *each, use_reentrant=False) for each in parts), strict=True)
-        return torch.stack(losses).sum(), torch.stack(rights).sum()
+        losses, counts = zip(*(checkpoint(part, *each, use_reentrant=False) for each in parts), strict=True)
+        return torch.stack(losses).sum(), torch.stack(counts).sum()
 
-    def __call__(self, hidden: torch.Tensor, labels: torch.Tensor, head: nn.Linear) -> dict[str, torch.Tensor]:
-        """Sum of losses and counts.
+    def __call__(self, hidden: torch.Tensor, labels: torch.Tensor, head: nn.Module) -> dict[str, torch.Tensor]:
+        """Compute sums of losses and counts.
 
         Args:
             hidden: (batch, length, width), last hidden states.
             labels: int64 (batch, length), aligned with the inputs, -100 where there is none.
-            head: output embedding.
+            head: the output embeddings: a linear layer, possibly with adapters around it.
 
         Returns:
             scalars ``index_loss_sum``, ``text_loss_sum`` (float32, with gradient), ``index_count``, ``text_count``,
@@ -86,9 +87,10 @@ class IndexLoss:
         hidden, labels = hidden[:, :-1], labels[:, 1:]
         labelled = labels != -100
         hidden, labels = hidden[labelled], labels[labelled]
-        # Read once: around adapters of single rows every reading merges a matrix.
-        weight, bias = head.weight, head.bias if isinstance(head, nn.Linear) else None
-        # Zero that still hangs on every parameter: a batch without one kind of label must not leave DDP waiting.
+        # Read once: with adapters of single rows, every access merges them into the matrix.
+        weight = cast(torch.Tensor, head.weight)  # `add_index_loss` has checked that
+        bias = head.bias if isinstance(head, nn.Linear) else None
+        # A zero that depends on every parameter: if a batch has one kind of label only, DDP still gets all gradients.
         zero = hidden.sum() * 0.0 + weight[:1].sum() * 0.0
         sums = {"index": zero.float(), "text": zero.float()}
         counts = {"index": labels.new_zeros(()), "text": labels.new_zeros(())}
@@ -105,9 +107,9 @@ class IndexLoss:
             else:
                 rows, level_bias = self._level_rows(weight, level), None if bias is None else bias[ids]
                 targets = torch.searchsorted(ids, labels[chosen])
-            loss, right = self._sum(hidden[chosen], rows, level_bias, targets)
+            loss, num_correct = self._sum(hidden[chosen], rows, level_bias, targets)
             sums["index"], counts["index"] = sums["index"] + loss, counts["index"] + len(targets)
-            correct = correct + right
+            correct = correct + num_correct
         if remaining.any():
             loss, _ = self._sum(hidden[remaining], weight, bias, labels[remaining])
             sums["text"], counts["text"] = sums["text"] + loss, remaining.sum()
@@ -127,15 +129,19 @@ def _contiguous(ids: torch.Tensor) -> bool:
 def add_index_loss(model: PreTrainedModel, loss: IndexLoss) -> None:
     """Let ``model(..., labels=labels, index_loss=True)`` return the sums of `IndexLoss` instead of logits.
 
-    They are computed inside the head's own forward, within the model's: wrappers (DDP, DeepSpeed, FSDP) see every
-    parameter in use, and those that spread weights gather the head's when it is called. Without ``index_loss=True``
-    both are what they were.
+    The sums are computed in the forward pass of the head, inside that of the model: wrappers (DDP, DeepSpeed, FSDP) see
+    every parameter in use, and those that shard weights gather the head's weights when it is called. Without
+    ``index_loss=True`` both forward passes are unchanged.
+
+    Args:
+        model: a causal language model; its ``forward`` and that of its output embeddings are replaced.
+        loss: computes the sums.
 
     Raises:
-        ValueError: the output embedding is not a plain linear layer.
+        ValueError: the output embeddings have no matrix of weights.
     """
-    head = model.get_output_embeddings()
-    if not isinstance(getattr(head, "weight", None), torch.Tensor):
+    head: nn.Module | None = model.get_output_embeddings()
+    if head is None or not isinstance(getattr(head, "weight", None), torch.Tensor):
         raise ValueError(f"{type(model).__name__}: the index loss needs a linear output embedding")
     model_forward, head_forward = model.forward, head.forward
 
@@ -149,7 +155,7 @@ def add_index_loss(model: PreTrainedModel, loss: IndexLoss) -> None:
 
     @functools.wraps(type(head).forward)
     def project(self, *args, index_labels: torch.Tensor | None = None, **kwargs):
-        return head_forward(*args, **kwargs) if index_labels is None else loss(*args, index_labels, self)
+        return head_forward(*args, **kwargs) if index_labels is None else loss(args[0], index_labels, self)
 
     model.forward = types.MethodType(forward, model)
     head.forward = types.MethodType(project, head)

@@ -1,4 +1,4 @@
-"""What an LC-Rec model reads when it recommends: the prompt form it was trained with."""
+"""`LCRecPrompt`: the form of the prompts that an LC-Rec model was trained with."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ SEQ_FORMS = ("packed", "prefix")
 class LCRecPrompt:
     """The form of the sequential-recommendation prompt, stored with the model.
 
-    Attributes:
-        form: ``packed`` (the history is a plain sequence and every position was a target) or ``prefix`` (the paper's:
-            an instruction around the history, one target per example; arXiv 2311.09049, section 3.3.1).
+    Args:
+        form: ``packed`` (the history is a plain sequence, of which every position was a target) or ``prefix`` (the
+            paper's: an instruction around the history, one target per example; arXiv 2311.09049, section 3.3.1).
         packed_prefix: text before the history in the packed form; empty for index-only models.
-        max_history: how many of the latest items are read.
-        max_length: tokens of a prompt and its answer together, those that the model was trained with (``None``: any).
-        chat: whether prompts are messages of the tokenizer's chat template, for instruct models; answers, and packed
-            sequences, are the assistant's.
-        chat_frame: what the chat template wrote before and after a message when the model was trained; ``None``: not
-            kept yet, the tokenizer's template is asked.
+        max_history: number of the latest items of a history that are read, at least 1.
+        max_length: maximum number of tokens of a prompt and its answer together, as in training; ``None``: no maximum.
+        chat: whether prompts are messages of the tokenizer's chat template, for instruct models. Answers and packed
+            sequences are the assistant's.
+        chat_frame: the texts that the chat template wrote before and after a message when the model was trained;
+            ``None``: they are not stored yet, and the tokenizer's template is rendered.
+
+    Raises:
+        ValueError: an unknown ``form``, or ``max_history`` below 1.
     """
 
     form: str = "packed"
@@ -50,36 +53,43 @@ class LCRecPrompt:
 
     @property
     def num_templates(self) -> int:
-        """How many wordings of the sequential prompt there are: one in the packed form."""
+        """Number of templates of the sequential prompt: one in the packed form."""
         return 1 if self.form == "packed" else len(load_templates()["seq"])
 
     def room(self, tokenizer: LCRecTokenizer) -> int | None:
-        """Tokens that a prompt may have, leaving space for an item."""
+        """Maximum number of tokens of a prompt, which leaves space for an item; ``None``: no maximum."""
         return None if self.max_length is None else self.max_length - tokenizer.item_index.levels
 
     def keep_frame(self, tokenizer: LCRecTokenizer) -> LCRecPrompt:
-        """The same prompt with its `chat_frame`, as a trained model keeps it."""
+        """Return the prompt with its ``chat_frame`` rendered, as it is stored with a trained model."""
         is_needed = self.chat and self.chat_frame is None
         return replace(self, chat_frame=render_frame(tokenizer)) if is_needed else self
 
     def frame(self, tokenizer: LCRecTokenizer) -> ChatFrame | None:
-        """The chat around a prompt in token ids; ``None`` without a chat."""
+        """The token ids of the chat around a prompt; ``None`` without a chat."""
         return chat_frame(tokenizer, self.chat_frame) if self.chat else None
 
     def to_dict(self) -> dict[str, Any]:
+        """All fields, as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> LCRecPrompt:
+        """Create a prompt from the output of `to_dict`; unknown keys are ignored, missing fields get their defaults."""
         return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
 
-    def encode_history(self, tokenizer: LCRecTokenizer, history: Sequence[int], template: int = 0) -> list[int]:
-        """Token ids after which the next item's index follows.
+    def encode_history(
+        self, tokenizer: LCRecTokenizer, history: Sequence[int] | np.ndarray, template: int = 0
+    ) -> list[int]:
+        """Encode the prompt for a history, after which the next item's index follows.
 
         Args:
-            tokenizer: has the index vocabulary.
+            tokenizer: the tokenizer with the index.
             history: item rows, oldest first; only the latest ``max_history`` that fit are read. May be empty.
-            template: which of the ``seq`` templates, in the prefix form.
+            template: number of the ``seq`` template, in the prefix form.
+
+        Returns:
+            token ids.
         """
         recent = np.asarray(history)[-self.max_history :]
         room = self.room(tokenizer)
@@ -92,10 +102,16 @@ class LCRecPrompt:
         return prefix + (tokenizer.encode_segments([Items(recent)]) if len(recent) else [])
 
     def encode_packed_prefix(self, tokenizer: LCRecTokenizer) -> list[int]:
-        """Token ids before the items of the packed form.
+        """Encode the text before the items of the packed form.
+
+        Args:
+            tokenizer: the tokenizer with the index.
+
+        Returns:
+            token ids.
 
         Raises:
-            ValueError: they leave no room for an item within ``max_length``.
+            ValueError: the ids leave no room for two items within ``max_length``.
         """
         segments = [Text(self.packed_prefix)] if self.packed_prefix else []
         prefix = encode_prompt(tokenizer, segments, self.frame(tokenizer))
@@ -107,8 +123,17 @@ class LCRecPrompt:
             )
         return prefix
 
-    def encode_query(self, tokenizer: LCRecTokenizer, history: Sequence[int], query: str) -> list[int]:
-        """Token ids for a free-text wish, with or without a history (the ITE task's prompt)."""
+    def encode_query(self, tokenizer: LCRecTokenizer, history: Sequence[int] | np.ndarray, query: str) -> list[int]:
+        """Encode the prompt for a query in free text, with or without a history (the prompt of the ITE task).
+
+        Args:
+            tokenizer: the tokenizer with the index.
+            history: item rows, oldest first; only the latest ``max_history`` that fit are read. May be empty.
+            query: the text.
+
+        Returns:
+            token ids.
+        """
         recent = np.asarray(history)[-self.max_history :]
         direction = "ite_history_intention_to_item" if len(recent) else "ite_intention_to_item"
         values = {"history": recent, "intention": query}

@@ -1,7 +1,8 @@
-"""LC-Rec as a recommender: prompts in, items out, whose indices the model has generated."""
+"""`LCRecRecommender`: LC-Rec with its catalogue, which generates the indices of items after a prompt."""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from ...generation.beam_search import fallback_reason, recommend_items, score_it
 from ...generation.item_trie import ItemTrie
 from ...recommender import Recommender
 from .building import build_lcrec, change_prompt, check_usable_index, own_settings
+from .index_embeddings import IndexRowOptions
 from .prompt import LCRecPrompt
 from .tokenization_lcrec import LCRecTokenizer
 
@@ -29,16 +31,17 @@ class LCRecRecommender(Recommender):
     """Ranks by generating item indices with a beam search over the trie of valid indices (full ranking).
 
     Args:
-        model: causal LM with the index vocabulary, used in evaluation mode while it ranks.
-        tokenizer: with the item index.
-        prompt: the prompt form that the model was trained with.
-        num_beams: live hypotheses per level; at least k items are asked for, so a larger k widens the search.
-        normalize: over what each step's log-probabilities are normalised, ``vocab``, ``level`` or ``children``.
-        batch_size: prompts per forward pass.
+        model: causal LM with the index vocabulary, in evaluation mode while it ranks.
+        tokenizer: the tokenizer with the item index.
+        prompt: the form of the prompts that the model was trained with.
+        num_beams: live hypotheses per level; rankings of k items use at least k.
+        normalize: the set over which each step's log-probabilities are normalised: ``vocab`` (the full vocabulary),
+            ``level`` (the codes of the level) or ``children`` (the codes that can follow in the trie).
+        batch_size: number of prompts per forward pass.
         catalog: items with titles; default: those of the tokenizer.
 
     Attributes:
-        template: which wording of the sequential prompt is used (prefix form); the first, unless it is changed.
+        template: number of the template of the sequential prompt (prefix form), 0 unless it is changed.
     """
 
     method = "lcrec"
@@ -86,31 +89,35 @@ class LCRecRecommender(Recommender):
         seed: int = 0,
         **options: Any,
     ) -> LCRecRecommender:
-        """A recommender to be trained: a causal language model whose vocabulary is extended by the index tokens.
+        """Create an untrained recommender: a causal language model whose vocabulary is extended by the index tokens.
 
         Args:
-            backbone: Hub id or folder of a causal language model, also of a saved LC-Rec, whose learned index tokens
-                stay; a model; or ``"tiny"`` or ``"small"``, from scratch, with a tokenizer trained on the catalogue.
+            backbone: Hub id or folder of a causal language model or of a saved LC-Rec, whose learned index tokens
+                stay; a model; or ``"tiny"`` or ``"small"`` for a model from scratch, with a tokenizer trained on the
+                catalogue.
             index: from `build_index`, or its folder or Hub id.
             dataset: gives titles and texts.
-            split: how interactions are held out; default: ``dataset.split()``.
-            tokenizer: of the backbone, where that is a model.
-            prompt: what the model reads, or fields of `LCRecPrompt` that replace its own; default: that of a saved
-                LC-Rec, else 20 items in the packed form.
-            num_beams: of the search; default: that of a saved LC-Rec, else 20.
-            normalize: of scores, ``vocab``, ``level`` or ``children``; default: that of a saved LC-Rec, else ``level``.
-            index_init: how new embedding rows begin, ``codebook`` or ``mean_noise``, see `initialize_index_embeddings`.
-            replace_index: draw all index rows of a saved LC-Rec anew, which was trained with another index.
-            other_data: take an index although it was fitted on other interactions or another split.
-            seed: of the new rows. Weights of a model from scratch are drawn by torch's generator.
-            options: see `load_backbone`: ``dtype``, ``revision``, ``attn_implementation``; of a model from scratch
-                ``architecture``, ``overrides`` and ``corpus_vocab_size``.
+            split: the held-out interactions; default: ``dataset.split()``.
+            tokenizer: tokenizer of the backbone if that is a model.
+            prompt: the form of the prompts, or fields of [`LCRecPrompt`] that are changed; default: that of a saved
+                LC-Rec, otherwise 20 items in the packed form.
+            num_beams: live hypotheses per level; default: that of a saved LC-Rec, otherwise 20.
+            normalize: normalisation of scores, ``vocab``, ``level`` or ``children``; default: that of a saved LC-Rec,
+                otherwise ``level``.
+            index_init: initialization of new embedding rows: ``codebook`` (from the codewords of the index) or
+                ``mean_noise`` (at random), see `initialize_index_embeddings`.
+            replace_index: initialize all index rows of a saved LC-Rec that was trained with another index, instead of
+                refusing the index.
+            other_data: accept an index that was fitted on other interactions or another split.
+            seed: seed of the new rows. Weights of a model from scratch are drawn by torch's global generator.
+            options: options of `load_backbone`: ``dtype``, ``revision``, ``attn_implementation``; for a model from
+                scratch ``architecture``, ``overrides`` and ``corpus_vocab_size``.
 
         Returns:
-            a recommender whose model `LCRecTrainer` trains in place.
+            a recommender whose model [`LCRecTrainer`] trains in place.
 
         Raises:
-            ValueError: an index of another catalogue, or one that a saved LC-Rec was not trained with; a backbone that
+            ValueError: an index of another catalogue, or another index than that of a saved LC-Rec; a backbone that
                 cannot be trained.
 
         Example:
@@ -126,34 +133,30 @@ class LCRecRecommender(Recommender):
             name, index = f"index {index}", ItemIndex.from_pretrained(index)
         check_usable_index(name, index, dataset, split, other_data=other_data)
         stored = own_settings(backbone, revision=options.get("revision"))
-        found, read = build_lcrec(
-            backbone,
-            index,
-            dataset,
-            split,
-            change_prompt(stored["prompt"], prompt),
-            index_init=index_init,
-            replace_index=replace_index,
-            seed=seed,
-            tokenizer=tokenizer,
-            **options,
+        changed = change_prompt(stored["prompt"], prompt)
+        rows = IndexRowOptions(index_init, seed, replace_index)
+        parts = build_lcrec(backbone, index, dataset, split, changed, rows, tokenizer=tokenizer, **options)
+        recommender = cls(
+            parts.model,
+            parts.tokenizer,
+            parts.prompt,
+            num_beams=stored["num_beams"] if num_beams is None else num_beams,
+            normalize=stored["normalize"] if normalize is None else normalize,
+            catalog=ItemCatalog.of_dataset(dataset),
         )
-        given = {"num_beams": num_beams, "normalize": normalize}
-        chosen = {key: stored[key] if value is None else value for key, value in given.items()}
-        made = cls(found.model, found.tokenizer, read, catalog=ItemCatalog.of_dataset(dataset), **chosen)
-        made.is_pretrained = found.is_pretrained
-        return made
+        recommender.is_pretrained = parts.is_pretrained
+        return recommender
 
     @property
     def max_history(self) -> int:
-        """How many of the latest items of a history are read."""
+        """Number of the latest items of a history that are read."""
         return self.prompt.max_history
 
     def set_max_length(self, max_length: int) -> None:
-        """Read prompts of other lengths from now on.
+        """Change the maximum length of prompts.
 
         Args:
-            max_length: tokens of a prompt and its answer together.
+            max_length: maximum number of tokens of a prompt and its answer together.
         """
         self.prompt = replace(self.prompt, max_length=max_length)
 
@@ -173,7 +176,7 @@ class LCRecRecommender(Recommender):
 
     @property
     def fallback(self) -> str | None:
-        """Why rankings were made by `generate`, without the tree of beams."""
+        """Why rankings were made by `generate`, without the tree of beams; ``None`` if they were not."""
         return fallback_reason(self.model)
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
@@ -198,14 +201,14 @@ class LCRecRecommender(Recommender):
         return scores
 
     @torch.no_grad()
-    def item_vectors(self):
+    def item_vectors(self) -> np.ndarray:
         """Sums of the embeddings of each item's index tokens, float32 (num_items, hidden_size)."""
         embeddings, codes = self.model.get_input_embeddings(), self.tokenizer.item_index.codes
         levels = (ids[codes[:, level]].to(self.model.device) for level, ids in enumerate(self._level_token_ids))
-        return sum(embeddings(ids).float() for ids in levels).cpu().numpy()
+        return functools.reduce(torch.add, (embeddings(ids).float() for ids in levels)).cpu().numpy()
 
     def rank_queries(self, histories, queries: Sequence[str], k: int, *, exclude=None, allowed=None):
-        """Rank for wishes in free text (the ITE task)."""
+        """Rank for queries in free text, with the prompt of the ITE task; see [`Recommender.rank_queries`]."""
         pairs = zip(histories, queries, strict=True)
         prompts = [self.prompt.encode_query(self.tokenizer, history, query) for history, query in pairs]
         return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed)
@@ -213,11 +216,21 @@ class LCRecRecommender(Recommender):
     def rank_prompts(
         self, prompts: Sequence[Sequence[int]], k: int, *, exclude=None, allowed=None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Rank after any prompts, given as lists of token ids; the result is that of `rank`."""
+        """Rank after prompts that are given as token ids.
 
-        def rank_batch(batch, left_out):
+        Args:
+            prompts: n sequences of token ids, after which an index follows.
+            k: number of items to return, at least 1.
+            exclude: n int arrays of item rows that must not be returned; ``None``: none.
+            allowed: int array of the only item rows that may be returned; ``None``: all.
+
+        Returns:
+            item rows int64 (n, k), best first, padded with -1; scores float64 (n, k), -inf at padding.
+        """
+
+        def rank_batch(batch, excluded):
             input_ids, mask = self._left_pad([prompts[number] for number in batch])
-            found, values = recommend_items(
+            rows, values = recommend_items(
                 self.model,
                 input_ids,
                 mask,
@@ -226,15 +239,15 @@ class LCRecRecommender(Recommender):
                 num_beams=max(self.num_beams, k),
                 k=k,
                 normalize=self.normalize,
-                exclude=left_out,
+                exclude=excluded,
                 allowed=allowed,
             )
-            return found.cpu().numpy(), values.double().cpu().numpy()
+            return rows.cpu().numpy(), values.double().cpu().numpy()
 
         with evaluation_mode(self.model):
             return rank_in_batches(rank_batch, [len(prompt) for prompt in prompts], k, self.batch_size, exclude)
 
-    def _left_pad(self, prompts: list[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _left_pad(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         longest = max(len(prompt) for prompt in prompts)
         input_ids = torch.full((len(prompts), longest), self.tokenizer.pad_token_id)
         mask = torch.zeros((len(prompts), longest), dtype=torch.long)

@@ -1,8 +1,8 @@
 """Training rows of LC-Rec's five alignment tasks (arXiv 2311.09049, section 3.3).
 
-A row is built when it is asked for, from (slot, epoch): which user, item or review it speaks of, which template and
-which augmentation follow from a hash of (seed, epoch, slot). Data-loader workers, processes and resumed runs therefore
-agree, and epochs differ.
+A row is built on access from (slot, epoch): its user, item or review, its template and its augmentation follow from a
+hash of (seed, epoch, slot). Data-loader workers, processes and resumed runs therefore build the same rows, and epochs
+differ.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from ...data.epoch_dataset import EpochDataset
 from ...data.interactions import RecDataset
-from ...data.splits import RecSplit
+from ...data.splits import EvalCases, RecSplit
 from ...prompting.fitting import bare_length, fit_prompt
 from ...prompting.segments import Items
 from ...prompting.templates import Template, fill, placeholders, stable_hash
@@ -32,15 +32,17 @@ IGNORE = -100
 
 
 class LCRecDataset(EpochDataset):
-    """Rows ``{"input_ids", "labels"}`` of the task mixture; loss on the answer only.
+    """Rows ``{"input_ids", "labels"}`` of the task mixture; only the answer has labels.
 
     Args:
-        dataset, split: only training interactions, and what was written about them, are used.
-        tokenizer: base vocabulary plus index tokens; its item rows are the dataset's.
-        prompt: form of the sequential task.
-        task_weights: rows of a task per epoch, as a multiple of the rows that the task has. 0 turns a task off.
-        seed: fixes templates, order and augmentation.
-        max_length: rows are cut to so many tokens, dropping the oldest items of the history first.
+        dataset: items, texts and tables about interactions.
+        split: only its training interactions, and texts about them, are used.
+        tokenizer: the base vocabulary plus index tokens; its item rows are those of the dataset.
+        prompt: the prompt of the sequential task.
+        task_weights: number of rows of each task (`TASKS`) per epoch, as a multiple of the rows that the task has. 0
+            or no weight turns a task off.
+        seed: seed of templates, order and augmentation.
+        max_length: maximum number of tokens of a row; the oldest items of the history are dropped first.
         item_dropout: probability with which an item of a packed sequence is left out in an epoch.
 
     Raises:
@@ -62,7 +64,7 @@ class LCRecDataset(EpochDataset):
         super().__init__()
         unknown = set(task_weights) - set(TASKS)
         if unknown:
-            raise ValueError(f"task_weights: unknown tasks {sorted(unknown)}; known are {TASKS}")
+            raise ValueError(f"task_weights: unknown tasks {sorted(unknown)}; the tasks are {TASKS}")
         negative = [task for task, weight in task_weights.items() if weight < 0]
         if negative:
             raise ValueError(f"task_weights: negative weight for {negative}")
@@ -75,9 +77,10 @@ class LCRecDataset(EpochDataset):
         self._bare_lengths: dict[Template, int] = {}
         self.levels = tokenizer.item_index.levels
         self.templates = load_templates()
-        self.text_limit = max(16, max_length) * 2  # characters: long texts are cut, never blanked
+        self.text_limit = max(16, max_length) * 2  # characters; long texts are cut, but never left out
         self._lengths = RowLengths(dataset, split, tokenizer, prompt.max_history, self.text_limit)
         self._directions: list[str] = []
+        self._texts: dict[str, list] = {}  # rows of the text tables of the tasks ITE and PER
         self._candidates: list[np.ndarray] = []  # per direction int64 (n, 2): (user, position), (item, -) or (row, -)
         counts: list[int] = []
         for task in TASKS:
@@ -107,7 +110,7 @@ class LCRecDataset(EpochDataset):
     # -- candidates ---------------------------------------------------------------------------------------------------
 
     def _prefixes(self) -> np.ndarray:
-        """(user, position) of every training interaction that has something before it; int64 (n, 2)."""
+        """(user, position) of every training interaction but the first of each user; int64 (n, 2)."""
         lengths = np.diff(self.split.train_indptr)
         users = np.repeat(np.arange(len(lengths)), lengths)
         positions = np.arange(len(users)) - np.repeat(self.split.train_indptr[:-1], lengths)
@@ -126,20 +129,19 @@ class LCRecDataset(EpochDataset):
             return [("seq_packed", np.stack([users, np.zeros_like(users)], axis=1))]
         if task == "mut":
             titled = self._items_with(self.dataset.titles)
-            found = [("mut_title_to_item", titled), ("mut_item_to_title", titled)]
+            directions = [("mut_title_to_item", titled), ("mut_item_to_title", titled)]
             if len(described):
-                found += [("mut_description_to_item", described), ("mut_item_to_description", described)]
-            return found
+                directions += [("mut_description_to_item", described), ("mut_item_to_description", described)]
+            return directions
         if task == "asy":
             prefixes = self._prefixes()
-            found = [("asy_titles_to_item", prefixes), ("asy_history_to_title", prefixes)]
+            directions = [("asy_titles_to_item", prefixes), ("asy_history_to_title", prefixes)]
             if len(described):
                 has_text = np.zeros(self.dataset.num_items, dtype=bool)
                 has_text[described[:, 0]] = True
                 targets = self.split.train_indices[self.split.train_indptr[prefixes[:, 0]] + prefixes[:, 1]]
-                found.append(("asy_history_to_description", prefixes[has_text[targets]]))
-            return found
-        self._texts: dict[str, list] = getattr(self, "_texts", {})
+                directions.append(("asy_history_to_description", prefixes[has_text[targets]]))
+            return directions
         rows = intention_rows(self.dataset, self.split) if task == "ite" else preference_rows(self.dataset, self.split)
         if not rows:
             table = "intentions" if task == "ite" else "preferences"
@@ -158,28 +160,35 @@ class LCRecDataset(EpochDataset):
     def _candidate(self, slot: int, epoch: int) -> tuple[str, int, int]:
         direction = int(self._slot_direction[slot])
         candidates = self._candidates[direction]
-        # Weights below 1 walk through the candidates epoch by epoch, so that all are seen in turn.
+        # With weights below 1, consecutive epochs use consecutive candidates, so that all are used in turn.
         index = (int(self._slot_local[slot]) + epoch * int(self._counts[direction])) % len(candidates)
         first, second = candidates[index]
         return self._directions[direction], int(first), int(second)
 
     def lengths(self, epoch: int) -> np.ndarray:
-        """int64 (len,): tokens of each slot's row, but for the wording of its template, of which the mean is taken."""
-        result = np.zeros(len(self), dtype=np.int64)
+        """Tokens of each row; the length of its template is the mean over the templates of its direction.
+
+        Args:
+            epoch: from 0.
+
+        Returns:
+            int64 (rows,).
+        """
+        tokens = np.zeros(len(self), dtype=np.int64)
         for number, direction in enumerate(self._directions):
             slots = self._slot_direction == number
             candidates = self._candidates[number]
             index = (self._slot_local[slots] + epoch * self._counts[number]) % len(candidates)
-            result[slots] = np.minimum(self._tokens(direction, *candidates[index].T), self.max_length)
-        return result
+            tokens[slots] = np.minimum(self._tokens(direction, *candidates[index].T), self.max_length)
+        return tokens
 
     def _tokens(self, direction: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Tokens of a direction's candidates int64 (n,) twice."""
+        """Tokens of candidates, given by their two columns, int64 (n,) each."""
         if direction == "seq_packed":
             window = np.minimum(np.diff(self.split.train_indptr), self.prompt.max_history + 1)
             return window[first] * self.levels + len(self.packed_prefix)
         counts, levels = self._lengths, self.levels
-        words = round(np.mean([self._bare_length(template) for template in self.templates[direction]]))
+        words = round(float(np.mean([self._bare_length(template) for template in self.templates[direction]])))
         if direction.startswith("mut_"):
             own = counts.titles() if "title" in direction else counts.descriptions()
             return words + own[first] + levels * direction.endswith("_to_item")
@@ -198,7 +207,15 @@ class LCRecDataset(EpochDataset):
         return words + counts.histories(second) + answer
 
     def build(self, slot: int, epoch: int) -> dict[str, list[int]]:
-        """The row of ``slot`` in ``epoch``: ``input_ids`` and ``labels`` of equal length, -100 outside the answer."""
+        """Build one row.
+
+        Args:
+            slot: number of the row, from 0.
+            epoch: from 0.
+
+        Returns:
+            ``input_ids`` and ``labels`` of equal length; labels are -100 outside the answer.
+        """
         direction, first, second = self._candidate(slot, epoch)
         if direction == "seq_packed":
             return self._packed(first, epoch)
@@ -214,15 +231,15 @@ class LCRecDataset(EpochDataset):
             items = items[start : start + window]
         if self.item_dropout > 0 and len(items) > 2:
             draws = stable_hash(self.seed, epoch, user, np.arange(2, 2 + len(items)))
-            kept = items[(draws >> np.uint64(11)) * 2.0**-53 >= self.item_dropout]
-            items = kept if len(kept) >= 2 else items
+            remaining = items[(draws >> np.uint64(11)) * 2.0**-53 >= self.item_dropout]
+            items = remaining if len(remaining) >= 2 else items
         prefix = self.packed_prefix
         fitting = (self.max_length - len(prefix)) // self.levels
         answer = self.tokenizer.encode_segments([Items(items[-fitting:])])
         return {"input_ids": prefix + answer, "labels": [IGNORE] * len(prefix) + answer}
 
     def _bare_length(self, template: Template) -> int:
-        """Tokens of a template's own words, and of the item that some ask about."""
+        """Tokens of a template's own words, plus those of the item that some templates contain."""
         if template not in self._bare_lengths:
             items = self.levels * ("item" in placeholders(template.prompt))
             self._bare_lengths[template] = bare_length(self.tokenizer, template.prompt, self._frame) + items
@@ -256,7 +273,7 @@ class LCRecDataset(EpochDataset):
     def _from_template(self, template: Template, values: dict[str, object]) -> dict[str, list[int]]:
         encode = self.tokenizer.encode_segments
         answer = encode(fill(template.answer, values), add_eos=not template.answer_is_item)
-        # Half the row for the answer, unless the template's own words need more.
+        # The answer gets at most half of the row, and less if the template's own words need more than the other half.
         room = max(self.max_length - len(answer), self.max_length // 2, self._bare_length(template))
         prompt = fit_prompt(self.tokenizer, template.prompt, values, room, self._frame)
         answer = answer[: self.max_length - room]
@@ -267,11 +284,12 @@ class LCRecEvalDataset(EpochDataset):
     """Rows for the validation loss: each case's history as prompt, its target's index as answer.
 
     Args:
-        tokenizer, prompt: as in training; the first template is used.
-        cases: `EvalCases`.
+        tokenizer: the tokenizer of the training.
+        prompt: the prompt of the training; its first template is used.
+        cases: the users with their histories and targets.
     """
 
-    def __init__(self, tokenizer: LCRecTokenizer, prompt: LCRecPrompt, cases):
+    def __init__(self, tokenizer: LCRecTokenizer, prompt: LCRecPrompt, cases: EvalCases):
         super().__init__()
         self.tokenizer, self.prompt, self.cases = tokenizer, prompt, cases
 
@@ -279,6 +297,15 @@ class LCRecEvalDataset(EpochDataset):
         return len(self.cases)
 
     def build(self, slot: int, epoch: int = 0) -> dict[str, list[int]]:
+        """Build one row.
+
+        Args:
+            slot: number of the case, from 0.
+            epoch: not used: rows are the same in all epochs.
+
+        Returns:
+            ``input_ids`` and ``labels`` of equal length; labels are -100 outside the answer.
+        """
         prompt = self.prompt.encode_history(self.tokenizer, self.cases.histories[slot])
         answer = self.tokenizer.encode_segments([Items([int(self.cases.targets[slot])])])
         return {"input_ids": prompt + answer, "labels": [IGNORE] * len(prompt) + answer}

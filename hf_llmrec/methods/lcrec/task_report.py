@@ -1,4 +1,4 @@
-"""Were LC-Rec's alignment tasks learned? One number per task, and the paper's probe (arXiv 2311.09049, section 4.4)."""
+"""`TaskReport`: how well LC-Rec's alignment tasks were learned, with the probe of arXiv 2311.09049, section 4.4."""
 
 from __future__ import annotations
 
@@ -23,7 +23,14 @@ from .templates import load_templates
 
 
 def text_near_items(dataset: RecDataset) -> np.ndarray:
-    """int64 (num_items,): for every item the other one with the most similar title and description (TF-IDF cosine)."""
+    """Find for every item the other item with the most similar title and description (TF-IDF cosine).
+
+    Args:
+        dataset: its titles and descriptions are compared.
+
+    Returns:
+        int64 (num_items,), item rows.
+    """
     pairs = zip(dataset.titles, dataset.descriptions, strict=True)
     texts = TfidfVectorizer(token_pattern=r"(?u)\w+|[^\w\s]").fit_transform([f"{t} {d}" for t, d in pairs])
     nearest = np.empty(dataset.num_items, dtype=np.int64)
@@ -36,7 +43,15 @@ def text_near_items(dataset: RecDataset) -> np.ndarray:
 
 
 def co_purchase_near_items(dataset: RecDataset, split: RecSplit) -> np.ndarray:
-    """int64 (num_items,): for every item the other one most often in the same *training* sequence, -1 where none is."""
+    """Find for every item the other item that is most often in the same *training* sequence.
+
+    Args:
+        dataset: gives the numbers of users and items.
+        split: its training interactions are counted.
+
+    Returns:
+        int64 (num_items,), item rows, -1 for items that share no sequence with another.
+    """
     lengths = np.diff(split.train_indptr)
     users = np.repeat(np.arange(dataset.num_users), lengths)
     shape = (dataset.num_users, dataset.num_items)
@@ -55,12 +70,14 @@ def co_purchase_near_items(dataset: RecDataset, split: RecSplit) -> np.ndarray:
 
 
 class TaskReport:
-    """Measures each alignment task of a trained model on what it was not trained on, where that exists.
+    """Measures each alignment task of a trained model, on held-out data where the task has any.
 
     Args:
-        ranker: the model. dataset, split: as in training.
-        which: ``test`` or ``validation``.
-        limit: items or users per task, a fixed random sample (0: all).
+        ranker: the trained recommender.
+        dataset: the dataset of the training.
+        split: the split of the training.
+        which: the users that are evaluated, ``test`` or ``validation``.
+        limit: number of items or users per task, a fixed random sample; 0: all.
     """
 
     def __init__(
@@ -71,8 +88,12 @@ class TaskReport:
         self.cases = cases.sample(limit, seed=0) if limit else cases
 
     def run(self) -> dict[str, Any]:
-        """``mut_title_to_item_accuracy``, ``asy_titles_to_item_hit_rate@10``, ``ite_query_hit_rate@10``, ``per_loss``
-        and ``probe_*``; a task without data is ``None``."""
+        """Measure all tasks.
+
+        Returns:
+            ``mut_title_to_item_accuracy``, ``asy_titles_to_item_hit_rate@10``, ``ite_query_hit_rate@10``, ``per_loss``
+            and ``probe_*``; the value of a task without data is ``None``.
+        """
         return {
             "mut_title_to_item_accuracy": self.title_to_item(),
             "asy_titles_to_item_hit_rate@10": self.titles_to_next_item(),
@@ -92,7 +113,7 @@ class TaskReport:
         return hit_rate_at(target_ranks(rows, np.asarray(targets)), k)
 
     def title_to_item(self) -> float | None:
-        """MUT: share of items whose title alone leads to them. Items of equal title can not all be told apart."""
+        """MUT: share of items that are ranked first for their title. Items with the same title cannot all be."""
         rows = np.arange(self.dataset.num_items)
         if self.limit and len(rows) > self.limit:
             rows = np.sort(np.random.default_rng(0).choice(rows, self.limit, replace=False))
@@ -100,7 +121,7 @@ class TaskReport:
         return self._hit_rate("mut_title_to_item", values, rows.tolist(), 1)
 
     def titles_to_next_item(self) -> float | None:
-        """ASY: HR@10 of the next item when the history is given as titles."""
+        """ASY: HR@10 of the next item if the history consists of titles."""
         latest = self.ranker.prompt.max_history
         titles = [
             "; ".join(self.dataset.titles[item][:200] for item in self.cases.histories[i][-latest:])
@@ -109,7 +130,7 @@ class TaskReport:
         return self._hit_rate("asy_titles_to_item", [{"titles": t} for t in titles], self.cases.targets.tolist(), 10)
 
     def query_to_item(self) -> float | None:
-        """ITE: HR@10 from a wish alone; wishes come from held-out interactions and were never trained on."""
+        """ITE: HR@10 for an intention without a history; the intentions belong to held-out interactions."""
         rows = held_out_intentions(self.dataset, self.split, self.which)[: self.limit or None]
         values = [{"intention": text} for _, _, text in rows]
         return self._hit_rate("ite_intention_to_item", values, [item for _, item, _ in rows], 10)
@@ -127,11 +148,11 @@ class TaskReport:
             values = {"history": history[-self.ranker.prompt.max_history :], "preference": text}
             answer = encode(fill(template.answer, values), add_eos=True)
             room = None
-            if self.ranker.prompt.max_length is not None:  # as in training
-                longest = self.ranker.prompt.max_length
+            max_length = self.ranker.prompt.max_length
+            if max_length is not None:  # as in training
                 bare = bare_length(self.ranker.tokenizer, template.prompt, frame)
-                room = max(longest - len(answer), longest // 2, bare)
-                answer = answer[: longest - room]
+                room = max(max_length - len(answer), max_length // 2, bare)
+                answer = answer[: max_length - room]
             prompt = fit_prompt(self.ranker.tokenizer, template.prompt, values, room, frame)
             ids = torch.tensor([prompt + answer], device=self.ranker.model.device)
             logits = self.ranker.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
@@ -142,17 +163,20 @@ class TaskReport:
     def probe(self) -> dict[str, float | None]:
         """Share of cases in which the true next item is scored above a near negative.
 
-        ``probe_text``: the negative is the item with the most similar text. ``probe_co_purchase``: the item most often
-        bought together with the true one. Cases whose negative does not exist are left out.
+        Returns:
+            ``probe_text``: the negative is the item with the most similar text. ``probe_co_purchase``: it is the item
+            that is most often in the same training sequence as the true one; cases without such an item are left out.
+            ``None`` if no case is left.
         """
         negatives = {
             "probe_text": text_near_items(self.dataset)[self.cases.targets],
             "probe_co_purchase": co_purchase_near_items(self.dataset, self.split)[self.cases.targets],
         }
-        ranker, result = self.ranker, {}
+        ranker = self.ranker
+        shares: dict[str, float | None] = {}
         for name, other in negatives.items():
             numbers = np.flatnonzero(other >= 0)
-            won: list[np.ndarray] = []
+            is_above: list[np.ndarray] = []
             for start in range(0, len(numbers), ranker.batch_size):
                 batch = numbers[start : start + ranker.batch_size]
                 prompts = [ranker.prompt.encode_history(ranker.tokenizer, self.cases.histories[i]) for i in batch]
@@ -167,6 +191,6 @@ class TaskReport:
                     pairs.to(input_ids.device),
                     normalize=ranker.normalize,
                 )
-                won.append((scores[:, 0] > scores[:, 1]).cpu().numpy())
-            result[name] = float(np.concatenate(won).mean()) if won else None
-        return result
+                is_above.append((scores[:, 0] > scores[:, 1]).cpu().numpy())
+            shares[name] = float(np.concatenate(is_above).mean()) if is_above else None
+        return shares

@@ -1,4 +1,4 @@
-"""The wordings of LC-Rec's tasks."""
+"""The prompt templates of LC-Rec's tasks."""
 
 from __future__ import annotations
 
@@ -10,5 +10,6 @@ from ...prompting.templates import Template, read_templates
 
 @lru_cache(maxsize=1)
 def load_templates() -> dict[str, tuple[Template, ...]]:
-    """Templates by direction of a task (paper section III-C), from ``templates.yaml`` beside this file."""
-    return read_templates(resources.files(__package__).joinpath("templates.yaml"))
+    """Read the templates of each direction of a task (paper section III-C) from ``templates.yaml`` beside this file."""
+    package = __name__.rpartition(".")[0]
+    return read_templates(resources.files(package).joinpath("templates.yaml"))

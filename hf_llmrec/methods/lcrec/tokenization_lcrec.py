@@ -1,11 +1,11 @@
-"""`LCRecTokenizer`: a base tokenizer plus one token per level and code of an item index (arXiv 2311.09049, 3.2-3.3)."""
+"""`LCRecTokenizer`: a base tokenizer plus one token per level and code of an index (arXiv 2311.09049, 3.2-3.3)."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from tokenizers import AddedToken, Tokenizer
@@ -14,32 +14,37 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from ...data.files import read_json, write_json
 from ...data.item_index import INDEX_FILE, ItemIndex
 from ...prompting.segments import Items, PlainTextEncoder, Text, valid_unicode
+from .index_tokens import ItemLookup, added_tokens
 
-# What bases without a pad_token often hold for it, in order of preference.
+# Tokens that base tokenizers without a pad_token often have for padding, in order of preference.
 _PAD_TOKENS = ("<pad>", "[PAD]", "<|pad|>", "<|finetune_right_pad_id|>")
 
 
 class LCRecTokenizer(PreTrainedTokenizerFast):
-    """Any fast tokenizer with an item's index as words of its vocabulary.
+    """Any fast tokenizer, extended by the tokens of an item index.
 
     ``tokenizer(string)`` parses index tokens (``<a_12><b_3>...``) as the stock class does on the same folder: use it
     for strings that you wrote. Text of any other origin (titles, reviews, queries) goes through `encode_segments` or
-    `encode_texts`, which can not produce an index or special token. The protection covers ids: never encode again a
+    `encode_texts`, which cannot produce an index or special token. The protection covers ids only: never encode a
     string that was *decoded* from such ids.
 
-    Made by `from_base` or `from_pretrained`. ``save_pretrained`` adds ``item_index.json`` (codes, item ids, titles;
-    the index's codewords stay with the index) to the base's files; `ItemIndex.from_pretrained` reads it too.
+    Create it with `from_base` or `from_pretrained`. ``save_pretrained`` writes the files of the base tokenizer and
+    ``item_index.json`` (codes, item ids and titles, but not the codewords of the index), which
+    `ItemIndex.from_pretrained` reads, too.
 
     Args:
+        args: positional arguments of [`PreTrainedTokenizerFast`].
         item_index: ids and codes of the catalogue; every index token must be in the vocabulary.
-        item_titles: one per item row, or None.
-        item_index_file: path of an ``item_index.json`` to read both from; set by ``from_pretrained``.
+        item_titles: one title per item row; ``None``: there are no titles.
+        item_index_file: path of an ``item_index.json`` with both; ``from_pretrained`` sets it.
+        kwargs: the other options of [`PreTrainedTokenizerFast`].
 
     Attributes:
-        item_index: the `ItemIndex`.
-        item_titles: list of str, one per item row, or None.
-        level_token_ids: per level int64 (codebook_size,), the token id of each code.
+        item_index: the [`ItemIndex`].
+        item_titles: list of str, one per item row, or ``None``.
+        level_token_ids: per level, int64 (codebook_size,), the token id of each code.
         item_token_ids: int64 (num_items, levels), the token ids of each item.
+        pad_token_id: int, the id of the padding token; `from_base` ensures that there is one.
 
     Raises:
         FileNotFoundError: ``from_pretrained`` on a folder without ``item_index.json``; names the folder.
@@ -51,6 +56,8 @@ class LCRecTokenizer(PreTrainedTokenizerFast):
     """
 
     vocab_files_names = {"tokenizer_file": "tokenizer.json", "item_index_file": INDEX_FILE}
+    if TYPE_CHECKING:  # transformers resolves the names of special tokens in __getattr__
+        pad_token_id: int
 
     def __init__(
         self,
@@ -75,7 +82,7 @@ class LCRecTokenizer(PreTrainedTokenizerFast):
         self.level_token_ids = self._find_levels(source)
         columns = [ids[codes] for ids, codes in zip(self.level_token_ids, item_index.codes.T, strict=True)]
         self.item_token_ids = np.stack(columns, axis=1)
-        self._code_of_token, self._prefixes, self._row_of_prefix = self._build_inverse()
+        self._lookup = ItemLookup(item_index, self.level_token_ids, len(self))
 
     @classmethod
     def convert_to_native_format(cls, trust_remote_code: bool = False, **kwargs: Any) -> dict[str, Any]:
@@ -84,8 +91,8 @@ class LCRecTokenizer(PreTrainedTokenizerFast):
                 f"{kwargs.get('name_or_path')}: there is no {INDEX_FILE}. Load a folder that LCRecTokenizer saved, or "
                 "extend a base tokenizer with LCRecTokenizer.from_base"
             )
-        # A subclass with an __init__ of its own is otherwise rebuilt from vocabulary and merges, without the base's
-        # normaliser and pre-tokenizer. The flag means "load tokenizer.json as it is"; no remote code is involved.
+        # Without this flag, a subclass with an __init__ of its own is rebuilt from vocabulary and merges, and loses the
+        # base's normaliser and pre-tokenizer. It means "load tokenizer.json as it is"; no remote code is involved.
         return super().convert_to_native_format(trust_remote_code=True, **kwargs)
 
     @classmethod
@@ -95,25 +102,25 @@ class LCRecTokenizer(PreTrainedTokenizerFast):
         """Extend ``base_tokenizer``, which stays unchanged, with the tokens of ``index``.
 
         New tokens get the ids after the base's, level by level, code by code. Index tokens that the base already has
-        as added tokens (the tokenizer of a public LC-Rec checkpoint) keep their ids. A base without a padding token
-        gets its own dormant one if it has one, else a new ``<pad>``, never the end-of-sequence token, which training
-        must see. Padding is on the left, as generation needs it.
+        as added tokens (the tokenizer of a public LC-Rec checkpoint) keep their ids. If the base has no padding token,
+        an unused one of its vocabulary (such as ``[PAD]``) or else a new ``<pad>`` is used, but never the
+        end-of-sequence token, which training must see. Padding is on the left, as generation requires.
 
         Args:
             base_tokenizer: any fast tokenizer.
             index: items and their codes.
-            titles: one per item row, in the order of ``index.item_ids``.
+            titles: one title per item row, in the order of ``index.item_ids``; ``None``: there are no titles.
 
         Raises:
             ValueError: a slow tokenizer, or one whose ordinary vocabulary already has an index token.
         """
-        if not base_tokenizer.is_fast:
+        if not isinstance(base_tokenizer, PreTrainedTokenizerFast):
             raise ValueError(f"{type(base_tokenizer).__name__} is a slow tokenizer: one with tokenizer.json is needed")
         backend = Tokenizer.from_str(base_tokenizer.backend_tokenizer.to_str())
-        # Padding and truncation are left on by the base's last call; they would become defaults of the new tokenizer.
+        # The base's last call may have left padding and truncation on; they would become the new tokenizer's defaults.
         backend.no_padding()
         backend.no_truncation()
-        added = set(base_tokenizer.get_added_vocab())
+        added = added_tokens(base_tokenizer)
         taken = [token for token in index.tokens() if token not in added and backend.token_to_id(token) is not None]
         if taken:
             raise ValueError(f"the base tokenizer has {taken[0]!r} as an ordinary token: no name for an index token")
@@ -160,89 +167,63 @@ class LCRecTokenizer(PreTrainedTokenizerFast):
         return self.item_token_ids[rows]
 
     def tokens_to_items(self, ids: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
-        """Items whose tokens ``ids`` are; -1 for whatever is no item's index. Items that share one: the first row.
+        """Find the items of token ids.
 
         Args:
-            ids: integers (..., levels), token ids.
+            ids: int (..., levels), token ids.
 
         Returns:
-            int64 (...), item rows.
+            int64 (...), item rows: -1 for ids that are not the index of an item, and the first row of items that share
+            an index.
 
         Raises:
             ValueError: the last axis is not one of ``levels``.
         """
-        ids = np.asarray(ids, dtype=np.int64)
-        levels = self.item_index.levels
-        if ids.ndim == 0 or ids.shape[-1] != levels:
-            raise ValueError(f"token ids must have {levels} levels on the last axis, got shape {ids.shape}")
-        prefix = np.zeros(ids.shape[:-1], dtype=np.int64)
-        for level, (known, size) in enumerate(zip(self._prefixes, self.item_index.codebook_sizes, strict=True)):
-            column = ids[..., level]
-            inside = (column >= 0) & (column < self._code_of_token.shape[1])
-            code = np.where(inside, self._code_of_token[level][np.where(inside, column, 0)], -1)
-            key = np.where((code >= 0) & (prefix >= 0), prefix * size + code, -1)
-            place = np.minimum(np.searchsorted(known, key), max(len(known) - 1, 0))
-            prefix = np.where(known[place] == key, place, -1) if len(known) else np.full_like(prefix, -1)
-        return np.where(prefix >= 0, self._row_of_prefix[prefix], -1) if len(self._row_of_prefix) else prefix
+        return self._lookup.rows(np.asarray(ids, dtype=np.int64))
 
     def _find_levels(self, source: str) -> list[np.ndarray]:
         vocabulary = self.get_added_vocab()
         tokens = iter(self.item_index.tokens())
-        found = []
+        levels = []
         for size in self.item_index.codebook_sizes:
             names = [next(tokens) for _ in range(size)]
             missing = next((name for name in names if name not in vocabulary), None)
             if missing is not None:
                 raise ValueError(f"{source}: the tokenizer has no token {missing!r}; both must come from one save")
-            found.append(np.array([vocabulary[name] for name in names], dtype=np.int64))
-        return found
-
-    def _build_inverse(self) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-        # A prefix is numbered among the known prefixes of its length, and its key is (number of its parent, code):
-        # unlike one mixed-radix number per item this can not overflow, whatever the levels and codebook sizes.
-        index = self.item_index
-        code_of_token = np.full((index.levels, len(self)), -1, dtype=np.int32)
-        prefixes = []
-        number = np.zeros(index.num_items, dtype=np.int64)
-        row_of_prefix = np.zeros(1, dtype=np.int64)
-        for level, (ids, size) in enumerate(zip(self.level_token_ids, index.codebook_sizes, strict=True)):
-            code_of_token[level, ids] = np.arange(size)
-            key = number * size + index.codes[:, level]
-            known, row_of_prefix, number = np.unique(key, return_index=True, return_inverse=True)
-            prefixes.append(known)
-        return code_of_token, prefixes, row_of_prefix
+            levels.append(np.array([vocabulary[name] for name in names], dtype=np.int64))
+        return levels
 
     # -- segments -----------------------------------------------------------------------------------------------------
 
     @property
     def start_token_id(self) -> int:
-        """What ``add_bos`` puts first: bos, else cls, else eos, which separates documents for bases such as Qwen."""
+        """The token that ``add_bos`` adds: bos, else cls, else eos, which separates documents in Qwen and others."""
         return self._first_token_id("bos_token", "cls_token", "eos_token")
 
     @property
     def end_token_id(self) -> int:
-        """What ``add_eos`` puts last: eos, else sep."""
+        """The token that ``add_eos`` adds: eos, else sep."""
         return self._first_token_id("eos_token", "sep_token")
 
     def _first_token_id(self, *names: str) -> int:
         token = next((self.special_tokens_map[name] for name in names if name in self.special_tokens_map), None)
         if token is None:
             raise ValueError(f"the base tokenizer has none of {', '.join(names)}: set one before from_base")
-        return self.convert_tokens_to_ids(token)
+        return cast(int, self.convert_tokens_to_ids(token))  # one id for one token
 
     def encode_segments(
         self, segments: Iterable[Text | Items], *, add_bos: bool = False, add_eos: bool = False
     ) -> list[int]:
-        """Token ids of a prompt. The way in for text of any origin: it never becomes an index or special token.
+        """Encode a prompt. Use it for text of any origin: text never becomes an index or special token.
 
-        Neighbouring texts are encoded as one, so that where a template ends and a title begins leaves no trace. Where
-        no text holds the name of a token, the ids are those of ``tokenizer(string, add_special_tokens=False)`` on the
-        segments' strings put together.
+        Neighbouring texts are encoded as one, so that the ids do not depend on where a template ends and a title
+        begins. If no text contains the name of a token, the ids are those of
+        ``tokenizer(string, add_special_tokens=False)`` on the concatenated segments.
 
         Args:
             segments: `Text` and `Items` in order. Surrogates in a text are resolved, see `valid_unicode`.
-            add_bos: begin with `start_token_id`.
-            add_eos: end with `end_token_id`.
+            add_bos: whether `start_token_id` is put first.
+            add_eos: whether `end_token_id` is put last.
 
         Raises:
             TypeError: a segment is neither `Text` nor `Items`.
@@ -267,18 +248,18 @@ class LCRecTokenizer(PreTrainedTokenizerFast):
         return [*ids, self.end_token_id] if add_eos else ids
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of many texts: ``[encode_segments([Text(text)]) for text in texts]``, in one parallel call."""
+        """Encode many texts as ``[encode_segments([Text(text)]) for text in texts]`` does, in one parallel call."""
         return self.text_encoder.encode_batch(texts)
 
     @property
     def text_encoder(self) -> PlainTextEncoder:
-        """The base's text pipeline without any added or special token; built on first use."""
+        """The base's text pipeline without added and special tokens; built on first use."""
         if self._text_encoder is None:
             self._text_encoder = PlainTextEncoder(self.backend_tokenizer, self.all_special_tokens)
         return self._text_encoder
 
     def _add_tokens(self, new_tokens, special_tokens: bool = False) -> int:
-        self._text_encoder = None  # the new tokens have to be taken out of it
+        self._text_encoder = None  # it is rebuilt without the new tokens
         return super()._add_tokens(new_tokens, special_tokens=special_tokens)
 
     def __getstate__(self) -> dict[str, Any]:

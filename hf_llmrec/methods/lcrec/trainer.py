@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
+from torch import nn
 
 from ...data.splits import RecSplit
 from ...training.epoch_rows import RightPadCollator
@@ -15,13 +18,13 @@ from .trainer_config import LCRecTrainingConfig
 
 
 class LCRecTrainer(LanguageModelTrainer):
-    """Alignment tuning of LC-Rec (arXiv 2311.09049, section 3.3).
+    """Trains LC-Rec on its alignment tasks (arXiv 2311.09049, section 3.3).
 
     Args:
         recommender: from `LCRecRecommender.from_backbone`, or a saved one. Its model is trained in place.
-        args: `LCRecTrainingConfig`; its ``max_length``, where it is set, becomes the recommender's.
-        kwargs: ``split``, or ``train_dataset``, ``eval_dataset`` and ``eval_cases``, see `RowTrainerMixin`; and those
-            of `trl.SFTTrainer`, such as ``peft_config``.
+        args: options of the training; its ``max_length``, where it is set, becomes the recommender's.
+        kwargs: ``split``, or ``train_dataset``, ``eval_dataset`` and ``eval_cases``, see [`RowTrainerMixin`]; and those
+            of [`trl.SFTTrainer`], such as ``peft_config``.
 
     Example:
         ```python
@@ -32,6 +35,8 @@ class LCRecTrainer(LanguageModelTrainer):
     """
 
     _tag_names = ["trl", "sft", "lcrec", "hf_llmrec"]
+    recommender: LCRecRecommender
+    model: nn.Module
 
     def __init__(self, recommender: LCRecRecommender, args: LCRecTrainingConfig, **kwargs):
         super().__init__(recommender, args, **kwargs)
@@ -39,7 +44,7 @@ class LCRecTrainer(LanguageModelTrainer):
         if self.is_fsdp_enabled and adapters is not None and stock.config.get_text_config().tie_word_embeddings:
             if adapters.trainable_token_indices:
                 raise ValueError(
-                    "FSDP2 cannot spread single rows of tied embeddings: use --train_index_rows all, or another of "
+                    "FSDP2 cannot shard single rows of tied embeddings: use --train_index_rows all, or another of "
                     "recipes/accelerate_configs, such as ddp.yaml or zero2.yaml"
                 )
         softcap = getattr(stock.config.get_text_config(), "final_logit_softcapping", None)
@@ -48,12 +53,12 @@ class LCRecTrainer(LanguageModelTrainer):
 
     @staticmethod
     def build_train_dataset(recommender: LCRecRecommender, split: RecSplit, args: LCRecTrainingConfig) -> LCRecDataset:
-        """The rows of the task mixture that a trainer of these three trains on.
+        """Create the rows of the task mixture on which a trainer with the same arguments trains.
 
         Args:
-            recommender: gives the tokenizer and the prompt.
-            split: its training interactions, and what was written about them, are used.
-            args: gives ``task_weights``, ``seed``, ``max_length`` and ``item_dropout``.
+            recommender: its tokenizer and prompt are used.
+            split: its training interactions, and texts about them, are used.
+            args: its ``task_weights``, ``seed``, ``max_length`` and ``item_dropout`` are used.
         """
         start_from_recommender(args, recommender)
         return LCRecDataset(
@@ -61,9 +66,9 @@ class LCRecTrainer(LanguageModelTrainer):
             split,
             recommender.tokenizer,
             recommender.prompt,
-            args.task_weights,
+            cast(dict[str, float], args.task_weights),  # its __post_init__ has checked that
             seed=args.seed,
-            max_length=args.max_length,
+            max_length=cast(int, args.max_length),  # `start_from_recommender` has set it
             item_dropout=args.item_dropout,
         )
 
@@ -78,7 +83,7 @@ class LCRecTrainer(LanguageModelTrainer):
         return self.recommender.prompt.form == "packed"
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Mean cross-entropy per labelled token of the whole (accumulated, distributed) batch."""
+        """Mean cross-entropy per labelled token of the accumulated, distributed batch."""
         if return_outputs:
             raise ValueError("LCRecTrainer gives no logits: set prediction_loss_only=True and compute_metrics=None")
         mode = "train" if self.model.training else "eval"
@@ -87,15 +92,15 @@ class LCRecTrainer(LanguageModelTrainer):
         total = count if num_items_in_batch is None else torch.as_tensor(num_items_in_batch, device=count.device)
         loss = (sums["index_loss_sum"] + sums["text_loss_sum"]) / total.clamp(min=1)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
-            loss = (
-                loss * self.accelerator.num_processes
-            )  # DDP averages gradients, `total` counts every process's tokens
+            # DDP averages gradients over processes, but `total` counts the tokens of all processes.
+            loss = loss * self.accelerator.num_processes
         self._log_sums(mode, sums, inputs["input_ids"].numel())
         return loss
 
     def _log_sums(self, mode: str, sums: dict[str, torch.Tensor], tokens: int) -> None:
         stacked = torch.stack([value.detach().double() for value in sums.values()])
-        index_sum, text_sum, index_count, text_count, correct = self.accelerator.reduce(stacked, "sum").tolist()
+        reduced = cast(torch.Tensor, self.accelerator.reduce(stacked, "sum"))  # a tensor for a tensor
+        index_sum, text_sum, index_count, text_count, correct = reduced.tolist()
         if index_count:
             self._metrics[mode]["index_loss"].append(index_sum / index_count)
             self._metrics[mode]["code_accuracy"].append(correct / index_count)

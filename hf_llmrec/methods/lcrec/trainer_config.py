@@ -10,17 +10,23 @@ from ...training.language_model_config import LanguageModelTrainingConfig
 
 @dataclass
 class LCRecTrainingConfig(LanguageModelTrainingConfig):
-    """`LanguageModelTrainingConfig` plus what LC-Rec adds. What the model reads is its recommender's, `LCRecPrompt`.
+    """Options of LC-Rec training.
+
+    The other parameters are those of [`LanguageModelTrainingConfig`]. The form of the prompts is not an option of the
+    training, but belongs to the recommender, see [`LCRecPrompt`].
 
     Args:
-        task_weights: rows of each task per epoch as a multiple of the rows it has; JSON on the command line.
-        index_loss: normalise index tokens over their ``level``'s codes or over the whole ``vocab``.
+        task_weights: number of rows of each task per epoch, as a multiple of the rows that the task has; 0 turns a
+            task off. Tasks are ``seq``, ``mut``, ``asy``, ``ite`` and ``per`` (arXiv 2311.09049, section 3.3). JSON on
+            the command line.
+        index_loss: codes over which the loss of index tokens is normalised: ``level``, those of the token's level, or
+            ``vocab``, the full vocabulary (the paper's).
         item_dropout: probability with which an item of a packed sequence is left out in an epoch.
-        embedding_dropout: dropout on the input embeddings during training.
-        residual_dropout: dropout on what attention and MLP add to the residual stream during training.
+        embedding_dropout: dropout on the input embeddings in training.
+        residual_dropout: dropout on the outputs of attention and MLP before they are added to the residual stream.
     """
 
-    # Annotated by value, so that TrlParser parses JSON for it.
+    # Listed, so that TrlParser parses its value as JSON.
     _VALID_DICT_FIELDS = LanguageModelTrainingConfig._VALID_DICT_FIELDS + ["task_weights"]
 
     task_weights: dict[str, Any] | str | None = field(

@@ -10,9 +10,10 @@ class LightGCNConfig(PreTrainedConfig):
 
     Args:
         num_items (`int`, defaults to 1000): catalogue size; item rows are 0 to ``num_items - 1``.
-        num_users (`int`, defaults to 0): users whose vectors are in the model; 0 when users are their histories only.
+        num_users (`int`, defaults to 0): number of users whose vectors are in the model; 0: users are described by
+            their histories only.
         embedding_size (`int`, defaults to 64): width of the vectors.
-        num_layers (`int`, defaults to 3): graph convolutions whose outputs are averaged.
+        num_layers (`int`, defaults to 3): number of graph convolutions; their outputs and the embeddings are averaged.
     """
 
     model_type = "lightgcn"
@@ -30,7 +31,7 @@ class LightGCNConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     def validate_ranges(self):
-        """Sizes are positive."""
+        """Check that all values are in their ranges."""
         if min(self.num_items, self.embedding_size, self.num_layers) < 1 or self.num_users < 0:
             raise ValueError("num_items, embedding_size and num_layers must be positive, num_users not negative")
 

@@ -1,4 +1,4 @@
-"""LightGCN as a recommender."""
+"""`LightGCNRecommender`: LightGCN with its catalogue."""
 
 from __future__ import annotations
 
@@ -15,25 +15,30 @@ from .modeling_lightgcn import LightGCNModel
 
 
 class LightGCNRecommender(DenseRecommender):
-    """`LightGCNModel` with its catalogue."""
+    """Ranks items by the dot product with a user's vector.
+
+    The parameters are those of [`DenseRecommender`]; the model is a [`LightGCNModel`].
+    """
 
     method = "lightgcn"
+    model: LightGCNModel
 
     @classmethod
     def from_dataset(cls, dataset: RecDataset, *, include_users: bool = False, **fields: Any) -> LightGCNRecommender:
-        """A recommender to be trained; its vectors are zeros until it is.
+        """Create an untrained recommender, whose vectors are zeros.
 
         Args:
-            dataset: gives the items, and the users where they are included.
-            include_users: keep, save and publish users' own vectors and their ids; otherwise users are their histories.
-            fields: of `LightGCNConfig`.
+            dataset: its items are the catalogue; its users are used with ``include_users``.
+            include_users: keep, save and publish the users' own vectors and their ids; otherwise users are described
+                by their histories only.
+            fields: of [`LightGCNConfig`]: ``embedding_size``, ``num_layers``.
 
         Returns:
-            a recommender whose model `LightGCNTrainer` makes.
+            a recommender for [`LightGCNTrainer`], which replaces its model by the trained one.
         """
         sizes = {"num_items": dataset.num_items, "num_users": dataset.num_users if include_users else 0}
         users = {user: row for row, user in enumerate(dataset.user_ids)} if include_users else None
-        with torch.random.fork_rng(devices=[]):  # what is drawn here is not used
+        with torch.random.fork_rng(devices=[]):  # the weights drawn here are not used
             model = LightGCNModel(LightGCNConfig(**{**sizes, **fields}))
         for table in model.parameters():
             table.data.zero_()

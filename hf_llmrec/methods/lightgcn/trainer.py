@@ -19,13 +19,14 @@ from .trainer_config import LightGCNTrainingConfig
 
 
 class EdgeDataset(EpochDataset):
-    """Batches of (user, bought item, random item) triples, from (seed, epoch, batch) alone.
+    """Batches of (user, item of the user, random item) triples, which depend on (seed, epoch, batch) only.
 
     Args:
-        users, items: int (n,), the pairs.
-        num_items: negatives are drawn uniformly from so many.
-        batch_size: pairs per batch, at most.
-        seed: with epoch and batch, fixes everything.
+        users: int (n,), the user row of each interaction.
+        items: int (n,), the item row of each interaction.
+        num_items: negatives are drawn uniformly from this many items.
+        batch_size: number of interactions per batch, at most.
+        seed: of the order of the interactions and of the negatives.
         num_processes: the number of batches is a multiple of this.
     """
 
@@ -49,11 +50,23 @@ class EdgeDataset(EpochDataset):
         return self.num_batches
 
     def lengths(self, epoch: int) -> np.ndarray:
-        """Every batch counts as one row."""
+        """Lengths of the rows, int64 (batches,): every batch counts as one row of length 1.
+
+        Args:
+            epoch: not used.
+        """
         return np.ones(len(self), dtype=np.int64)
 
     def build(self, slot: int, epoch: int) -> dict[str, np.ndarray]:
-        """``users``, ``positives``, ``negatives``: int64 (pairs,) of batch ``slot``."""
+        """Build one batch.
+
+        Args:
+            slot: number of the batch, from 0.
+            epoch: from 0.
+
+        Returns:
+            ``users``, ``positives`` and ``negatives``, int64 (interactions,).
+        """
         if self._order is None or self._order[0] != epoch:
             self._order = (epoch, np.random.default_rng((self.seed, epoch)).permutation(len(self.users)))
         chosen = np.array_split(self._order[1], len(self))[slot]
@@ -62,16 +75,16 @@ class EdgeDataset(EpochDataset):
 
 
 def one_batch(rows: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
-    """The collator of batches that come ready."""
+    """Collate the batches of `EdgeDataset`: there is one per step, which is only converted to tensors."""
     return {name: torch.as_tensor(np.concatenate([row[name] for row in rows])) for name in rows[0]}
 
 
 class LightGCNNetwork(nn.Module):
-    """PyTorch Geometric's LightGCN over the training graph, nodes being users, then items.
+    """PyTorch Geometric's LightGCN over the training graph, whose nodes are users, then items.
 
     Args:
         split: its training interactions are the edges.
-        config: sizes; ``num_users`` is the number of users of the split.
+        config: sizes of the model; ``num_users`` is the number of users of the split.
 
     Raises:
         ImportError: PyTorch Geometric is not installed.
@@ -93,7 +106,7 @@ class LightGCNNetwork(nn.Module):
         self.degrees = np.diff(graph.indptr)
         scale = 1 / np.sqrt(np.maximum(self.degrees, 1))
         graph.data *= np.repeat(scale, self.degrees) * scale[graph.indices]
-        # Normalised once here; in CSR, so that a convolution is one sparse product. Not part of the saved state.
+        # Normalised once here, in CSR, so that a convolution is one sparse product. Not part of the saved state.
         self.adjacency = torch.sparse_csr_tensor(
             torch.from_numpy(graph.indptr.astype(np.int64)),
             torch.from_numpy(graph.indices.astype(np.int64)),
@@ -106,32 +119,49 @@ class LightGCNNetwork(nn.Module):
     def forward(
         self, users: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor, regularization: float = 0.0
     ) -> dict[str, torch.Tensor]:
-        """Bayesian personalised ranking of int64 (pairs,) triples: ``{"loss": float ()}``."""
+        """Bayesian personalised ranking loss.
+
+        Args:
+            users: int64 (interactions,), user rows.
+            positives: int64 (interactions,), the item row of each interaction.
+            negatives: int64 (interactions,), a random item row for each interaction.
+            regularization: weight of the squared length of the embeddings.
+
+        Returns:
+            ``{"loss": float ()}``.
+        """
         self.adjacency = self.adjacency.to(users.device)
         vectors = self.lightgcn.get_embedding(self.adjacency)
-        bought, other = positives + self.config.num_users, negatives + self.config.num_users
+        positives, negatives = positives + self.config.num_users, negatives + self.config.num_users
         own = vectors[users]
-        nodes = torch.cat([users, bought, other])
         loss = self.lightgcn.recommendation_loss(
-            (own * vectors[bought]).sum(-1), (own * vectors[other]).sum(-1), node_id=nodes, lambda_reg=regularization
+            (own * vectors[positives]).sum(-1),
+            (own * vectors[negatives]).sum(-1),
+            node_id=torch.cat([users, positives, negatives]),
+            lambda_reg=regularization,
         )
         return {"loss": loss}
 
     @torch.no_grad()
     def export(self, *, with_users: bool = False) -> LightGCNModel:
-        """The vectors after the convolutions as a model that needs neither the graph nor PyTorch Geometric."""
+        """Convert the vectors after the convolutions to a model that needs neither the graph nor PyTorch Geometric.
+
+        Args:
+            with_users: include the vectors of the users.
+        """
         users, layers = self.config.num_users, self.config.num_layers
         vectors = self.lightgcn.embedding.weight.float()
         self.adjacency = self.adjacency.to(vectors.device)
         total, below = vectors.clone(), torch.zeros_like(vectors[users:])
         for convolution in self.lightgcn.convs:
-            below += vectors[users:]  # what a user sums at the next layer
+            below += vectors[users:]  # what the next layer sums for a user
             vectors = convolution(vectors, self.adjacency)
             total += vectors
         scale = 1 / (layers + 1)
         degrees = torch.from_numpy(np.maximum(self.degrees[users:], 1)).to(vectors)
         config = LightGCNConfig(**{**self.config.to_diff_dict(), "num_users": users if with_users else 0})
-        model = LightGCNModel(config).to(vectors.device)
+        model = LightGCNModel(config)
+        model.to(vectors.device)  # pyright: ignore[reportArgumentType]  # transformers wraps it, `self` included
         model.item_embeddings.copy_(total[users:] * scale)
         model.fold_in_embeddings[:-1].copy_(below * scale / degrees.sqrt().unsqueeze(1))
         model.fold_in_embeddings[-1].zero_()
@@ -141,18 +171,23 @@ class LightGCNNetwork(nn.Module):
 
 
 class LightGCNTrainer(RowTrainerMixin, Trainer):
-    """Training of LightGCN (arXiv 2002.02126), with the best checkpoint by validation NDCG@10.
+    """Trains LightGCN (arXiv 2002.02126) and selects the best checkpoint by validation NDCG@10.
 
     Args:
-        recommender: from `LightGCNRecommender.from_dataset`; its model is that of the trained embeddings afterwards.
-        args: `LightGCNTrainingConfig`.
-        split: from `RecDataset.split`; its training interactions are the graph, and what is learned.
-        kwargs: ``eval_cases`` and others of `RowTrainerMixin`; and those of `transformers.Trainer`.
+        recommender: from `LightGCNRecommender.from_dataset`; after training its model has the trained vectors.
+        args: options of the training.
+        split: from `RecDataset.split`; its training interactions are the graph and the positive examples.
+        kwargs: ``eval_cases`` and the other parameters of [`RowTrainerMixin`], and those of [`transformers.Trainer`].
 
     Raises:
         ImportError: PyTorch Geometric is not installed.
-        ValueError: see `RowTrainerMixin`.
+        ValueError: no user has enough interactions to be evaluated, or the dataset has other items than the
+            recommender.
     """
+
+    recommender: LightGCNRecommender
+    args: LightGCNTrainingConfig
+    split: RecSplit
 
     def __init__(self, recommender: LightGCNRecommender, args: LightGCNTrainingConfig, *, split: RecSplit, **kwargs):
         fields = {**recommender.model.config.to_diff_dict(), "num_users": len(split.train_indptr) - 1}
@@ -163,12 +198,13 @@ class LightGCNTrainer(RowTrainerMixin, Trainer):
     def build_train_dataset(
         recommender: LightGCNRecommender, split: RecSplit, args: LightGCNTrainingConfig
     ) -> EdgeDataset:
-        """Batches of training interactions with random negatives.
+        """Create batches of training interactions with random negatives.
 
         Args:
-            recommender: of how many items.
+            recommender: its number of items is used.
             split: its training interactions are used.
-            args: gives sizes and ``seed``; sizes that nobody chose are chosen.
+            args: its ``tokens_per_batch``, ``world_size`` and ``seed`` are used; the batch size and the number of
+                epochs are filled in where they are not set.
         """
         users = split.train_users
         fill_row_budget(args, len(users))
@@ -184,15 +220,15 @@ class LightGCNTrainer(RowTrainerMixin, Trainer):
 
     def prepare(self, args, train_dataset, *, has_adapters):
         self._pairs_per_batch = args.tokens_per_batch
-        # Batches come ready, one per step.
+        # A row of the dataset is a batch, so a step reads one row.
         args.tokens_per_batch, args.per_device_train_batch_size, args.per_device_eval_batch_size = None, 1, 1
         return self.network
 
     def train(self, *args, **kwargs):
-        """As in `transformers.Trainer`; the recommender has the trained vectors afterwards."""
-        result = super().train(*args, **kwargs)
+        """Train as [`transformers.Trainer.train`] does; afterwards the recommender has the trained vectors."""
+        output = super().train(*args, **kwargs)
         self.recommender.model = self._recommending(self.network)
-        return result
+        return output
 
     def user_vectors(self) -> np.ndarray:
         """The trained vectors of the split's users, float32 (num_users, embedding_size)."""

@@ -9,9 +9,15 @@ from ...training.row_config import RowTrainingConfig
 
 @dataclass
 class LightGCNTrainingConfig(RowTrainingConfig):
-    """`RowTrainingConfig` with what is LightGCN's own. A token is a training interaction here.
+    """Options of LightGCN training.
+
+    Options that are measured in tokens count training interactions here. The other parameters are those of
+    [`RowTrainingConfig`].
 
     Args:
+        steps_per_epoch: optimizer steps per epoch, where no batch size is set.
+        target_steps: optimizer steps of the training, where the number of epochs is not set.
+        learning_rate: peak learning rate.
         regularization: weight of the squared length of the embeddings of a batch (lambda of arXiv 2002.02126, eq. 15).
     """
 

@@ -1,1 +1,1 @@
-"""Popularity."""
+"""Popularity: ranks items by their number of training interactions."""

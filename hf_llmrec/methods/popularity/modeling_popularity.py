@@ -1,4 +1,4 @@
-"""Popularity as a model: it saves, loads and serves like any other."""
+"""The popularity baseline as a transformers model, which is saved, loaded and served like any other."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from .configuration_popularity import PopularityConfig
 
 
 class PopularityModel(PreTrainedModel):
-    """Scores every item by its number of training interactions, whatever the history.
+    """Scores every item by its number of training interactions, independently of the history.
+
+    Args:
+        config: a [`PopularityConfig`].
 
     Attributes:
-        item_counts: float (num_items,).
+        item_counts: float (num_items,), the number of training interactions of each item.
     """
 
     config_class = PopularityConfig
@@ -30,11 +33,19 @@ class PopularityModel(PreTrainedModel):
         if isinstance(module, PopularityModel):
             initialization.zeros_(module.item_counts)
 
-    def score_histories(self, input_ids: torch.LongTensor, user_rows: torch.LongTensor | None = None) -> torch.Tensor:
-        """float (batch, num_items) for int64 (batch, length) item rows, which only say how many lists are wanted."""
+    def score_histories(self, input_ids: torch.Tensor, user_rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Scores of all items, the same for every history.
+
+        Args:
+            input_ids: int64 (batch, length), item rows; only the batch size is used.
+            user_rows: not used.
+
+        Returns:
+            float (batch, num_items).
+        """
         return self.item_counts.expand(len(input_ids), -1).clone()
 
-    def forward(self, input_ids: torch.LongTensor) -> torch.Tensor:
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Same as `score_histories`."""
         return self.score_histories(input_ids)
 

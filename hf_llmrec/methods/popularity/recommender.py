@@ -1,4 +1,4 @@
-"""Popularity as a recommender."""
+"""`PopularityRecommender`: the popularity baseline with its catalogue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from .fit import fit_popularity
 
 
 class PopularityRecommender(DenseRecommender):
-    """Ranks every item by how often it occurs in the training interactions, the same list for everyone."""
+    """Ranks items by their number of training interactions: the same ranking for everyone.
+
+    The parameters are those of [`DenseRecommender`]; the model is a [`PopularityModel`].
+    """
 
     method = "popularity"
     supports_similar_items = False
@@ -20,9 +23,12 @@ class PopularityRecommender(DenseRecommender):
         """Count the training interactions of ``split``.
 
         Args:
-            dataset: the split's.
-            split: validation and test interactions are not looked at.
+            dataset: the dataset that was split; its items are the catalogue.
+            split: its training interactions are counted; validation and test interactions are not used.
+
+        Returns:
+            the fitted recommender.
         """
-        made = cls(fit_popularity(split, dataset.num_items), ItemCatalog.of_dataset(dataset))
-        made.trained_on(dataset, split)
-        return made
+        recommender = cls(fit_popularity(split, dataset.num_items), ItemCatalog.of_dataset(dataset))
+        recommender.trained_on(dataset, split)
+        return recommender

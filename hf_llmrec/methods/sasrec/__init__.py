@@ -1,1 +1,1 @@
-"""SASRec."""
+"""SASRec: a causal transformer over item histories (arXiv 1808.09781)."""

@@ -13,27 +13,28 @@ class SASRecConfig(PreTrainedConfig):
 
     Args:
         num_items (`int`, defaults to 1000): catalogue size; item rows are 0 to ``num_items - 1``.
-        hidden_size (`int`, defaults to 128): width.
-        num_hidden_layers (`int`, defaults to 2): transformer blocks.
-        num_attention_heads (`int`, defaults to 2): heads per block.
+        hidden_size (`int`, defaults to 128): width of the item vectors and hidden states.
+        num_hidden_layers (`int`, defaults to 2): number of transformer blocks.
+        num_attention_heads (`int`, defaults to 2): attention heads per block.
         intermediate_size (`int`, *optional*): width of the feed-forward layers. Default: the hidden size, as in the
             paper.
-        max_position_embeddings (`int`, defaults to 50): latest items of a history that are read.
-        hidden_dropout (`float`, defaults to 0.3): on embeddings and on what each sub-layer adds, in training.
-        initializer_range (`float`, defaults to 0.02): standard deviation of initial weights.
-        cosine_scores (`bool`, defaults to `True`): score by cosine, divided by ``score_temperature``, instead of by dot
-            product.
-        score_temperature (`float`, defaults to 0.1): of cosine scores.
+        max_position_embeddings (`int`, defaults to 50): number of the latest items of a history that are read.
+        hidden_dropout (`float`, defaults to 0.3): dropout on the embeddings and on the output of each sub-layer.
+        initializer_range (`float`, defaults to 0.02): standard deviation of the initial weights.
+        cosine_scores (`bool`, defaults to `True`): score by the cosine divided by ``score_temperature``, instead of by
+            the dot product.
+        score_temperature (`float`, defaults to 0.1): temperature of cosine scores.
         loss (`str`, defaults to `"sampled_softmax"`): ``full_softmax`` over the catalogue, or ``sampled_softmax`` over
             the target and negatives.
-        negatives (`str`, defaults to `"uniform"`): where sampled negatives come from: the catalogue (``uniform``), or
-            the targets of the batch (``in_batch``).
-        num_negatives (`int`, defaults to 512): uniform negatives, drawn once per batch and shared by its positions.
-        repeat_bias (`bool`, defaults to `True`): add one learned number to the scores of the history's items. Where
-            people hardly buy a thing twice the model learns that, and where they do, that. With sampled softmax these
-            items are then always among the candidates.
-        logq_correction (`bool`, defaults to `True`): subtract each candidate's log-probability of being drawn, which
-            makes the sampled softmax an estimate of the full one.
+        negatives (`str`, defaults to `"uniform"`): source of the sampled negatives: the catalogue (``uniform``) or the
+            targets of the batch (``in_batch``).
+        num_negatives (`int`, defaults to 512): number of uniform negatives, drawn once per batch and shared by its
+            positions.
+        repeat_bias (`bool`, defaults to `True`): add one learned number to the scores of the items of the history, so
+            that the model learns how often people choose an item again. With sampled softmax these items are then
+            always among the candidates.
+        logq_correction (`bool`, defaults to `True`): subtract the logarithm of each candidate's expected number of
+            draws, which makes the sampled softmax an estimate of the full one.
     """
 
     model_type = "sasrec"
@@ -64,7 +65,7 @@ class SASRecConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     def validate_choices(self):
-        """Options have one of their values, and sizes fit each other."""
+        """Check that options have one of their values and that sizes are consistent."""
         if self.loss not in LOSSES:
             raise ValueError(f"loss must be one of {LOSSES}, got {self.loss!r}")
         if self.negatives not in NEGATIVES:

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel, initialization
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from .configuration_sasrec import SASRecConfig
 
-# The repeat bias is learned in this unit: scores run over tens, and one step of Adam moves a parameter by 0.001.
+# The repeat bias is learned in this unit: scores have a range of tens, and one step of Adam moves a parameter by 0.001.
 REPEAT_SCALE = 10.0
 
 
@@ -23,28 +23,33 @@ class SASRecOutput(ModelOutput):
 
     Args:
         loss: float (), mean cross-entropy per labelled position; ``None`` without labels.
-        last_hidden_state: float (batch, length, hidden_size), after the final norm.
+        last_hidden_state: float (batch, length, hidden_size), the hidden states after the final norm.
     """
 
-    loss: torch.FloatTensor | None = None
-    last_hidden_state: torch.FloatTensor | None = None
+    loss: torch.Tensor | None = None
+    last_hidden_state: torch.Tensor | None = None
 
 
 class SASRecBlock(nn.Module):
-    """Pre-norm causal self-attention and feed-forward layer."""
+    """Pre-norm causal self-attention and feed-forward layer.
+
+    Args:
+        config: sizes and dropout.
+    """
 
     def __init__(self, config: SASRecConfig):
         super().__init__()
         self.num_heads, self.dropout = config.num_attention_heads, config.hidden_dropout
+        inner = config.intermediate_size or config.hidden_size
         self.attention_norm = nn.LayerNorm(config.hidden_size)
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.attention_output = nn.Linear(config.hidden_size, config.hidden_size)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size)
-        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.up = nn.Linear(config.hidden_size, inner)
+        self.down = nn.Linear(inner, config.hidden_size)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """float (batch, length, hidden_size) -> the same shape."""
+        """Apply the block to float (batch, length, hidden_size); the shape stays the same."""
         batch, length, width = hidden.shape
         qkv = self.qkv(self.attention_norm(hidden)).view(batch, length, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
@@ -56,18 +61,20 @@ class SASRecBlock(nn.Module):
 
 
 def _contained(items: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """bool (n, m), whether each of items int64 (m,) stands in each of rows int64 (n, k).
+    """Test which of items, int64 (m,), are in each of rows, int64 (n, k); bool (n, m).
 
-    By binary search: comparing all with all would take n * m * k.
+    A binary search: comparing all pairs would take n * m * k numbers.
     """
     unique, inverse = torch.unique(items, return_inverse=True)
     place = torch.searchsorted(unique, rows).clamp_max(len(unique) - 1)
     place = torch.where(unique[place] == rows, place, len(unique))
-    found = torch.zeros(len(rows), len(unique) + 1, dtype=torch.bool, device=rows.device)
-    return found.scatter_(1, place, True)[:, inverse]
+    contained = torch.zeros(len(rows), len(unique) + 1, dtype=torch.bool, device=rows.device)
+    return contained.scatter_(1, place, True)[:, inverse]
 
 
 class SASRecPreTrainedModel(PreTrainedModel):
+    """Base class with the initial weights of SASRec."""
+
     config_class = SASRecConfig
     base_model_prefix = "sasrec"
     main_input_name = "input_ids"
@@ -77,8 +84,9 @@ class SASRecPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module):
         if isinstance(module, (nn.Linear, nn.Embedding)):
             initialization.normal_(module.weight, std=self.config.initializer_range)
-            if getattr(module, "bias", None) is not None:
-                initialization.zeros_(module.bias)
+            bias = getattr(module, "bias", None)
+            if bias is not None:
+                initialization.zeros_(bias)
         elif isinstance(module, nn.LayerNorm):
             initialization.ones_(module.weight)
             initialization.zeros_(module.bias)
@@ -89,10 +97,13 @@ class SASRecPreTrainedModel(PreTrainedModel):
 
 
 class SASRecModel(SASRecPreTrainedModel):
-    """Scores of all items after a history of item rows.
+    """Scores all items after a history of item rows.
 
-    Histories are padded on the *right* with ``num_items`` (any value outside the catalogue): under causal attention no
-    item sees what comes after it, so neither an attention mask nor work on masks is needed.
+    Histories are padded on the *right* with ``num_items`` (one more than the last item row). With causal attention no
+    item attends to the padding after it, so no attention mask is needed.
+
+    Args:
+        config: a [`SASRecConfig`].
 
     Example:
 
@@ -103,6 +114,8 @@ class SASRecModel(SASRecPreTrainedModel):
     ```
     """
 
+    item_counts: torch.Tensor
+
     def __init__(self, config: SASRecConfig):
         super().__init__(config)
         self.item_embeddings = nn.Embedding(config.num_items + 1, config.hidden_size, padding_idx=config.num_items)
@@ -110,7 +123,7 @@ class SASRecModel(SASRecPreTrainedModel):
         self.layers = nn.ModuleList(SASRecBlock(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size)
         self.repeat_bias = nn.Parameter(torch.zeros(())) if config.repeat_bias else None
-        # How often each item was a target in training: what in-batch negatives are drawn by.
+        # How often each item is a target in training, which is proportional to its probability as in-batch negative.
         self.register_buffer("item_counts", torch.zeros(config.num_items), persistent=False)
         self.post_init()
 
@@ -122,22 +135,29 @@ class SASRecModel(SASRecPreTrainedModel):
 
     @torch.no_grad()
     def set_item_counts(self, counts: torch.Tensor) -> None:
-        """Tell how often each item is a target, (num_items,); needed for in-batch negatives with logQ correction."""
+        """Set how often each item is a target, which the logQ correction of in-batch negatives needs.
+
+        Args:
+            counts: (num_items,), number of training positions with each item as target.
+        """
         self.item_counts.copy_(counts)
 
     def forward(
         self,
-        input_ids: torch.LongTensor,
-        labels: torch.LongTensor | None = None,
+        input_ids: torch.Tensor,
+        labels: torch.Tensor | None = None,
         return_dict: bool | None = None,
         **kwargs,
     ) -> SASRecOutput | tuple:
-        """Encode histories; with labels, the training loss.
+        """Encode histories and, with labels, compute the training loss.
 
         Args:
-            input_ids: int64 (batch, length) item rows, right-padded with ``num_items``; length at most
+            input_ids: int64 (batch, length), item rows, right-padded with ``num_items``; length at most
                 ``max_position_embeddings``.
-            labels: int64 (batch, length), the item row that follows each position, -100 where there is none.
+            labels: int64 (batch, length), the item row that follows each position, -100 where there is none; ``None``:
+                no loss is computed.
+            return_dict: ``False``: return a tuple instead of a [`SASRecOutput`].
+            kwargs: ``num_items_in_batch``, see `next_item_loss`; others are ignored.
         """
         length = input_ids.shape[1]
         if length > self.config.max_position_embeddings:
@@ -158,19 +178,24 @@ class SASRecModel(SASRecPreTrainedModel):
         return output if return_dict in (None, True) else output.to_tuple()
 
     def item_vectors(self, item_rows: torch.Tensor | None = None) -> torch.Tensor:
-        """What states are multiplied with, float (m, hidden_size): of items int64 (m,), or of all.
+        """Vectors with which hidden states are multiplied to give scores; of unit length if scores are cosines.
 
-        Of unit length when scores are cosines.
+        Args:
+            item_rows: int64 (...), the items; ``None``: all items.
+
+        Returns:
+            float (..., hidden_size) or (num_items, hidden_size).
         """
         table = self.item_embeddings.weight
         weight = table[:-1] if item_rows is None else F.embedding(item_rows, table)
         return F.normalize(weight, dim=-1) if self.config.cosine_scores else weight
 
     def item_scores(self, hidden: torch.Tensor, item_rows: torch.Tensor | None = None) -> torch.Tensor:
-        """Scores of items after each state.
+        """Scores of items for each hidden state.
 
         Args:
-            hidden: float (n, hidden_size). item_rows: int64 (m,), which items; ``None``: all.
+            hidden: float (n, hidden_size).
+            item_rows: int64 (m,), the items to score; ``None``: all items.
 
         Returns:
             float (n, m) or (n, num_items).
@@ -179,12 +204,15 @@ class SASRecModel(SASRecPreTrainedModel):
             hidden = F.normalize(hidden, dim=-1) / self.config.score_temperature
         return hidden @ self.item_vectors(item_rows).T
 
-    def user_vectors(self, input_ids: torch.LongTensor) -> torch.Tensor:
-        """State after each history, float (batch, hidden_size).
+    def user_vectors(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Hidden state after each history.
 
         Args:
-            input_ids: int64 (batch, length), right-padded item rows, oldest first; the latest
+            input_ids: int64 (batch, length), item rows, oldest first, right-padded with ``num_items``; the latest
                 ``max_position_embeddings`` are read. An empty history has the state of the padding item.
+
+        Returns:
+            float (batch, hidden_size).
         """
         length = self.config.max_position_embeddings
         counts = (input_ids != self.config.num_items).sum(1)
@@ -196,24 +224,28 @@ class SASRecModel(SASRecPreTrainedModel):
         last = (counts - 1).clamp_min(0).view(-1, 1, 1).expand(-1, 1, hidden.shape[-1])
         return hidden.gather(1, last).squeeze(1)
 
-    def score_histories(self, input_ids: torch.LongTensor, user_rows: torch.LongTensor | None = None) -> torch.Tensor:
-        """Scores of the whole catalogue after each history, float (batch, num_items).
+    def score_histories(self, input_ids: torch.Tensor, user_rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Scores of all items after each history.
 
         Args:
-            input_ids: see `user_vectors`. user_rows: not used, SASRec knows users by their histories only.
+            input_ids: int64 (batch, length), item rows, oldest first, right-padded with ``num_items``.
+            user_rows: not used: SASRec has no vectors of users, only their histories.
+
+        Returns:
+            float (batch, num_items).
         """
         return self._add_repeat_bias(self.item_scores(self.user_vectors(input_ids)), input_ids)
 
     def _seen(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """Items up to each position, int64 (batch, length, length), ``num_items`` elsewhere."""
+        """The items up to each position, int64 (batch, length, length), ``num_items`` elsewhere."""
         later = torch.ones(2 * (input_ids.shape[1],), dtype=torch.bool, device=input_ids.device).triu(1)
         return input_ids.unsqueeze(1).masked_fill(later, self.config.num_items)
 
     def _add_repeat_bias(self, scores: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        """Scores (n, num_items) with the bias at the items of ``seen``, int64 (n, m), padded with ``num_items``."""
+        """Add the bias to the scores (n, num_items) of the items ``seen``, int64 (n, m), padded with ``num_items``."""
         if self.repeat_bias is None:
             return scores
-        if not torch.is_grad_enabled():  # an item that occurs twice is written twice, with the same score
+        if not torch.is_grad_enabled():  # an item that occurs twice is written twice, with the same value
             padded = F.pad(scores, (0, 1))
             return padded.scatter_(1, seen, padded.gather(1, seen) + REPEAT_SCALE * self.repeat_bias)[:, :-1]
         marked = torch.zeros(len(scores), self.config.num_items + 1, device=scores.device, dtype=scores.dtype)
@@ -226,12 +258,13 @@ class SASRecModel(SASRecPreTrainedModel):
         seen: torch.Tensor,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """Cross-entropy of the targets, per target; while evaluated over the whole catalogue, whatever the loss.
+        """Mean cross-entropy per target; in evaluation mode always over all items, whatever ``config.loss``.
 
         Args:
-            hidden: float (n, hidden_size). targets: int64 (n,).
-            seen: int64 (n, m), items of the history, padded with ``num_items``.
-            num_items_in_batch: divide by this many targets (of an accumulated, distributed batch) instead of n.
+            hidden: float (n, hidden_size), the state before each target.
+            targets: int64 (n,), item rows.
+            seen: int64 (n, m), items of the history of each target, padded with ``num_items``.
+            num_items_in_batch: number of targets to divide by (of an accumulated, distributed batch); default: n.
         """
         total = max(len(targets), 1) if num_items_in_batch is None else num_items_in_batch
         if self.config.loss == "full_softmax" or not self.training:
@@ -246,37 +279,37 @@ class SASRecModel(SASRecPreTrainedModel):
         own = self._candidate_scores(hidden, targets.unsqueeze(1)).squeeze(1)
         if self.config.logq_correction:
             scores = scores - self._expected_log_counts(negatives, len(negatives), in_batch)
-        # A negative that is the target itself would be pushed away from where it belongs.
-        barred = negatives == targets.unsqueeze(1)
+        # A negative that is the target itself would work against the target.
+        masked = negatives == targets.unsqueeze(1)
         if self.repeat_bias is not None:
             bias = REPEAT_SCALE * self.repeat_bias
             again = seen == targets.unsqueeze(1)
             own = own + bias * again.any(1)
-            # Each item of the history is one certain candidate, so the sample must not hold it once more.
-            known = torch.where(again | self._repeated(seen), self.config.num_items, seen)
-            history = self._candidate_scores(hidden, known) + bias
-            history = history.masked_fill(known == self.config.num_items, -torch.inf)
-            barred = barred | _contained(negatives, seen)
-            scores = torch.cat([scores.masked_fill(barred, -torch.inf), history], dim=1)
+            # Each item of the history is a candidate once, so it is masked among the sampled negatives.
+            candidates = torch.where(again | self._repeated(seen), self.config.num_items, seen)
+            history = self._candidate_scores(hidden, candidates) + bias
+            history = history.masked_fill(candidates == self.config.num_items, -torch.inf)
+            masked = masked | _contained(negatives, seen)
+            scores = torch.cat([scores.masked_fill(masked, -torch.inf), history], dim=1)
         else:
-            scores = scores.masked_fill(barred, -torch.inf)
+            scores = scores.masked_fill(masked, -torch.inf)
         return (torch.logaddexp(own, scores.logsumexp(-1)) - own).sum() / total
 
     def _repeated(self, seen: torch.Tensor) -> torch.Tensor:
-        """bool (n, m), where an item stands in a row for the second time or later."""
+        """Mark the second and later occurrences of an item in each row, bool (n, m)."""
         order = seen.argsort(dim=1, stable=True)
         ranked = seen.gather(1, order)
         again = F.pad(ranked[:, 1:] == ranked[:, :-1], (1, 0))
         return torch.zeros_like(again).scatter_(1, order, again)
 
     def _candidate_scores(self, hidden: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        """Scores float (n, m) of items int64 (n, m), each after its own state; padding scores anything."""
+        """Scores float (n, m) of items int64 (n, m) for the state of their row; those of padding are arbitrary."""
         if self.config.cosine_scores:
             hidden = F.normalize(hidden, dim=-1) / self.config.score_temperature
         return torch.einsum("nd,nmd->nm", hidden, self.item_vectors(items)).float()
 
     def _expected_log_counts(self, items: torch.Tensor, draws: int, in_batch: bool) -> torch.Tensor:
-        """log of how often each item is expected among the draws, float (m,)."""
+        """Logarithm of each item's expected number of draws, float (m,)."""
         if not in_batch:
             return torch.full(items.shape, math.log(draws / self.config.num_items), device=items.device)
         counts = self.item_counts.clamp_min(1.0)

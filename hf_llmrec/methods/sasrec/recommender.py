@@ -1,4 +1,4 @@
-"""SASRec as a recommender."""
+"""`SASRecRecommender`: SASRec with its catalogue."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ from .modeling_sasrec import SASRecModel
 
 
 class SASRecRecommender(DenseRecommender):
-    """`SASRecModel` with its catalogue."""
+    """Ranks items by SASRec's scores after the history.
+
+    The parameters are those of [`DenseRecommender`]; the model is a [`SASRecModel`].
+    """
 
     method = "sasrec"
+    model: SASRecModel
 
     @classmethod
     def from_dataset(cls, dataset: RecDataset, **fields: Any) -> SASRecRecommender:
-        """A recommender to be trained, with weights that torch's generator draws.
+        """Create an untrained recommender; torch's global generator draws its weights.
 
         Args:
-            dataset: gives the items.
-            fields: of `SASRecConfig`.
+            dataset: its items are the catalogue.
+            fields: of [`SASRecConfig`], such as ``hidden_size``.
 
         Returns:
-            a recommender whose model `SASRecTrainer` trains in place.
+            a recommender whose model [`SASRecTrainer`] trains in place.
         """
         config = SASRecConfig(**{"num_items": dataset.num_items, **fields})
         catalog = ItemCatalog.of_dataset(dataset)
@@ -42,14 +46,17 @@ class SASRecRecommender(DenseRecommender):
 
     @torch.no_grad()
     def user_vectors(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        """What items are scored against, float32 (n, hidden_size).
+        """The hidden states against which items are scored.
 
         Args:
             histories: n int arrays of item rows, oldest first.
+
+        Returns:
+            float32 (n, hidden_size).
         """
-        recent, found = self._latest(histories), []
+        recent, vectors = self._latest(histories), []
         with evaluation_mode(self.model):
             for start in range(0, len(recent), self.batch_size):
                 input_ids = pad_histories(recent[start : start + self.batch_size], self.model.config.num_items)
-                found.append(self.model.user_vectors(input_ids.to(self.model.device)).float().cpu().numpy())
-        return np.concatenate(found)
+                vectors.append(self.model.user_vectors(input_ids.to(self.model.device)).float().cpu().numpy())
+        return np.concatenate(vectors)

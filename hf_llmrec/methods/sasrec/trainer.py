@@ -16,13 +16,13 @@ from .trainer_config import SASRecTrainingConfig
 
 
 class SASRecTrainer(RowTrainerMixin, Trainer):
-    """Next-item training of SASRec (arXiv 1808.09781), with the best checkpoint by validation NDCG@10.
+    """Trains SASRec to predict the next item (arXiv 1808.09781); the best checkpoint is chosen by validation NDCG@10.
 
     Args:
         recommender: from `SASRecRecommender.from_dataset`, or a saved one. Its model is trained in place.
-        args: `SASRecTrainingConfig`.
+        args: options of the training, a [`SASRecTrainingConfig`].
         kwargs: ``split``, or ``train_dataset`` (an `ItemSequenceDataset`), ``eval_dataset`` and ``eval_cases``, see
-            `RowTrainerMixin`; and those of `transformers.Trainer`.
+            [`RowTrainerMixin`]; and those of [`transformers.Trainer`].
 
     Example:
         ```python
@@ -32,16 +32,18 @@ class SASRecTrainer(RowTrainerMixin, Trainer):
         ```
     """
 
+    recommender: SASRecRecommender
+
     @staticmethod
     def build_train_dataset(
         recommender: SASRecRecommender, split: RecSplit, args: SASRecTrainingConfig
     ) -> ItemSequenceDataset:
-        """Windows of the training interactions.
+        """Create windows of the training sequences.
 
         Args:
-            recommender: its model says how long they are.
+            recommender: the ``max_position_embeddings`` of its model is the length of the windows.
             split: its training interactions are used.
-            args: gives ``item_dropout`` and ``seed``.
+            args: its ``item_dropout`` and ``seed`` are used.
         """
         longest = recommender.model.config.max_position_embeddings
         return ItemSequenceDataset(split, max_length=longest, item_dropout=args.item_dropout, seed=args.seed)
@@ -52,14 +54,17 @@ class SASRecTrainer(RowTrainerMixin, Trainer):
     def build_collator(self):
         return RightPadCollator(self.recommender.model.config.num_items)
 
-    def prepare(self, args, train_dataset, *, has_adapters):
+    def prepare(self, args, train_dataset: ItemSequenceDataset, *, has_adapters):
         model = self.recommender.model
         fill_row_budget(args, int(train_dataset.lengths(0).sum()))
         model.set_item_counts(torch.from_numpy(train_dataset.target_counts(model.config.num_items)))
         return model
 
     def user_vectors(self) -> np.ndarray:
-        """Vectors of the users of ``split``, each of its training history, float32 (num_users, hidden_size).
+        """Vectors of the users of ``split`` after their training histories.
+
+        Returns:
+            float32 (num_users, hidden_size).
 
         Raises:
             ValueError: the trainer was made without a split.

@@ -9,7 +9,7 @@ from ...training.row_config import RowTrainingConfig
 
 @dataclass
 class SASRecTrainingConfig(RowTrainingConfig):
-    """`RowTrainingConfig` with what is SASRec's own.
+    """Options of SASRec training. The other parameters are those of [`RowTrainingConfig`].
 
     Args:
         item_dropout: probability with which an item of a training sequence is left out in an epoch.

@@ -37,7 +37,7 @@ def by_hand(query, key, queries, keys, bank, pairs, rows=range(N), temperature=0
             "item_1" in (query, key) and not pairs.has_audience[row]
         ):
             continue
-        known = pairs.known(query, key)[row].tolist()
+        known = pairs.false_negatives(query, key)[row].tolist()
         asked = F.normalize(queries[query][row], dim=0)
         cosines = [asked @ F.normalize(keys[key][row], dim=0)]
         cosines += [asked @ F.normalize(vector, dim=0) for vector, i in bank[key] if i not in known]
@@ -90,7 +90,7 @@ def test_against_a_loop(symmetric, queue, examples):
 
 
 def test_a_query_never_meets_its_own_key():
-    """Enqueued after the loss: with an empty queue there is nothing to be told from."""
+    """Keys are enqueued after the loss: with an empty queue there are no negatives."""
     losses = GraphAlignment({"history_to_item": 1.0}, DIM, queue_lengths={"user": 8, "item": 8})
     total, logs = losses(read_outs(1), read_outs(2), batch())
     assert total == 0 and logs["item_0_queue_fill"] == 6 / 8

@@ -147,7 +147,8 @@ def test_earlier_pairs_train_user_to_item_alone(galrec):
     rows = [trainer.train_dataset.build(slot, 0) for slot in range(8)]
     batch, model = GALRecCollator()(rows), trainer.model.eval()
     pairs, segments = PairBatch(**batch["pairs"]), batch["segments"]
-    read = trainer._read_segments(model, segments, aligned=True)
+    kinds = trainer.alignment.query_kinds
+    queries, text_loss = trainer._read_segments(model, segments, kinds)
     expected, items, users = [], [], []
     for row in rows:
         for pair in (*row["earlier_pairs"], row):
@@ -163,11 +164,11 @@ def test_earlier_pairs_train_user_to_item_alone(galrec):
     assert len(items) > 2 * len(rows) and len(segments["item_ids"]) < len(items), "no item occurs twice"
     assert pairs.items.tolist() == items and pairs.users.tolist() == users
     assert pairs.of_examples().items.tolist() == [row["item"] for row in rows]
-    torch.testing.assert_close(read["queries"]["user_0"], torch.cat(expected[::2]), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(read["queries"]["item_0"], torch.cat(expected[1::2]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(queries["user_0"], torch.cat(expected[::2]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(queries["item_0"], torch.cat(expected[1::2]), rtol=1e-4, atol=1e-5)
     # The vocabulary loss reads the targets' titles, whatever other items are there.
     alone = GALRecCollator()([{**row, "earlier_pairs": []} for row in rows])["segments"]
-    torch.testing.assert_close(read["text_loss"], trainer._read_segments(model, alone, aligned=True)["text_loss"])
+    torch.testing.assert_close(text_loss, trainer._read_segments(model, alone, kinds)[1])
     trainer.train()
     fill = {kind: logged(trainer, f"{kind}_queue_fill")[0] for kind in ("user_0", "item_0", "user_1", "user_2")}
     assert fill["user_1"] == fill["user_2"] == pytest.approx(10 / 1000)

@@ -154,7 +154,7 @@ def test_partitioned_weights_are_gathered(lcrec, bases, monkeypatch):
 
     deepspeed = types.SimpleNamespace(zero=types.SimpleNamespace(GatheredParameters=Gathered))
     monkeypatch.setitem(sys.modules, "deepspeed", deepspeed)
-    monkeypatch.setattr("hf_llmrec.training.whole_weight.is_deepspeed_zero3_enabled", lambda: True)
+    monkeypatch.setattr("hf_llmrec.training.gathered_weight.is_deepspeed_zero3_enabled", lambda: True)
     model = llama(len(lcrec), tied=False)
     initialize_index_embeddings(model, lcrec)
     weights = [model.get_input_embeddings().weight] * 2 + [model.get_output_embeddings().weight]

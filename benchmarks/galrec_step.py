@@ -209,7 +209,7 @@ def queue_seconds(length: int, pairs: int, dim: int = 128, repeats: int = 15) ->
         began = time.perf_counter()
         for _ in range(8):
             negatives, ids = queue.entries
-            info_nce(queries, keys, negatives, temperature=0.1, barred=matches(ids, known)).loss.backward()
+            info_nce(queries, keys, negatives, temperature=0.1, excluded=matches(ids, known)).loss.backward()
         for _ in range(5):
             queue.enqueue(keys, torch.randint(12_101, (pairs,)))
         seconds.append(time.perf_counter() - began)

@@ -74,6 +74,38 @@ def test_scores_of_candidates_are_those_of_the_ranking(recommender, histories):
 
 
 @of_every_method
+def test_a_bonus_is_added_to_items_before_the_best_are_chosen(recommender, histories):
+    """All beams make LC-Rec's search exhaustive, too: the ranking is that of score plus bonus."""
+    assert recommender.supports_item_bonus
+    count, items = len(histories), len(recommender.item_ids)
+    every = [np.arange(items)] * count
+    scores = np.stack(recommender.score(histories, every))
+    bonus = np.random.default_rng(0).normal(size=(count, items)) * scores.std()
+    rows, values = recommender.rank(histories, items, item_bonus=bonus)
+    np.testing.assert_allclose(values, np.take_along_axis(scores + bonus, rows, 1), rtol=1e-4, atol=1e-4)
+    assert (np.sort(rows, 1) == np.arange(items)).all() and (np.diff(values, axis=1) <= 0).all()
+    # One row of bonuses is that of all histories; excluded items stay excluded, whatever their bonus.
+    favourite = np.zeros(items)
+    favourite[[5, 7]] = 20 * np.abs(scores).max(), 10 * np.abs(scores).max()
+    rows, _ = recommender.rank(histories, 3, item_bonus=favourite)
+    assert (rows[:, :2] == [5, 7]).all()
+    rows, _ = recommender.rank(histories, 3, item_bonus=favourite, exclude=[np.array([5])] * count)
+    assert (rows[:, 0] == 7).all() and not (rows == 5).any()
+    rows, _ = recommender.rank(histories, 3, item_bonus=favourite, allowed=np.array([2, 7]))
+    assert (rows[:, 0] == 7).all() and (rows[:, 1] == 2).all() and (rows[:, 2] == -1).all()
+
+
+@of_every_method
+def test_a_bonus_that_does_not_fit_is_refused(recommender):
+    items = len(recommender.item_ids)
+    for wrong in (np.zeros(items - 1), np.zeros((3, items)), np.zeros(items, dtype=int)):
+        with pytest.raises(ValueError, match=r"item_bonus must be float \(24,\) or \(2, 24\), got"):
+            recommender.rank([np.array([1]), np.array([2])], 3, item_bonus=wrong)
+    with pytest.raises(ValueError, match="item_bonus has values that are not finite; use exclude"):
+        recommender.rank([np.array([1])], 3, item_bonus=np.where(np.arange(items) == 3, -np.inf, 0.0))
+
+
+@of_every_method
 def test_candidates_that_do_not_fit_are_refused(recommender):
     with pytest.raises(ValueError, match="1 lists of candidates for 2 histories"):
         recommender.score([[1], [2]], [[1]])

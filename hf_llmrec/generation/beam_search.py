@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -22,6 +23,7 @@ from transformers import PreTrainedModel
 from ..evaluation.top_k import best_first
 from .beam_tree import BeamTree, projects_itself, tree_obstacle
 from .fallback import score_by_forward, search_by_generate
+from .item_bonus import ItemBonus
 from .item_trie import ItemTrie, ranked_items
 from .level_head import NORMALIZATIONS, LevelHead
 
@@ -93,46 +95,59 @@ def fallback_reason(model: PreTrainedModel | PeftModel) -> str | None:
     return _reasons.get(_without_peft(model))
 
 
-def expand(
-    trie: ItemTrie,
-    level: int,
-    nodes: torch.Tensor,
-    scores: torch.Tensor,
-    log_probs: torch.Tensor,
-    normalize: str,
-    num_beams: int,
-    keys: list[torch.Tensor] | None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Extend the live beams by one level and keep the best children.
+@dataclass(frozen=True)
+class _Search:
+    """What is searched for, the same at every level.
 
-    Args:
+    Attributes:
         trie: the valid indices.
-        level: the level whose codes are chosen, from 0.
-        nodes: int64 (batch, beams), the trie node of each beam at depth ``level``; -1 for a dead beam.
-        scores: float (batch, beams), the score of each beam.
-        log_probs: float (batch, beams, codes of the level), from `LevelHead`.
         normalize: as in `recommend_items`.
         num_beams: how many children to keep per prompt.
         keys: the nodes that must not be entered, from `ItemTrie.excluded_nodes`; ``None``: no node is excluded.
-
-    Returns:
-        child nodes (-1 for dead ones), parents (beam numbers) and codes, int64 (batch, w); scores (batch, w), best
-        first, -inf for dead ones. Equal scores keep the order of the beams and codes.
+        bonus: scores that are added to items; ``None``: none.
     """
-    child, code, real = trie.children(level, nodes)
-    step = log_probs.gather(-1, code)
-    if normalize == "children":
-        # A dead beam has no children, and its total is -inf. -inf - (-inf) would be NaN, so subtract 0: the slots are
-        # masked anyway.
-        total = step.masked_fill(~real, -torch.inf).logsumexp(-1, keepdim=True)
-        step = step - total.masked_fill(torch.isneginf(total), 0)
-    if keys is not None:
-        # Excluded items stay in the normaliser, so that excluding some does not change the scores of the others.
-        real = real & ~trie.is_excluded(keys, level, child)
-    flat = (scores.unsqueeze(-1) + step).masked_fill(~real, -torch.inf).flatten(1)
-    best, place = best_first(flat, min(num_beams, flat.shape[1]))
-    picked = child.flatten(1).gather(1, place).masked_fill(torch.isneginf(best), -1)
-    return picked, place // child.shape[-1], code.flatten(1).gather(1, place), best
+
+    trie: ItemTrie
+    normalize: str
+    num_beams: int
+    keys: list[torch.Tensor] | None
+    bonus: ItemBonus | None
+
+    def expand(
+        self, level: int, nodes: torch.Tensor, scores: torch.Tensor, log_probs: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Extend the live beams by one level and keep the best children.
+
+        Args:
+            level: the level whose codes are chosen, from 0.
+            nodes: int64 (batch, beams), the trie node of each beam at depth ``level``; -1 for a dead beam.
+            scores: float (batch, beams), the score of each beam.
+            log_probs: float (batch, beams, codes of the level), from `LevelHead`.
+
+        Returns:
+            child nodes (-1 for dead ones), parents (beam numbers) and codes, int64 (batch, w); scores (batch, w),
+            -inf for dead ones. Best first, by score plus the best bonus below; equal ones in the order of the beams
+            and codes. At the last level the scores contain the bonus.
+        """
+        child, code, real = self.trie.children(level, nodes)
+        step = log_probs.gather(-1, code)
+        if self.normalize == "children":
+            # A dead beam has no children, and its total is -inf. -inf - (-inf) would be NaN, so subtract 0: the slots
+            # are masked anyway.
+            total = step.masked_fill(~real, -torch.inf).logsumexp(-1, keepdim=True)
+            step = step - total.masked_fill(torch.isneginf(total), 0)
+        if self.keys is not None:
+            # Excluded items stay in the normaliser, so that excluding some does not change the scores of the others.
+            real = real & ~self.trie.is_excluded(self.keys, level, child)
+        totals = scores.unsqueeze(-1) + step
+        order = totals if self.bonus is None else totals + self.bonus.best_below(level, child)
+        flat = order.masked_fill(~real, -torch.inf).flatten(1)
+        best, place = best_first(flat, min(self.num_beams, flat.shape[1]))
+        dead = torch.isneginf(best)
+        if self.bonus is not None and level + 1 < self.trie.depth:
+            best = totals.flatten(1).gather(1, place).masked_fill(dead, -torch.inf)
+        picked = child.flatten(1).gather(1, place).masked_fill(dead, -1)
+        return picked, place // child.shape[-1], code.flatten(1).gather(1, place), best
 
 
 @torch.no_grad()
@@ -148,6 +163,7 @@ def recommend_items(
     normalize: str = "level",
     allowed: np.ndarray | None = None,
     exclude: Sequence[np.ndarray] | None = None,
+    item_bonus: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the best items after each prompt by beam search over the valid indices: LC-Rec's full-ranking generation.
 
@@ -168,11 +184,14 @@ def recommend_items(
         exclude: per prompt, int item rows that must not be returned; ``None``: none. Prefixes that lead to excluded
             items only are not expanded, so min(num_beams, remaining items) items are still returned. The normaliser
             does not change.
+        item_bonus: float (batch, rows), added to the score of each item row; ``None``: nothing. Prefixes are kept by
+            score plus the best bonus below them, so that a high bonus finds an item that the search would drop.
+            Memory: a number per prompt and trie node.
 
     Returns:
         item rows int64 (batch, k), best first, without repeats, -1 where fewer items qualify; scores (batch, k),
-        float32 (float64 for float64 models), the sum of the steps' log-probabilities, -inf at padding. Equal scores
-        are in item order.
+        float32 (float64 for float64 models), the sum of the steps' log-probabilities and the item's bonus, -inf at
+        padding. Equal scores are in item order.
 
     Raises:
         ValueError: inconsistent arguments, right-padded prompts, rows in ``allowed`` that are not in the trie, or a
@@ -183,27 +202,38 @@ def recommend_items(
         raise ValueError(f"num_beams ({num_beams}) must be at least k ({k}), and k at least 1")
     if exclude is not None and len(exclude) != len(input_ids):
         raise ValueError(f"exclude has {len(exclude)} entries for {len(input_ids)} prompts")
+    if item_bonus is not None and len(item_bonus) != len(input_ids):
+        raise ValueError(f"item_bonus has {len(item_bonus)} rows for {len(input_ids)} prompts")
     if allowed is not None and not len(allowed):
         rows = torch.full((len(input_ids), k), -1, device=input_ids.device)
         return rows, torch.full(rows.shape, -torch.inf, device=input_ids.device)
     trie = (trie if allowed is None else trie.restrict(allowed)).to(input_ids.device)
     with decoding(model) as decoder:
+        dtype = torch.float64 if decoder.dtype == torch.float64 else torch.float32
+        bonus = None if item_bonus is None else ItemBonus(trie, item_bonus.to(dtype), exclude)
         if obstacle_to_tree(decoder, input_ids.shape[1] + trie.depth):
             leaves, scores = search_by_generate(
-                decoder, input_ids, attention_mask, trie, level_token_ids, num_beams, normalize, exclude
+                decoder,
+                input_ids,
+                attention_mask,
+                trie,
+                level_token_ids,
+                num_beams,
+                normalize,
+                exclude=exclude,
+                bonus=bonus,
             )
             return ranked_items(trie, leaves, scores, k)
         keys = None if exclude is None else trie.excluded_nodes(exclude)
+        search = _Search(trie, normalize, num_beams, keys, bonus)
         project = projects_itself(decoder)
         head = LevelHead(decoder, level_token_ids, normalize, project, input_ids.device)
         tree = BeamTree(decoder, input_ids, attention_mask, project)
         state = tree.last
         nodes = torch.zeros(len(input_ids), 1, dtype=torch.long, device=input_ids.device)
-        dtype = torch.float64 if decoder.dtype == torch.float64 else torch.float32
         scores = torch.zeros(nodes.shape, dtype=dtype, device=input_ids.device)
         for level in range(trie.depth):
-            log_probs = head(state, level)
-            nodes, parents, codes, scores = expand(trie, level, nodes, scores, log_probs, normalize, num_beams, keys)
+            nodes, parents, codes, scores = search.expand(level, nodes, scores, head(state, level))
             if level + 1 < trie.depth:
                 state = tree.append(head.ids[level][codes], parents)
         return ranked_items(trie, nodes, scores, k)

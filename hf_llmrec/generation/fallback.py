@@ -11,6 +11,7 @@ import torch
 from transformers import GenerationConfig, LogitNormalization, LogitsProcessorList, PreTrainedModel
 
 from .beam_tree import uses_positions
+from .item_bonus import ItemBonus
 from .item_trie import ItemTrie
 from .level_head import LevelHead
 from .logits_process import ItemLogitsProcessor
@@ -69,7 +70,9 @@ def search_by_generate(
     level_token_ids: Sequence,
     num_beams: int,
     normalize: str,
+    *,
     exclude: Sequence[np.ndarray] | None = None,
+    bonus: ItemBonus | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Search the trie with transformers' own beam search.
 
@@ -84,6 +87,7 @@ def search_by_generate(
         num_beams: hypotheses kept per level.
         normalize: ``vocab``, ``level`` or ``children``, see `recommend_items`.
         exclude: per prompt, int item rows that must not be returned; ``None``: none.
+        bonus: scores that are added to items; ``None``: none.
 
     Returns:
         leaves of the trie int64 (batch, num_beams), -1 for dead beams, and their scores (batch, num_beams), float32
@@ -95,11 +99,13 @@ def search_by_generate(
     for group, start in prompt_groups(model, attention_mask):
         ids, mask = input_ids[group, start:], attention_mask[group, start:]
         excluded = None if exclude is None else [exclude[row] for row in group.tolist()]
+        added = None if bonus is None else bonus.take(group)
         processor = ItemLogitsProcessor(
-            trie, level_token_ids, ids.shape[1], normalize, exclude=excluded, num_beams=num_beams
+            trie, level_token_ids, ids.shape[1], normalize, exclude=excluded, num_beams=num_beams, bonus=added
         )
         leaves[group], values = _generate_leaves(model, ids, mask, processor, num_beams)
-        scores[group] = values.to(dtype)
+        # The processor adds differences from level to level, which lack the root's.
+        scores[group] = values.to(dtype) + (0 if added is None else added.at_root.to(dtype).unsqueeze(1))
     return leaves, scores
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor
 
+from .item_bonus import ItemBonus
 from .item_trie import NO_NUMBERS, ItemTrie
 from .level_head import NORMALIZATIONS
 
@@ -23,7 +24,10 @@ class ItemLogitsProcessor(LogitsProcessor):
         prompt_length: tokens before the index, padding included.
         normalize: ``vocab`` masks only; ``level`` and ``children`` renormalise the scores, see `recommend_items`.
         exclude: per prompt, int item rows that must not be generated; ``None``: none.
-        num_beams: rows per prompt (``num_beams`` or ``num_return_sequences`` of `generate`); needed with ``exclude``.
+        num_beams: rows per prompt (``num_beams`` or ``num_return_sequences`` of `generate`); needed with ``exclude``
+            and ``bonus``.
+        bonus: scores that are added to items: a step adds the best bonus below the child minus that below its parent,
+            so that beams are ordered by score plus best bonus below; ``None``: none.
 
     Raises:
         ValueError: unknown ``normalize``, or levels that do not match the trie's; when called: logits that are NaN.
@@ -44,6 +48,7 @@ class ItemLogitsProcessor(LogitsProcessor):
         *,
         exclude: Sequence[np.ndarray] | None = None,
         num_beams: int = 1,
+        bonus: ItemBonus | None = None,
     ):
         if normalize not in NORMALIZATIONS:
             raise ValueError(f"normalize must be one of {NORMALIZATIONS}, got {normalize!r}")
@@ -54,7 +59,7 @@ class ItemLogitsProcessor(LogitsProcessor):
         self.code_of = torch.full((len(self.ids), max(int(ids.max()) for ids in self.ids) + 1), -1)
         for level, ids in enumerate(self.ids):
             self.code_of[level, ids.cpu()] = torch.arange(len(ids))
-        self.keys = None if exclude is None else trie.excluded_nodes(exclude)
+        self.keys, self.bonus = None if exclude is None else trie.excluded_nodes(exclude), bonus
         self._move(trie.item_rows.device)
 
     def _move(self, device: torch.device) -> None:
@@ -96,8 +101,13 @@ class ItemLogitsProcessor(LogitsProcessor):
             values = values - scores[:, self.ids[level]].logsumexp(-1, keepdim=True)
         elif self.normalize == "children":
             values = values - values.masked_fill(~real, -torch.inf).logsumexp(-1, keepdim=True)
+        by_prompt = child.view(-1, self.num_beams * child.shape[-1])
+        if self.bonus is not None:
+            parents = self.bonus.best_below(level - 1, nodes.view(-1, self.num_beams)).reshape(-1, 1)
+            below = self.bonus.best_below(level, by_prompt).view(child.shape)
+            # Where all items below are excluded, both may be -inf; such children are masked.
+            values = (values + (below - parents)).masked_fill(torch.isneginf(below), -torch.inf).to(scores.dtype)
         if self.keys is not None:
-            by_prompt = child.view(-1, self.num_beams * child.shape[-1])
             real = real & ~self.trie.is_excluded(self.keys, level, by_prompt).view(real.shape)
         # Slots without a child are written to a spare column, so that they overwrite no score.
         masked = scores.new_full((scores.shape[0], scores.shape[1] + 1), -torch.inf)

@@ -66,6 +66,8 @@ class DenseRecommender(Recommender):
         user_rows: the model's row of each user id that it has a vector of; ``None``: it has none.
     """
 
+    supports_item_bonus = True
+
     def __init__(
         self,
         model: PreTrainedModel,
@@ -105,12 +107,15 @@ class DenseRecommender(Recommender):
         with evaluation_mode(self.model):
             return score_in_batches(score_batch, [len(history) for history in histories], rows, self.batch_size)
 
-    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
+    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None, item_bonus=None):
+        bonus = self._check_bonus(item_bonus, len(histories))
         histories = self._latest(histories)
 
         def rank_batch(batch: np.ndarray, excluded: Sequence[np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
             users = None if user_ids is None else [user_ids[int(number)] for number in batch]
             dense = self._scores([histories[number] for number in batch], users)
+            if bonus is not None:
+                dense = dense + torch.from_numpy(bonus[batch]).to(dense)
             return rank_dense_scores(dense, k, exclude=excluded, allowed=allowed)
 
         with evaluation_mode(self.model):

@@ -29,7 +29,7 @@ def test_both_ways_agree(make_model, make_shop, normalize, beams):
     model, shop = make_model("llama"), make_shop(40)
     exclude = [shop.codes[:, 0].argsort()[: 5 * row] for row in range(4)]
     tree = recommend_items(model, *shop.args, num_beams=beams, k=beams, normalize=normalize, exclude=exclude)
-    leaves, scores = search_by_generate(model, *shop.args, beams, normalize, exclude)
+    leaves, scores = search_by_generate(model, *shop.args, beams, normalize, exclude=exclude)
     plain = ranked_items(shop.trie, leaves, scores, beams)
     assert tree[0].tolist() == plain[0].tolist()
     torch.testing.assert_close(tree[1], plain[1], rtol=2e-5, atol=2e-5)

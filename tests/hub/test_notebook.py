@@ -32,7 +32,9 @@ def test_the_notebook_runs_as_it_stands(hub, home, tmp_path):
     publish.source = publish.source.replace('HUB_REPO = ""', 'HUB_REPO = "me/galrec-shop"')
     client = NotebookClient(notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
     client.execute(env=hub.environment(home))
-    printed = {word: text_of(cell) for cell in notebook.cells if cell.cell_type == "code" for word in [cell.source[:40]]}
+    printed = {
+        word: text_of(cell) for cell in notebook.cells if cell.cell_type == "code" for word in [cell.source[:40]]
+    }
     comparison = next(text for text in printed.values() if "against SASRec" in text)
     ndcg = {line.split()[0]: float(line.split("NDCG@10")[1].split()[0]) for line in comparison.splitlines() if line}
     assert set(ndcg) == {"popularity", "sasrec", "lcrec", "galrec"}

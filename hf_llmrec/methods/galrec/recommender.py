@@ -55,6 +55,7 @@ class GALRecRecommender(Recommender):
     """
 
     method = "galrec"
+    supports_item_bonus = True
     # With its heads, so that a model that is saved again can be trained again.
     auto_class = AutoModelForCausalLM
 
@@ -235,11 +236,14 @@ class GALRecRecommender(Recommender):
         ids, _ = served_sequence(self.layout, history, self.graph, user=user)
         return ids[ids >= self.layout.first_user_id] - self.layout.first_user_id
 
-    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
+    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None, item_bonus=None):
+        bonus = self._check_bonus(item_bonus, len(histories))
         read = self._read(histories, user_ids)
 
         def rank_batch(batch, left_out):
             dense = self._scores([read[number] for number in batch])
+            if bonus is not None:
+                dense = dense + torch.from_numpy(bonus[batch]).to(dense)
             return rank_dense_scores(dense, k, exclude=left_out, allowed=allowed)
 
         with evaluation_mode(self.trunk):

@@ -47,6 +47,7 @@ class LCRecRecommender(Recommender):
     method = "lcrec"
     auto_class = AutoModelForCausalLM
     supports_query = True
+    supports_item_bonus = True
 
     def __init__(
         self,
@@ -179,9 +180,10 @@ class LCRecRecommender(Recommender):
         """Why rankings were made by `generate`, without the tree of beams; ``None`` if they were not."""
         return fallback_reason(self.model)
 
-    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
+    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None, item_bonus=None):
+        bonus = self._check_bonus(item_bonus, len(histories))
         prompts = [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]
-        return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed)
+        return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed, item_bonus=bonus)
 
     def score(self, histories, candidates):
         rows = self.catalog.check_rows(candidates, len(histories))
@@ -214,7 +216,13 @@ class LCRecRecommender(Recommender):
         return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed)
 
     def rank_prompts(
-        self, prompts: Sequence[Sequence[int]], k: int, *, exclude=None, allowed=None
+        self,
+        prompts: Sequence[Sequence[int]],
+        k: int,
+        *,
+        exclude: Sequence[np.ndarray] | None = None,
+        allowed: np.ndarray | None = None,
+        item_bonus: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rank after prompts that are given as token ids.
 
@@ -223,6 +231,7 @@ class LCRecRecommender(Recommender):
             k: number of items to return, at least 1.
             exclude: n int arrays of item rows that must not be returned; ``None``: none.
             allowed: int array of the only item rows that may be returned; ``None``: all.
+            item_bonus: float (n, num_items), added to the scores of items during the search; ``None``: nothing.
 
         Returns:
             item rows int64 (n, k), best first, padded with -1; scores float64 (n, k), -inf at padding.
@@ -241,6 +250,7 @@ class LCRecRecommender(Recommender):
                 normalize=self.normalize,
                 exclude=excluded,
                 allowed=allowed,
+                item_bonus=None if item_bonus is None else torch.from_numpy(item_bonus[batch]),
             )
             return rows.cpu().numpy(), values.double().cpu().numpy()
 

@@ -1,0 +1,82 @@
+"""Scores that are added to items during the search (item-supported decoding, arXiv 2607.24995)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from .item_trie import ItemTrie
+
+
+class ItemBonus:
+    """For every trie node the largest bonus of the items below it.
+
+    Adding it to the score of a prefix keeps prefixes alive that lead to an item with a high bonus. At the last depth it
+    is the bonus of the item itself, so that the final order is that of score plus bonus.
+
+    Args:
+        trie: the valid indices.
+        values: float (batch, rows), the bonus of each item row, finite; at least as many rows as the trie refers to.
+        exclude: per prompt, int item rows that must not be returned, so that they keep no prefix alive; ``None``: none.
+
+    Attributes:
+        by_level: per level, float (batch, nodes at depth level + 1); -inf where all items below are excluded.
+
+    Raises:
+        ValueError: values of another shape, or one that is not finite.
+    """
+
+    def __init__(self, trie: ItemTrie, values: torch.Tensor, exclude: Sequence[np.ndarray] | None = None):
+        rows = int(trie.item_rows.max()) + 1
+        if values.dim() != 2 or values.shape[1] < rows or not values.is_floating_point():
+            raise ValueError(
+                f"item_bonus must be float (batch, {rows} or more), got {values.dtype} {tuple(values.shape)}"
+            )
+        if not values.isfinite().all():
+            raise ValueError(
+                "item_bonus has values that are not finite; use exclude for items that must not be returned"
+            )
+        values = values.to(trie.item_rows.device)
+        if exclude is not None:
+            values = values.clone()
+            for row, items in enumerate(exclude):
+                items = np.asarray(items, dtype=np.int64).ravel()
+                items = items[(items >= 0) & (items < values.shape[1])]  # others are in no trie of these rows
+                values[row, torch.from_numpy(items).to(values.device)] = -torch.inf
+        best = values[:, trie.item_rows]
+        self.by_level = [best]
+        for edges in reversed(trie.levels[1:]):
+            # The children of a node are neighbours: node n owns first_child[n] .. first_child[n + 1] - 1.
+            counts = edges.first_child.diff()
+            parent = torch.arange(len(counts), device=best.device).repeat_interleave(counts)
+            empty = best.new_full((len(best), len(counts)), -torch.inf)
+            best = empty.scatter_reduce(1, parent.expand(len(best), -1), best, "amax")
+            self.by_level.insert(0, best)
+        self.at_root = best.amax(dim=1)
+
+    def take(self, prompts: torch.Tensor) -> ItemBonus:
+        """The bonus of some of the prompts.
+
+        Args:
+            prompts: int64 (m,), their rows.
+        """
+        part = object.__new__(ItemBonus)
+        part.by_level, part.at_root = [best[prompts] for best in self.by_level], self.at_root[prompts]
+        return part
+
+    def best_below(self, level: int, nodes: torch.Tensor) -> torch.Tensor:
+        """Largest bonus of the items below nodes.
+
+        Args:
+            level: the level whose codes lead to the nodes: their depth is ``level`` + 1. -1: the root.
+            nodes: int64 (batch, ...); -1 for a dead beam, whose value has no meaning.
+
+        Returns:
+            float (batch, ...).
+        """
+        shape = (-1, *[1] * (nodes.dim() - 1))
+        if level < 0:
+            return self.at_root.view(shape).expand(nodes.shape)
+        return self.by_level[level].gather(1, nodes.clamp_min(0).flatten(1)).view(nodes.shape)

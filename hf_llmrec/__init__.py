@@ -65,7 +65,7 @@ _EXPORTS = {
     "GALRecPrompt": "methods.galrec.prompt",
     "ItemCatalog": "data.recommender_folder",
 }
-__all__ = sorted(_EXPORTS)
+__all__ = sorted(_EXPORTS)  # pyright: ignore[reportUnsupportedDunderAll]  # the imports below name the same
 
 if TYPE_CHECKING:  # what type checkers and editors see
     from .data.demo import make_demo_shop as make_demo_shop

@@ -21,13 +21,13 @@ from .data.requests import RequestReader
 from .data.same_data import data_facts
 from .data.splits import EvalCases, RecSplit
 from .evaluation.evaluator import EvaluationResult, evaluate_ranker
-from .evaluation.ranker import Ranker
+from .evaluation.ranker import RequestRanker
 from .evaluation.request_ranking import rank_requests
 from .evaluation.top_k import rank_dense_scores
 from .hub.publish import publish
 
 
-class Recommender(Ranker):
+class Recommender(RequestRanker):
     """A model with its catalogue and the settings that it recommends with: what a recommender folder holds.
 
     Subclasses, one per method, add how the model is asked. Open a saved one of any method by
@@ -51,11 +51,8 @@ class Recommender(Ranker):
             fingerprint and others; empty: unknown.
     """
 
-    method: ClassVar[str] = ""
     auto_class: ClassVar[type] = AutoModel
-    supports_query: ClassVar[bool] = False
     supports_similar_items: ClassVar[bool] = True
-    supports_item_bonus: ClassVar[bool] = False
     is_pretrained: bool = True
 
     def __init__(self, model: PreTrainedModel, catalog: ItemCatalog | Sequence[str]):
@@ -166,71 +163,6 @@ class Recommender(Ranker):
         """Reads requests in ids of the catalogue."""
         name = self.model.name_or_path or f"a {self.method} recommender"
         return RequestReader(self.item_ids, supports_query=self.supports_query, name=name)
-
-    @abstractmethod
-    def rank(
-        self,
-        histories: Sequence[np.ndarray],
-        k: int,
-        *,
-        user_ids: Sequence[str] | None = None,
-        exclude: Sequence[np.ndarray] | None = None,
-        allowed: np.ndarray | None = None,
-        item_bonus: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Best ``k`` items for each history, see `Ranker.rank`.
-
-        Args:
-            histories: n int arrays of item rows, oldest first; may be empty arrays.
-            k: how many items to return, at least 1.
-            user_ids: n ids, for models that know users. Others ignore them.
-            exclude: n int arrays of item rows that must not be returned.
-            allowed: int array of the only item rows that may be returned, for all histories; empty: none.
-            item_bonus: where `supports_item_bonus`, float (num_items,) or (n, num_items), finite: added to the score of
-                each item before the best are chosen, in the unit of the method's scores. LC-Rec adds it during the
-                search, so that an item with a high bonus is found wherever its index lies.
-
-        Returns:
-            ``item_rows`` int64 (n, k), best first, padded with -1 where fewer items qualify; ``scores`` float (n, k),
-            higher is better, with the bonus, -inf at padding. Equal scores keep the item order.
-
-        Raises:
-            ValueError: ``k`` below 1, or a bonus of another shape or that is not finite.
-        """
-
-    def _check_bonus(self, item_bonus: np.ndarray | None, count: int) -> np.ndarray | None:
-        """The bonus as float (count, num_items)."""
-        if item_bonus is None:
-            return None
-        shape = (count, len(self.item_ids))
-        values = np.asarray(item_bonus)
-        if values.shape not in (shape, shape[1:]) or not np.issubdtype(values.dtype, np.floating):
-            raise ValueError(f"item_bonus must be float {shape[1:]} or {shape}, got {values.dtype} {values.shape}")
-        if not np.isfinite(values).all():
-            raise ValueError(
-                "item_bonus has values that are not finite; use exclude for items that must not be returned"
-            )
-        return np.broadcast_to(values, shape)
-
-    def rank_queries(
-        self,
-        histories: Sequence[np.ndarray],
-        queries: Sequence[str],
-        k: int,
-        *,
-        exclude: Sequence[np.ndarray] | None = None,
-        allowed: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Rank for wishes in free text, where `supports_query`; the other arguments and the result are those of `rank`.
-
-        Args:
-            histories: n int arrays of item rows; may be empty arrays.
-            queries: n texts.
-            k: how many items, at least 1.
-            exclude: n int arrays of item rows that must not be returned.
-            allowed: int array of the only item rows that may be returned.
-        """
-        raise ValueError(f"{self.method} reads histories only: it has no use for a query")
 
     @abstractmethod
     def score(self, histories: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -79,6 +79,31 @@ class ItemCatalog:
             for pair in zip(rows, scores, strict=True)
         ]
 
+    def check_bonus(self, item_bonus: np.ndarray | None, count: int) -> np.ndarray | None:
+        """Check per-item scores and give every request its row.
+
+        Args:
+            item_bonus: float (num_items,) or (count, num_items), finite; ``None``: none.
+            count: number of requests.
+
+        Returns:
+            float (count, num_items), read-only; ``None`` without a bonus.
+
+        Raises:
+            ValueError: another shape, or a value that is not finite.
+        """
+        if item_bonus is None:
+            return None
+        shape = (count, len(self.item_ids))
+        values = np.asarray(item_bonus)
+        if values.shape not in (shape, shape[1:]) or not np.issubdtype(values.dtype, np.floating):
+            raise ValueError(f"item_bonus must be float {shape[1:]} or {shape}, got {values.dtype} {values.shape}")
+        if not np.isfinite(values).all():
+            raise ValueError(
+                "item_bonus has values that are not finite; use exclude for items that must not be returned"
+            )
+        return np.broadcast_to(values, shape)
+
     def check_rows(self, rows: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
         """Validate lists of candidates, and convert them to int64 arrays.
 

@@ -1,9 +1,10 @@
-"""The one interface that every recommender has."""
+"""The interface that evaluation needs of a model, and that of recommenders."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -44,3 +45,68 @@ class Ranker(ABC):
             ``item_rows`` int64 (n, k), best first, padded with -1 where fewer items qualify; ``scores`` float (n, k),
             higher is better, -inf at padding. Equal scores keep the item order.
         """
+
+
+class RequestRanker(Ranker):
+    """A ranker that requests may ask for more: the base of recommenders.
+
+    Attributes:
+        method: name of the method, as folders and commands know it; empty in classes that several methods start from.
+        supports_query: whether `rank_queries` reads free text.
+        supports_item_bonus: whether `rank` can add scores to items.
+    """
+
+    method: ClassVar[str] = ""
+    supports_query: ClassVar[bool] = False
+    supports_item_bonus: ClassVar[bool] = False
+
+    @abstractmethod
+    def rank(
+        self,
+        histories: Sequence[np.ndarray],
+        k: int,
+        *,
+        user_ids: Sequence[str] | None = None,
+        exclude: Sequence[np.ndarray] | None = None,
+        allowed: np.ndarray | None = None,
+        item_bonus: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Best ``k`` items for each history, see `Ranker.rank`.
+
+        Args:
+            histories: n int arrays of item rows, oldest first; may be empty arrays.
+            k: how many items to return, at least 1.
+            user_ids: n ids, for models that know users. Others ignore them.
+            exclude: n int arrays of item rows that must not be returned.
+            allowed: int array of the only item rows that may be returned, for all histories; empty: none.
+            item_bonus: where `supports_item_bonus`, float (num_items,) or (n, num_items), finite: added to the score of
+                each item before the best are chosen, in the unit of the method's scores. LC-Rec adds it during the
+                search, so that an item with a high bonus is found wherever its index lies.
+
+        Returns:
+            ``item_rows`` int64 (n, k), best first, padded with -1 where fewer items qualify; ``scores`` float (n, k),
+            higher is better, with the bonus, -inf at padding. Equal scores keep the item order.
+
+        Raises:
+            ValueError: ``k`` below 1, or a bonus of another shape or that is not finite.
+        """
+
+    def rank_queries(
+        self,
+        histories: Sequence[np.ndarray],
+        queries: Sequence[str],
+        k: int,
+        *,
+        exclude: Sequence[np.ndarray] | None = None,
+        allowed: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rank for wishes in free text, where `supports_query`; the other arguments and the result are those of `rank`.
+
+        Args:
+            histories: n int arrays of item rows; may be empty arrays.
+            queries: n texts.
+            k: how many items, at least 1.
+            exclude: n int arrays of item rows that must not be returned.
+            allowed: int array of the only item rows that may be returned.
+        """
+        raise ValueError(f"{self.method} reads histories only: it has no use for a query")

@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
 from ..data.requests import Request
-
-
-class QueryRanker(Protocol):
-    """Ranks for histories and for queries in free text, see `Recommender.rank` and `Recommender.rank_queries`."""
-
-    def rank(
-        self,
-        histories: Sequence[np.ndarray],
-        k: int,
-        *,
-        exclude: Sequence[np.ndarray] | None = None,
-        allowed: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]: ...
-
-    def rank_queries(
-        self,
-        histories: Sequence[np.ndarray],
-        queries: Sequence[str],
-        k: int,
-        *,
-        exclude: Sequence[np.ndarray] | None = None,
-        allowed: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]: ...
+from .ranker import RequestRanker
 
 
 def rank_requests(
-    ranker: QueryRanker,
+    ranker: RequestRanker,
     requests: Sequence[Request],
     k: int,
     exclude: np.ndarray | None = None,

@@ -108,7 +108,7 @@ class DenseRecommender(Recommender):
             return score_in_batches(score_batch, [len(history) for history in histories], rows, self.batch_size)
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None, item_bonus=None):
-        bonus = self._check_bonus(item_bonus, len(histories))
+        bonus = self.catalog.check_bonus(item_bonus, len(histories))
         histories = self._latest(histories)
 
         def rank_batch(batch: np.ndarray, excluded: Sequence[np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:

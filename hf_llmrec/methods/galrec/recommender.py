@@ -237,7 +237,7 @@ class GALRecRecommender(Recommender):
         return ids[ids >= self.layout.first_user_id] - self.layout.first_user_id
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None, item_bonus=None):
-        bonus = self._check_bonus(item_bonus, len(histories))
+        bonus = self.catalog.check_bonus(item_bonus, len(histories))
         read = self._read(histories, user_ids)
 
         def rank_batch(batch, left_out):

@@ -181,7 +181,7 @@ class LCRecRecommender(Recommender):
         return fallback_reason(self.model)
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None, item_bonus=None):
-        bonus = self._check_bonus(item_bonus, len(histories))
+        bonus = self.catalog.check_bonus(item_bonus, len(histories))
         prompts = [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]
         return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed, item_bonus=bonus)
 

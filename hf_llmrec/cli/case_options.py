@@ -69,6 +69,12 @@ class CaseArguments(SameDataArguments):
         return dataset, split, cases.sample(self.users, seed=0) if self.users else cases
 
     @property
+    def case_facts(self) -> dict[str, Any]:
+        """Who was ranked and what counts as a hit, for reports; ``targets`` only if there are several."""
+        facts = {"split": self.split, "protocol": self.protocol, "mask_seen": self.mask_seen}
+        return facts if self.targets == "first" else {**facts, "targets": self.targets}
+
+    @property
     def metric_options(self) -> dict[str, Any]:
         """Keyword arguments for `evaluate_ranker`."""
         return {"ks": self.ks, "targets": self.targets, "mask_seen": self.mask_seen}

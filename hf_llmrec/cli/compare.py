@@ -59,9 +59,7 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
     compared = compare_results(results, groups, ks=arguments.ks, samples=arguments.bootstrap_samples)
     report = {
         "dataset": dataset.name,
-        "split": arguments.split,
-        "protocol": arguments.protocol,
-        "mask_seen": arguments.mask_seen,
+        **arguments.case_facts,
         "num_users": len(cases),
         "num_items": dataset.num_items,
         "bootstrap_samples": arguments.bootstrap_samples,
@@ -70,14 +68,14 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
         "in_words": in_words(compared, baselines),
         **run_facts(),
     }
-    if arguments.targets == "all":
-        report["targets"] = "all"
     if PartialState().is_main_process:
         text = markdown_report(report)
         print(text)
         output = Path(arguments.output)
         with staged(output) as folder:
-            ranks = {name: result.ranks.astype(np.int16) for name, result in results.items()}
+            # int16 as ever, unless --ks reaches beyond it.
+            dtype = np.int16 if max(arguments.ks, default=0) < 2**15 else np.int32
+            ranks = {name: result.ranks.astype(dtype) for name, result in results.items()}
             save_file(ranks, folder / "ranks.safetensors")
         save_comparison_plot(report, output)
         write_text(output / "comparison.md", text)

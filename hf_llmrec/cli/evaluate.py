@@ -53,17 +53,13 @@ def run(arguments: EvaluateArguments) -> dict:
     report = {
         **metrics,
         "templates": arguments.templates,
-        "split": arguments.split,
-        "protocol": arguments.protocol,
-        "mask_seen": arguments.mask_seen,
+        **arguments.case_facts,
         "max_history": ranker.max_history,
         "catalogue_coverage": result.catalogue_coverage(dataset.num_items),
         "train_only_users": split.train_only_users,
         "duration_s": round(result.seconds, 2),
         **run_facts(),
     }
-    if arguments.targets == "all":
-        report["targets"] = "all"
     if arguments.beyond_accuracy:
         vectors, ks = embed_items(dataset), (MAX_CUTOFF, *arguments.ks)
         values = beyond_accuracy(result.item_rows, split, dataset.num_items, vectors=vectors, ks=ks)

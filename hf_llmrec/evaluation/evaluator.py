@@ -130,7 +130,8 @@ def evaluate_ranker(
     """
     if targets not in TARGETS:
         raise ValueError(f"targets must be one of {TARGETS}, got {targets!r}")
-    if targets == "all" and cases.period_items is None:
+    relevant = cases.period_items if targets == "all" else None
+    if targets == "all" and relevant is None:
         raise ValueError("targets='all' needs the cases of a temporal split: others hold out one interaction per user")
     if not len(cases):
         raise ValueError("nobody can be evaluated: there is no case (the split has held out no interaction)")
@@ -164,8 +165,8 @@ def evaluate_ranker(
     seconds = time.perf_counter() - began
     mine = np.concatenate(pieces) if pieces else np.empty((0, k), dtype=np.int64)
     item_rows = np.concatenate(gather_object([mine])) if state.num_processes > 1 else mine
-    if targets == "all" and cases.period_items is not None:
-        relevance = Relevance.of(item_rows, cases.period_items)
+    if relevant is not None:
+        relevance = Relevance.of(item_rows, relevant)
         return EvaluationResult(relevance.metrics(k, ks), relevance.first_ranks, item_rows, seconds, relevance)
     ranks = target_ranks(item_rows, cases.targets)
     return EvaluationResult(ranking_metrics(ranks, k, ks), ranks, item_rows, seconds)

@@ -224,7 +224,8 @@ def recommend_items(
                 bonus=bonus,
             )
             return ranked_items(trie, leaves, scores, k)
-        keys = None if exclude is None else trie.excluded_nodes(exclude)
+        # The bounds of a bonus are -inf where all items below are excluded, which excludes these nodes already.
+        keys = None if exclude is None or bonus is not None else trie.excluded_nodes(exclude)
         search = _Search(trie, normalize, num_beams, keys, bonus)
         project = projects_itself(decoder)
         head = LevelHead(decoder, level_token_ids, normalize, project, input_ids.device)

@@ -86,8 +86,8 @@ def search_by_generate(
         level_token_ids: per level, int64 (codes,), the vocabulary id of each code.
         num_beams: hypotheses kept per level.
         normalize: ``vocab``, ``level`` or ``children``, see `recommend_items`.
-        exclude: per prompt, int item rows that must not be returned; ``None``: none.
-        bonus: scores that are added to items; ``None``: none.
+        exclude: per prompt, int item rows that must not be returned; ``None``: none. Not used with ``bonus``.
+        bonus: scores that are added to items, made with what to exclude; ``None``: none.
 
     Returns:
         leaves of the trie int64 (batch, num_beams), -1 for dead beams, and their scores (batch, num_beams), float32
@@ -98,7 +98,7 @@ def search_by_generate(
     scores = torch.full(leaves.shape, -torch.inf, dtype=dtype, device=input_ids.device)
     for group, start in prompt_groups(model, attention_mask):
         ids, mask = input_ids[group, start:], attention_mask[group, start:]
-        excluded = None if exclude is None else [exclude[row] for row in group.tolist()]
+        excluded = None if exclude is None or bonus is not None else [exclude[row] for row in group.tolist()]
         added = None if bonus is None else bonus.take(group)
         processor = ItemLogitsProcessor(
             trie, level_token_ids, ids.shape[1], normalize, exclude=excluded, num_beams=num_beams, bonus=added

@@ -232,9 +232,14 @@ class RowTrainerMixin(_Base):
         fsdp = getattr(self.accelerator.state, "fsdp_plugin", None)
         return "none" if fsdp is None else f"fsdp{fsdp.fsdp_version}"
 
+    # accelerate annotates its collective operations with all that they accept; of a tensor they return a tensor.
     def _gathered(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The tensors of all processes, concatenated; accelerate annotates nested structures, too."""
+        """The tensors of all processes, concatenated."""
         return cast(torch.Tensor, self.accelerator.gather(tensor))
+
+    def _reduced(self, tensor: torch.Tensor, reduction: str) -> torch.Tensor:
+        """The sum or mean of a tensor over all processes."""
+        return cast(torch.Tensor, self.accelerator.reduce(tensor, reduction))
 
     def _save_checkpoint(self, model, trial):
         folder = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"

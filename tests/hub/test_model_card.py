@@ -1,5 +1,6 @@
 """Cards say what the result files say, and the Hub's own reader understands them."""
 
+import copy
 import dataclasses
 import importlib.util
 from pathlib import Path
@@ -90,6 +91,14 @@ def test_what_a_card_shows():
         *('model="me/beauty"', "license: apache-2.0", "learning_rate: 0.002"),
     ):
         assert part in text, part
+
+
+def test_a_card_says_so_if_a_user_has_several_relevant_items():
+    single = facts(comparison=None)
+    several = copy.deepcopy(single.result)
+    several["evaluation"] |= {"protocol": "temporal", "targets": "all"}
+    phrase = "every item of a user in the test period is relevant"
+    assert phrase in str(make_card(facts(comparison=None, result=several))) and phrase not in str(make_card(single))
 
 
 def test_a_comparison_of_another_run_is_found():

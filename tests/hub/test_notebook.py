@@ -1,5 +1,6 @@
 """notebooks/quickstart.ipynb, executed by a Jupyter kernel as it stands, with a local Hub to publish to."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -21,7 +22,8 @@ def test_stored_outputs_are_of_a_run_without_errors():
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
     printed = "\n".join(map(text_of, code))
-    assert "against SASRec" in printed and "/home/" not in printed and "/root" not in printed and "/work" not in printed
+    assert "against SASRec" in printed
+    assert not re.search(r"(?<![\w.])/\w+/\w", printed), "a path of the machine it was run on"
 
 
 @pytest.mark.slow

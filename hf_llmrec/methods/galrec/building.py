@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from ...data.interactions import RecDataset
 from ...data.splits import RecSplit
+from ...generation.level_head import input_weight
 from ...prompting.training_text import corpus_texts
 from ...training.gathered_weight import gathered_weight
 from ...training.load_backbone import Backbone, load_backbone
@@ -110,6 +110,5 @@ def _entity_norm(backbone: PreTrainedModel, pretrained: bool) -> float:
     """
     if not pretrained or backbone.device.type == "meta":
         return backbone.config.get_text_config().hidden_size ** 0.5
-    # transformers annotates the embeddings as a module of any kind.
-    with gathered_weight(cast(nn.Parameter, backbone.get_input_embeddings().weight)) as weight:
+    with gathered_weight(input_weight(backbone)) as weight:
         return float(weight.detach()[:4096].float().norm(dim=-1).mean()) or 1.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -195,7 +194,7 @@ class GALRecTrainer(LanguageModelTrainer):
                 self._metrics[mode]["text_loss"].append(float(text_loss.detach()))
             if alignment is not None:
                 queries = {**hop_readouts(outputs.representations), **queries}
-                graph_loss, logs = alignment(queries, keys, PairBatch(**pairs), gather=self._gather)
+                graph_loss, logs = alignment(queries, keys, PairBatch(**pairs), gather=self._gather_rows)
                 extra.append(graph_loss)
                 means = self._reduced(torch.tensor(list(logs.values()), device=loss.device), "mean").tolist()
                 for name, value in zip(logs, means, strict=True):
@@ -241,17 +240,11 @@ class GALRecTrainer(LanguageModelTrainer):
                 keys["item_1"] = audience[:, PLACES["ITEM_1"]]
         return keys
 
-    # accelerate annotates its collective operations with all that they accept; of a tensor they return a tensor.
-    def _gather(self, tensor: torch.Tensor) -> torch.Tensor:
+    def _gather_rows(self, tensor: torch.Tensor) -> torch.Tensor:
         """Rows of all processes, which may have different numbers of them."""
         if self.accelerator.num_processes == 1:
             return tensor
-        padded = self.accelerator.pad_across_processes(tensor, dim=0, pad_index=-1)
-        return cast(torch.Tensor, self.accelerator.gather(padded))
-
-    def _reduced(self, tensor: torch.Tensor, reduction: str) -> torch.Tensor:
-        """The sum or mean of a tensor over all processes."""
-        return cast(torch.Tensor, self.accelerator.reduce(tensor, reduction))
+        return self._gathered(self.accelerator.pad_across_processes(tensor, dim=0, pad_index=-1))
 
     def _log_rec(self, mode: str, outputs, tokens: int) -> None:
         """Log L_rec at `[REC]` and at the history, over all processes, and the number of tokens."""

@@ -98,9 +98,7 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
         Raises:
             ValueError: names the option.
         """
-        if not isinstance(self.loss_weights, dict):
-            raise ValueError(f"loss_weights must be a JSON object of loss and weight, got {self.loss_weights!r}")
-        check_weights(self.loss_weights)
+        check_weights(self.weights)
         for name in ("lm_loss_weight", "queue_length"):
             if getattr(self, name) is not None and getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
@@ -126,8 +124,10 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
 
     @property
     def weights(self) -> dict[str, float]:
-        """`loss_weights`, filled and checked."""
-        return self.loss_weights if isinstance(self.loss_weights, dict) else {}
+        """`loss_weights` as a mapping; raises ValueError if it is not one."""
+        if not isinstance(self.loss_weights, dict):
+            raise ValueError(f"loss_weights must be a JSON object of loss and weight, got {self.loss_weights!r}")
+        return self.loss_weights
 
     @property
     def has_graph_losses(self) -> bool:

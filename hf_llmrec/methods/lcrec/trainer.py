@@ -99,8 +99,7 @@ class LCRecTrainer(LanguageModelTrainer):
 
     def _log_sums(self, mode: str, sums: dict[str, torch.Tensor], tokens: int) -> None:
         stacked = torch.stack([value.detach().double() for value in sums.values()])
-        reduced = cast(torch.Tensor, self.accelerator.reduce(stacked, "sum"))  # a tensor for a tensor
-        index_sum, text_sum, index_count, text_count, correct = reduced.tolist()
+        index_sum, text_sum, index_count, text_count, correct = self._reduced(stacked, "sum").tolist()
         if index_count:
             self._metrics[mode]["index_loss"].append(index_sum / index_count)
             self._metrics[mode]["code_accuracy"].append(correct / index_count)

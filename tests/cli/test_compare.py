@@ -57,3 +57,23 @@ def test_a_model_of_other_data_is_refused(folder, dataset):
         ValueError, match="knn was trained on another catalogue and other interactions and another split than"
     ):
         compare.main(options)
+
+
+def test_all_targets_of_a_period_and_further_cut_offs(tmp_path):
+    options = ["--dataset", "demo", "--protocol", "temporal", "--targets", "all", "--ks", "20"]
+    compare.main(["--models", "popularity", "--output", str(tmp_path / "out"), *options])
+    report = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    evaluate.main(["--model", "popularity", "--output", str(tmp_path / "alone.json"), *options])
+    alone = json.loads((tmp_path / "alone.json").read_text())
+    metrics = report["models"]["popularity"]["metrics"]
+    assert {name: alone[name] for name in metrics} == metrics
+    assert {"recall@5", "recall@10", "recall@20", "hit_rate@20", "ndcg@20", "mrr@20", "map@20"} <= set(metrics)
+    assert report["targets"] == alone["targets"] == "all" and 0 < metrics["recall@20"] < metrics["hit_rate@20"]
+    assert "every item of the period relevant" in (tmp_path / "out" / "comparison.md").read_text()
+    compare.main(["--models", "popularity", "--output", str(tmp_path / "first"), *options[:4]])
+    assert "targets" not in json.loads((tmp_path / "first" / "comparison.json").read_text())
+
+
+def test_all_targets_need_a_temporal_protocol(folder):
+    with pytest.raises(ValueError, match="--targets all needs --protocol temporal"):
+        compare.main(["--models", "popularity", "--dataset", "demo", "--output", "x", "--targets", "all"])

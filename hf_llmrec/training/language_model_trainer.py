@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -92,12 +94,19 @@ class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
     def _is_peft(self) -> bool:
         return isinstance(self.accelerator.unwrap_model(self.model), PeftModel)
 
-    def _gathered_model(self) -> AbstractContextManager[nn.Module]:
+    @contextmanager
+    def _gathered_model(self) -> Iterator[nn.Module]:
         # The wrapped model is looked at, not accelerate's settings: before the first step it is not sharded yet.
         if is_prepared_by_fsdp2(self.model_wrapped):
-            return nullcontext(gathered_copy(self.model_wrapped, self.args.device))
-        # Gathers ZeRO-3's shards.
-        return unwrap_model_for_generation(self.model_wrapped, self.accelerator)
+            yield gathered_copy(self.model_wrapped, self.args.device)
+            return
+        with ExitStack() as stack:
+            with warnings.catch_warnings():
+                # TRL asks for a property of transformers by its old name, at every evaluation.
+                warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
+                # Gathers ZeRO-3's shards.
+                model = stack.enter_context(unwrap_model_for_generation(self.model_wrapped, self.accelerator))
+            yield model
 
     def _log_tokens(self, mode: str, tokens: int) -> None:
         if mode == "train":

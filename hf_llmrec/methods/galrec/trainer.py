@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -244,7 +245,8 @@ class GALRecTrainer(LanguageModelTrainer):
         """Rows of all processes, which may have different numbers of them."""
         if self.accelerator.num_processes == 1:
             return tensor
-        return self._gathered(self.accelerator.pad_across_processes(tensor, dim=0, pad_index=-1))
+        padded = self.accelerator.pad_across_processes(tensor, dim=0, pad_index=-1)
+        return self._gathered(cast(torch.Tensor, padded))  # a tensor for a tensor
 
     def _log_rec(self, mode: str, outputs, tokens: int) -> None:
         """Log L_rec at `[REC]` and at the history, over all processes, and the number of tokens."""

@@ -70,6 +70,15 @@ class BackboneArguments(PlanArguments, SameDataArguments):
         """Options that differ from their defaults."""
         raise NotImplementedError
 
+    def start_defaults(self, prompt: Any, training: Any) -> dict[str, Any]:
+        """Fields of the prompt that were not set, and whose defaults follow from where training starts.
+
+        Args:
+            prompt: of the recommender that is trained.
+            training: the trainer's options.
+        """
+        return {}
+
     def source(self, model_config: ModelConfig) -> str:
         """The model that ``from_backbone`` builds on: ``--model_name_or_path``, or else ``--backbone``."""
         name = model_config.model_name_or_path

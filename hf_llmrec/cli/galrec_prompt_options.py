@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..methods.galrec.prompt import GALRecPrompt
+from ..methods.galrec.start_defaults import GALREC_PROMPT
 from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from .backbones import BackboneArguments
 
@@ -61,6 +62,10 @@ class GALRecPromptArguments(BackboneArguments):
     max_title_tokens: int | None = field(
         default=None, metadata={"help": "tokens of a title; longer titles are cut (default: 16)"}
     )
+
+    def start_defaults(self, prompt, training):
+        values, given = prompt.to_dict(), self.prompt(training)
+        return {name: values[name] for name in GALREC_PROMPT if name not in given}
 
     def prompt(self, training: GALRecTrainingConfig) -> dict[str, Any]:
         """The fields of `GALRecPrompt` that are set.

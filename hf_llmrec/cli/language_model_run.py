@@ -1,75 +1,109 @@
-"""Trains, pushes, saves and reports, for commands that train a language model."""
+"""What `train lcrec` and `train galrec` share: from their options to the saved and pushed recommender."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
+from peft import LoraConfig
+from torch import nn
+from transformers import set_seed
 from trl import ModelConfig, get_peft_config  # pyright: ignore[reportPrivateImportUsage]  # trl exports it lazily
 
 from ..data.interactions import RecDataset
-from ..recommender import Recommender
+from ..data.splits import RecSplit
 from ..training.language_model_config import LanguageModelTrainingConfig
 from ..training.language_model_trainer import LanguageModelTrainer
+from ..training.liger import add_liger_kernels
 from ..training.pushes import TrainingPushes
 from .backbones import BackboneArguments
 from .results import changed_options, describe_run
 from .saving import finish_run
 
-if TYPE_CHECKING:
-    from peft import LoraConfig
-    from torch import nn
-
-TrainerT = TypeVar("TrainerT", bound=LanguageModelTrainer)
+ArgumentsT = TypeVar("ArgumentsT", bound=BackboneArguments)
+TrainingT = TypeVar("TrainingT", bound=LanguageModelTrainingConfig)
 
 
-def lora_config(model_config: ModelConfig) -> LoraConfig | None:
-    """The adapters that ``--use_peft`` asks for; ``None``: the model's own weights are trained."""
-    # trl declares their base class, but makes no others.
-    return cast("LoraConfig | None", get_peft_config(model_config))
-
-
-def train_and_save(
-    recommender: Recommender,
-    arguments: BackboneArguments,
-    training: LanguageModelTrainingConfig,
-    model_config: ModelConfig,
-    make_trainer: Callable[[TrainingPushes], TrainerT],
-    *,
-    dataset: RecDataset,
-    began: float,
-    report: Callable[[TrainerT], dict[str, Any]] = lambda trainer: {},
-) -> dict[str, float]:
-    """Train a recommender, or resume its training, and save it to the output folder.
+@dataclass
+class LanguageModelRun(ABC, Generic[ArgumentsT, TrainingT]):
+    """One run of a command that trains a language model.
 
     Args:
-        recommender: the recommender to train.
         arguments: the command's options.
         training: the trainer's options.
         model_config: options of the pretrained model and its adapters.
-        make_trainer: makes the trainer, with the callback that pushes to the Hub.
-        dataset: what to train on.
-        began: `time.perf_counter` at the start of the command.
-        report: makes further entries of ``training_report.json`` from the trainer; default: none.
 
-    Returns:
-        the validation metrics of the saved model.
+    Attributes:
+        trainer_class: trainer of the method.
     """
-    dtype = arguments.saved_dtype(model_config, training)
-    pushes = TrainingPushes(training, lambda folder: trainer.save_recommender(folder, dtype))
-    trainer = make_trainer(pushes)
-    recommender.training_data |= arguments.facts
-    options = {**arguments.changed, **changed_options(model_config, ModelConfig())}
-    model = cast("nn.Module", trainer.model)  # transformers declares that it may be None, which it is not here
-    describe_run(training, recommender.method, dataset, recommender.training_data, options, model)
-    prompt = recommender.settings()["prompt"]
-    training.describe(prompt=prompt)
-    result = trainer.train(resume_from_checkpoint=pushes.checkpoint() if arguments.resume else None)
-    metrics = trainer.rank()
-    trainer.save_recommender(training.output_dir, dtype)
-    # Made only now: creating training arguments again resets the devices.
-    config = {**options, **changed_options(training, type(training)(output_dir=training.output_dir))}
-    config["prompt"] = prompt
-    full_report = {"train": result.metrics, "config": config, **report(trainer), "log": trainer.state.log_history}
-    finish_run(training, pushes, metrics, began, full_report)
-    return metrics
+
+    trainer_class: ClassVar[type[LanguageModelTrainer]]
+
+    arguments: ArgumentsT
+    training: TrainingT
+    model_config: ModelConfig
+
+    @abstractmethod
+    def recommender(self, dataset: RecDataset, split: RecSplit) -> Any:
+        """The recommender to train, new or a saved one.
+
+        Args:
+            dataset: what to train on.
+            split: what is held out.
+        """
+
+    @abstractmethod
+    def complete_adapters(self, adapters: LoraConfig, recommender: Any) -> LoraConfig:
+        """Add to ``--use_peft``'s options what the method trains beside the adapters.
+
+        Args:
+            adapters: the options; may be changed in place.
+            recommender: the one to train.
+        """
+
+    def run(self) -> dict[str, float]:
+        """Train a recommender, or resume its training, and save it to the output folder.
+
+        Returns:
+            the validation metrics of the saved model; with ``--dry_run`` the plan's figures.
+        """
+        arguments, training, began = self.arguments, self.training, time.perf_counter()
+        set_seed(training.seed)  # before weights are initialised: the trainer sets the seed only later
+        dataset, split = arguments.load()
+        split.require_cases("validation")  # which choose the best checkpoint
+        recommender = self.recommender(dataset, split)
+        rows = self.trainer_class.build_train_dataset(recommender, split, training)
+        adapters = cast(LoraConfig | None, get_peft_config(self.model_config))  # trl declares their base class
+        if adapters is not None:
+            adapters = self.complete_adapters(adapters, recommender)
+        taken = arguments.start_defaults(recommender.prompt, training)
+        options = {"peft_config": adapters, "assume": arguments.assume, "taken": taken}
+        plan = self.trainer_class.plan(recommender, training, rows, **options)
+        if arguments.dry_run:
+            return plan
+        if arguments.liger_kernels:
+            add_liger_kernels(recommender.language_model)
+        return self._train(recommender, dataset, began, split=split, train_dataset=rows, peft_config=adapters)
+
+    def _train(self, recommender: Any, dataset: RecDataset, began: float, **parts: Any) -> dict[str, float]:
+        """Train and save; ``parts`` are parameters of the trainer, ``began`` is the time when the command began."""
+        arguments, training = self.arguments, self.training
+        dtype = arguments.saved_dtype(self.model_config, training)
+        pushes = TrainingPushes(training, lambda folder: trainer.save_recommender(folder, dtype))
+        trainer = self.trainer_class(recommender, training, callbacks=[pushes], **parts)
+        recommender.training_data |= arguments.facts
+        options = {**arguments.changed, **changed_options(self.model_config, ModelConfig())}
+        model = cast(nn.Module, trainer.model)  # transformers declares that it may be None, which it is not here
+        describe_run(training, recommender.method, dataset, recommender.training_data, options, model)
+        stored = {"prompt": recommender.settings()["prompt"]}
+        training.describe(**stored)
+        result = trainer.train(resume_from_checkpoint=pushes.checkpoint() if arguments.resume else None)
+        metrics = trainer.rank()
+        trainer.save_recommender(training.output_dir, dtype)
+        # Made only now: creating training arguments again resets the devices.
+        config = {**options, **changed_options(training, type(training)(output_dir=training.output_dir)), **stored}
+        report = {"train": result.metrics, "config": config, **trainer.report(), "log": trainer.state.log_history}
+        finish_run(training, pushes, metrics, began, report)
+        return metrics

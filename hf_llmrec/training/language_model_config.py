@@ -76,6 +76,11 @@ class LanguageModelTrainingConfig(StartDefaults, MachineConfig, TrackedConfig, S
     logging_steps: float = field(default=50, metadata={"help": "log every so many optimizer steps"})
     save_total_limit: int | None = field(default=2, metadata={"help": "how many checkpoints are kept"})
 
+    @property
+    def has_momentum_copy(self) -> bool:
+        """Whether the training keeps a momentum copy of the trained parameters."""
+        return False
+
     def __post_init__(self):
         self._rows_chosen = self.per_device_train_batch_size is not None
         if not self._rows_chosen:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.trainer import TRAINING_ARGS_NAME
@@ -17,11 +17,13 @@ from transformers.trainer_pt_utils import get_model_param_count
 from trl import SFTTrainer  # pyright: ignore[reportPrivateImportUsage]  # exported lazily
 from trl.models import unwrap_model_for_generation  # pyright: ignore[reportPrivateImportUsage]  # exported lazily
 
+from ..data.epoch_dataset import EpochDataset
 from .budget import fill_budget
 from .gathered_model import gathered_copy, is_prepared_by_fsdp2
 from .language_model_config import LanguageModelTrainingConfig
 from .load_backbone import check_positions
 from .merged_copy import merged_copy
+from .plan import plan_training
 from .row_trainer import RowTrainerMixin
 from .saved_dtype import cast_saved_model
 
@@ -71,13 +73,88 @@ class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
         model = self.recommender.model
         check_positions(model, model.name_or_path or "the model", args.max_length)
         size = get_model_param_count(model)
-        fill_budget(args, train_dataset.lengths(0), size, has_adapters, target_per_item=self.has_target_per_item)
+        fill_budget(
+            args,
+            train_dataset.lengths(0),
+            size,
+            has_adapters,
+            target_per_item=self.has_target_per_item(self.recommender),
+        )
         return model
 
-    @property
-    def has_target_per_item(self) -> bool:
-        """Whether long rows have more targets than short ones, see `fill_budget`."""
+    @classmethod
+    def plan(
+        cls,
+        recommender: Any,
+        args: LanguageModelTrainingConfig,
+        train_dataset: EpochDataset,
+        *,
+        peft_config: PeftConfig | None = None,
+        assume: Mapping[str, Any] | None = None,
+        taken: Mapping[str, Any] | None = None,
+    ) -> dict[str, float]:
+        """Set the options of a training that were not given, and log what it takes, before its trainer is made.
+
+        Args:
+            recommender: the recommender that will be trained.
+            args: options of the training, changed in place.
+            train_dataset: training rows, such as `build_train_dataset` gives.
+            peft_config: configuration of the adapters; default: the model's own weights are trained.
+            assume: properties of another machine than this one, see `plan_training`.
+            taken: defaults of the prompt that follow from the start, to be logged with those of ``args``.
+
+        Returns:
+            Figures of the plan by name on the first process; empty on the others.
+        """
+        return plan_training(
+            args,
+            recommender.model,
+            peft_config,
+            train_dataset,
+            lambda batch: cls.batch_sizes(batch, recommender, args),
+            target_per_item=cls.has_target_per_item(recommender),
+            momentum=args.has_momentum_copy,
+            assume=assume,
+            taken=taken,
+            warnings=cls.plan_warnings(recommender, peft_config),
+        )
+
+    @staticmethod
+    def batch_sizes(batch: list[dict], recommender: Any, args: Any) -> tuple[int, int]:
+        """Sizes of a batch, from which its memory is estimated.
+
+        Args:
+            batch: training rows.
+            recommender: the recommender that will be trained.
+            args: options of the training.
+
+        Returns:
+            The number of tokens that are read with gradient, padding included, and of logits that the loss computes.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def plan_warnings(recommender: Any, adapters: PeftConfig | None) -> list[str]:
+        """Warnings about a training, each with its remedy.
+
+        Args:
+            recommender: the recommender that will be trained.
+            adapters: configuration of the adapters; ``None``: the model's own weights are trained.
+        """
+        return []
+
+    @staticmethod
+    def has_target_per_item(recommender: Any) -> bool:
+        """Whether long rows have more targets than short ones, see `fill_budget`.
+
+        Args:
+            recommender: gives the form of the rows.
+        """
         return True
+
+    def report(self) -> dict[str, Any]:
+        """What a report of the training says beside its metrics and options."""
+        return {}
 
     def _rank(self, cases):
         metrics = super()._rank(cases)

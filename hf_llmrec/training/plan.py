@@ -111,7 +111,7 @@ def plan_training(
     target_per_item: bool,
     momentum: bool = False,
     assume: Mapping[str, Any] | None = None,
-    taken: dict[str, Any] | None = None,
+    taken: Mapping[str, Any] | None = None,
     warnings: list[str] | None = None,
 ) -> dict[str, float]:
     """Set the options that were not given, and log what the run needs.
@@ -224,7 +224,7 @@ def describe(
     machine: Machine,
     batches: Batches,
     memory: Footprint | None,
-    defaults: dict[str, Any],
+    defaults: Mapping[str, Any],
 ) -> list[str]:
     """Format the plan as lines.
 

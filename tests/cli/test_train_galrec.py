@@ -137,7 +137,7 @@ def test_bf16_on_the_cpu(folders, tmp_path, monkeypatch, start, options, kernel)
             kernels.append(recommender.trunk.language_model.config._attn_implementation)
             super().__init__(recommender, *arguments, **keywords)
 
-    monkeypatch.setattr("hf_llmrec.cli.train_galrec.GALRecTrainer", Watched)
+    monkeypatch.setattr("hf_llmrec.cli.train_galrec.GALRecRun.trainer_class", Watched)
     place = QUICK.index("--use_cpu")
     quick = [*QUICK[:place], *QUICK[place + 2 :]]
     base = SMALL if start == "scratch" else ["--model_name_or_path", str(folders / "gpt2"), "--max_length", "256"]

@@ -187,6 +187,11 @@ class GALRecRecommender(Recommender):
         # transformers annotates it as any module. It is no instance of our class if a repository's own code was loaded.
         return cast(GALRecModel, self.model.base_model)
 
+    @property
+    def language_model(self) -> PreTrainedModel:
+        """The causal language model around which GAL-Rec is built."""
+        return self.trunk.language_model
+
     def settings(self):
         return {"prompt": self.layout.prompt.to_dict(), "graph": self._saved_graph is not None}
 

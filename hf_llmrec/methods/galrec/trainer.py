@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import cast
 
@@ -18,12 +19,14 @@ from ...training.training_dropout import add_training_dropout
 from .collator import GALRecCollator
 from .losses import GraphAlignment, PairBatch
 from .momentum import MomentumEncoder
+from .plan import galrec_sizes, galrec_warnings
 from .prompt import GALRecPrompt
 from .readouts import PLACES, hop_readouts, reads_segments, segment_readouts, stack_segments
 from .recommender import GALRecRecommender
 from .rows import GALRecDataset, GALRecEvalDataset
 from .trainer_config import GALRecTrainingConfig
 
+logger = logging.getLogger(__name__)
 QUEUE_FILE = "galrec_queue.safetensors"
 MOMENTUM_FILE = "galrec_momentum_{}.safetensors"
 _DEFAULT_QUEUE = 4096
@@ -111,7 +114,7 @@ class GALRecTrainer(LanguageModelTrainer):
             The rows.
         """
         start_from_recommender(args, recommender)
-        return GALRecDataset(
+        rows = GALRecDataset(
             split,
             InteractionGraph.from_split(split, len(recommender.item_ids)),
             recommender.layout,
@@ -124,6 +127,16 @@ class GALRecTrainer(LanguageModelTrainer):
             neighbor_dropout=args.neighbor_dropout,
             seed=args.seed,
         )
+        logger.info("%d training examples per epoch; %s", len(rows), recommender.prompt)
+        return rows
+
+    @staticmethod
+    def batch_sizes(batch, recommender, args):
+        return galrec_sizes(batch, recommender.trunk.config)
+
+    @staticmethod
+    def plan_warnings(recommender, adapters):
+        return galrec_warnings(recommender.layout)
 
     def prepare(self, args, train_dataset, *, has_adapters):
         recommender, graph = self.recommender, train_dataset.graph

@@ -130,6 +130,10 @@ class GALRecTrainingConfig(LanguageModelTrainingConfig):
         return self.loss_weights
 
     @property
+    def has_momentum_copy(self) -> bool:
+        return self.has_graph_losses
+
+    @property
     def has_graph_losses(self) -> bool:
         """Whether any graph-aware loss has a positive weight."""
         return any(weight > 0 for weight in self.weights.values())

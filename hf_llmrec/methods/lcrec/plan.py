@@ -10,6 +10,7 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from ...generation.beam_search import decoding
 from ...generation.beam_tree import config_obstacle, tree_obstacle
 from ...prompting.chat import encode_prompt
+from .adapters import trains_index_rows
 from .loss import MOST_LOGITS
 from .recommender import LCRecRecommender
 from .rows import IGNORE
@@ -35,13 +36,12 @@ def lcrec_sizes(batch: list[dict], tokenizer: LCRecTokenizer, index_loss: str) -
     return tokens, min(text, MOST_LOGITS) + min(int(is_index.sum()) * codes, MOST_LOGITS)
 
 
-def lcrec_warnings(recommender: LCRecRecommender, adapters: PeftConfig | None, train_index_rows: str) -> list[str]:
+def lcrec_warnings(recommender: LCRecRecommender, adapters: PeftConfig | None) -> list[str]:
     """Collect warnings about a training.
 
     Args:
         recommender: the recommender to be trained.
-        adapters: options of adapters; ``None``: all weights are trained.
-        train_index_rows: ``rows``, ``all`` or ``none``, see `with_index_rows`.
+        adapters: options of adapters, complete, see `with_index_rows`; ``None``: all weights are trained.
 
     Returns:
         one sentence per warning, with its remedy.
@@ -59,7 +59,7 @@ def lcrec_warnings(recommender: LCRecRecommender, adapters: PeftConfig | None, t
             f"a history of --max_history {prompt.max_history} takes {needed} tokens and more, --max_length is "
             f"{max_length}: longer ones lose their oldest items; raise --max_length or lower --max_history"
         )
-    if adapters is not None and train_index_rows == "none":
+    if adapters is not None and not trains_index_rows(adapters, model):
         lines.append(
             f"the rows of {sum(tokenizer.item_index.codebook_sizes)} index tokens are not trained: they stay what they "
             "were started as; --train_index_rows rows trains them"

@@ -153,6 +153,11 @@ class LCRecRecommender(Recommender):
         """Number of the latest items of a history that are read."""
         return self.prompt.max_history
 
+    @property
+    def language_model(self) -> PreTrainedModel:
+        """The causal language model."""
+        return self.model
+
     def set_max_length(self, max_length: int) -> None:
         """Change the maximum length of prompts.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import cast
 
 import torch
@@ -12,9 +13,12 @@ from ...training.epoch_rows import RightPadCollator
 from ...training.language_model_trainer import LanguageModelTrainer, start_from_recommender
 from ...training.training_dropout import add_training_dropout
 from .loss import IndexLoss, add_index_loss
+from .plan import lcrec_sizes, lcrec_warnings
 from .recommender import LCRecRecommender
 from .rows import LCRecDataset, LCRecEvalDataset
 from .trainer_config import LCRecTrainingConfig
+
+logger = logging.getLogger(__name__)
 
 
 class LCRecTrainer(LanguageModelTrainer):
@@ -36,6 +40,7 @@ class LCRecTrainer(LanguageModelTrainer):
 
     _tag_names = ["trl", "sft", "lcrec", "hf_llmrec"]
     recommender: LCRecRecommender
+    train_dataset: LCRecDataset
     model: nn.Module
 
     def __init__(self, recommender: LCRecRecommender, args: LCRecTrainingConfig, **kwargs):
@@ -61,7 +66,7 @@ class LCRecTrainer(LanguageModelTrainer):
             args: its ``task_weights``, ``seed``, ``max_length`` and ``item_dropout`` are used.
         """
         start_from_recommender(args, recommender)
-        return LCRecDataset(
+        rows = LCRecDataset(
             split.require_dataset(),
             split,
             recommender.tokenizer,
@@ -71,6 +76,8 @@ class LCRecTrainer(LanguageModelTrainer):
             max_length=cast(int, args.max_length),  # `start_from_recommender` has set it
             item_dropout=args.item_dropout,
         )
+        logger.info("training rows per epoch: %s", rows.rows_per_direction)
+        return rows
 
     def build_eval_dataset(self, cases):
         return LCRecEvalDataset(self.recommender.tokenizer, self.recommender.prompt, cases)
@@ -78,9 +85,20 @@ class LCRecTrainer(LanguageModelTrainer):
     def build_collator(self):
         return RightPadCollator(self.recommender.tokenizer.pad_token_id)
 
-    @property
-    def has_target_per_item(self):
-        return self.recommender.prompt.form == "packed"
+    @staticmethod
+    def batch_sizes(batch, recommender, args):
+        return lcrec_sizes(batch, recommender.tokenizer, args.index_loss)
+
+    @staticmethod
+    def plan_warnings(recommender, adapters):
+        return lcrec_warnings(recommender, adapters)
+
+    @staticmethod
+    def has_target_per_item(recommender):
+        return recommender.prompt.form == "packed"
+
+    def report(self):
+        return {"task_rows": self.train_dataset.rows_per_direction, "decoding_fallback": self.decoding_fallback}
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Mean cross-entropy per labelled token of the accumulated, distributed batch."""

@@ -28,6 +28,7 @@ class CaseArguments(SameDataArguments):
         mask_seen: never recommend an item of the user's history.
         users: rank a fixed random sample of this many users; 0: all.
         neighbors: let GAL-Rec read neighbours from the training interactions; without, it reads histories only.
+        memory: let LC-Rec add its memory of co-occurrences; without, it ranks by codes alone.
     """
 
     split: str = field(default="test", metadata={"help": "`test` or `validation`"})
@@ -43,6 +44,7 @@ class CaseArguments(SameDataArguments):
     neighbors: bool = field(
         default=True, metadata={"help": "let GAL-Rec read neighbours from the training interactions"}
     )
+    memory: bool = field(default=True, metadata={"help": "let LC-Rec add its memory of co-occurrences to its scores"})
 
     def __post_init__(self):
         if self.split not in ("test", "validation"):
@@ -70,9 +72,10 @@ class CaseArguments(SameDataArguments):
 
     @property
     def case_facts(self) -> dict[str, Any]:
-        """Who was ranked and what counts as a hit, for reports; ``targets`` only if there are several."""
+        """Who was ranked, how, and what counts as a hit, for reports; ``targets`` and ``memory`` only if changed."""
         facts = {"split": self.split, "protocol": self.protocol, "mask_seen": self.mask_seen}
-        return facts if self.targets == "first" else {**facts, "targets": self.targets}
+        facts |= {} if self.targets == "first" else {"targets": self.targets}
+        return facts if self.memory else {**facts, "memory": False}
 
     @property
     def metric_options(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
     facts: dict[str, dict[str, Any]] = {}
     baselines = set()
     for name, model in zip(arguments.names, arguments.models, strict=True):
-        ranker = open_ranker(model, dataset, split, neighbors=arguments.neighbors)
+        ranker = open_ranker(model, dataset, split, neighbors=arguments.neighbors, memory=arguments.memory)
         result = evaluate_ranker(ranker, cases, **arguments.metric_options)
         is_file = isinstance(ranker, PredictedRankings)
         method = "predictions" if is_file else POPULARITY if model == POPULARITY else load_settings(model)["method"]

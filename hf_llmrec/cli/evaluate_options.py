@@ -67,5 +67,4 @@ class EvaluateArguments(CaseArguments):
             split: its training interactions are those that the ranker may read.
         """
         options = {name: getattr(self, name) for name in ("num_beams", "normalize", "max_history", "batch_size")}
-        options["neighbors"] = self.neighbors
-        return open_ranker(self.model, dataset, split, **options)
+        return open_ranker(self.model, dataset, split, neighbors=self.neighbors, memory=self.memory, **options)

@@ -30,6 +30,7 @@ def open_ranker(
     max_history: int | None = None,
     batch_size: int | None = None,
     neighbors: bool = True,
+    memory: bool = True,
 ) -> Ranker:
     """Open a model for evaluation, on the accelerator if there is one.
 
@@ -42,6 +43,7 @@ def open_ranker(
         max_history: how many of the latest items of a history are read; default: the model's setting.
         batch_size: users ranked at once; default: the model's own.
         neighbors: let GAL-Rec read neighbours from the split's training interactions.
+        memory: let LC-Rec add its memory to its scores.
 
     Raises:
         ValueError: an option that the model does not have.
@@ -52,7 +54,7 @@ def open_ranker(
         return PredictedRankings.from_file(model, dataset)
     overrides: dict[str, Any] = {"batch_size": batch_size}
     if load_settings(model)["method"] == "lcrec":
-        overrides |= {"num_beams": num_beams, "normalize": normalize}
+        overrides |= {"num_beams": num_beams, "normalize": normalize, "memory": memory}
         if max_history is not None:
             overrides["prompt"] = {"max_history": max_history}
     else:

@@ -10,6 +10,7 @@ from typing import Any
 
 from accelerate import PartialState
 
+from .co_occurrence import CO_OCCURRENCE_FILE
 from .files import move_files
 from .graph_files import GRAPH_FILE
 from .recommender_folder import ItemCatalog, save_settings
@@ -26,9 +27,9 @@ def save_recommender(
 ) -> None:
     """Write weights (and tokenizer), catalogue and settings to a hidden folder, then move them to ``folder``.
 
-    Call it on all processes. The remains of a killed save are deleted first. Weights and the graph of an earlier model
-    in ``folder`` are deleted if the new model does not replace them: shards of both models would be read and published
-    together.
+    Call it on all processes. The remains of a killed save are deleted first. Weights, graph and co-occurrences of an
+    earlier model in ``folder`` are deleted if the new model does not replace them: shards of both models would be read
+    and published together.
 
     Args:
         folder: recommender folder.
@@ -55,7 +56,8 @@ def save_recommender(
 
 def _remove_replaced(folder: Path, staging: Path) -> None:
     """Delete files of an earlier model that would be read as parts of the one in ``staging``."""
-    for pattern in ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json", GRAPH_FILE):
+    weights = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
+    for pattern in (*weights, GRAPH_FILE, CO_OCCURRENCE_FILE):
         for file in folder.glob(pattern):
             if not (staging / file.name).exists():
                 file.unlink()

@@ -21,11 +21,13 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from ..evaluation.top_k import best_first
+from .added_scores import added_scores
 from .beam_tree import BeamTree, projects_itself, tree_obstacle
 from .fallback import score_by_forward, search_by_generate
 from .item_bonus import ItemBonus
 from .item_trie import ItemTrie, ranked_items
 from .level_head import NORMALIZATIONS, LevelHead
+from .sparse_item_bonus import SparseItemBonus
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +113,7 @@ class _Search:
     normalize: str
     num_beams: int
     keys: list[torch.Tensor] | None
-    bonus: ItemBonus | None
+    bonus: ItemBonus | SparseItemBonus | None
 
     def expand(
         self, level: int, nodes: torch.Tensor, scores: torch.Tensor, log_probs: torch.Tensor
@@ -164,6 +166,7 @@ def recommend_items(
     allowed: np.ndarray | None = None,
     exclude: Sequence[np.ndarray] | None = None,
     item_bonus: torch.Tensor | None = None,
+    repeat_bias: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the best items after each prompt by beam search over the valid indices: LC-Rec's full-ranking generation.
 
@@ -184,9 +187,10 @@ def recommend_items(
         exclude: per prompt, int item rows that must not be returned; ``None``: none. Prefixes that lead to excluded
             items only are not expanded, so min(num_beams, remaining items) items are still returned. The normaliser
             does not change.
-        item_bonus: float (batch, rows), added to the score of each item row; ``None``: nothing. Prefixes are kept by
-            score plus the best bonus below them, so that a high bonus finds an item that the search would drop.
-            Memory: a number per prompt and trie node.
+        item_bonus: float (batch, rows), dense or sparse (COO), added to the score of each item row; ``None``: nothing.
+            Prefixes are kept by score plus the best bonus below them, so that a high bonus finds an item that the
+            search would drop. Memory: a number per prompt and trie node; sparse: per bonus and level.
+        repeat_bias: added, in the same way, to the score of every item whose index occurs in the prompt.
 
     Returns:
         item rows int64 (batch, k), best first, without repeats, -1 where fewer items qualify; scores (batch, k),
@@ -202,15 +206,14 @@ def recommend_items(
         raise ValueError(f"num_beams ({num_beams}) must be at least k ({k}), and k at least 1")
     if exclude is not None and len(exclude) != len(input_ids):
         raise ValueError(f"exclude has {len(exclude)} entries for {len(input_ids)} prompts")
-    if item_bonus is not None and len(item_bonus) != len(input_ids):
-        raise ValueError(f"item_bonus has {len(item_bonus)} rows for {len(input_ids)} prompts")
     if allowed is not None and not len(allowed):
         rows = torch.full((len(input_ids), k), -1, device=input_ids.device)
         return rows, torch.full(rows.shape, -torch.inf, device=input_ids.device)
     trie = (trie if allowed is None else trie.restrict(allowed)).to(input_ids.device)
     with decoding(model) as decoder:
         dtype = torch.float64 if decoder.dtype == torch.float64 else torch.float32
-        bonus = None if item_bonus is None else ItemBonus(trie, item_bonus.to(dtype), exclude)
+        options = {"item_bonus": item_bonus, "repeat_bias": repeat_bias, "exclude": exclude}
+        bonus = added_scores(input_ids, attention_mask, trie, level_token_ids, dtype, **options)
         if obstacle_to_tree(decoder, input_ids.shape[1] + trie.depth):
             leaves, scores = search_by_generate(
                 decoder,
@@ -250,6 +253,8 @@ def score_items(
     item_rows: torch.Tensor,
     *,
     normalize: str = "level",
+    item_bonus: torch.Tensor | None = None,
+    repeat_bias: float = 0.0,
 ) -> torch.Tensor:
     """Score given items by teacher forcing; the scores equal those of `recommend_items`.
 
@@ -264,6 +269,8 @@ def score_items(
         item_rows: int64 (batch, m), item rows of the trie, -1 for padding.
         normalize: the set over which a step's log-probabilities are normalised: ``vocab``, ``level`` or ``children``,
             see `recommend_items`.
+        item_bonus: float (batch, rows), dense or sparse (COO), added to the score of each item row; ``None``: nothing.
+        repeat_bias: added to the score of every item whose index occurs in the prompt.
 
     Returns:
         (batch, m), float32 (float64 for float64 models), -inf at padding.
@@ -291,7 +298,12 @@ def score_items(
             else:
                 steps = _tree_steps(tree, head, chunk)
             parts.append(_add_up(trie, steps, chunk, normalize).to(dtype))
-    return torch.cat(parts, dim=1).masked_fill(rows < 0, -torch.inf)
+        options = {"item_bonus": item_bonus, "repeat_bias": repeat_bias}
+        bonus = added_scores(input_ids, attention_mask, trie, level_token_ids, dtype, **options)
+    scores = torch.cat(parts, dim=1)
+    if bonus is not None:
+        scores = scores + bonus.best_below(trie.depth - 1, trie.find_leaves(rows))
+    return scores.masked_fill(rows < 0, -torch.inf)
 
 
 def _tree_steps(tree: BeamTree, head: LevelHead, codes: torch.Tensor) -> list[torch.Tensor]:

@@ -15,6 +15,7 @@ from .item_bonus import ItemBonus
 from .item_trie import ItemTrie
 from .level_head import LevelHead
 from .logits_process import ItemLogitsProcessor
+from .sparse_item_bonus import SparseItemBonus
 
 # Sequences per forward pass of `score_by_forward`.
 CHUNK = 256
@@ -72,7 +73,7 @@ def search_by_generate(
     normalize: str,
     *,
     exclude: Sequence[np.ndarray] | None = None,
-    bonus: ItemBonus | None = None,
+    bonus: ItemBonus | SparseItemBonus | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Search the trie with transformers' own beam search.
 

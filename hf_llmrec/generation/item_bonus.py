@@ -18,27 +18,14 @@ class ItemBonus:
 
     Args:
         trie: the valid indices.
-        values: float (batch, rows), the bonus of each item row, finite; at least as many rows as the trie refers to.
+        values: float (batch, rows), the bonus of each item row, finite, on the trie's device.
         exclude: per prompt, int item rows that must not be returned, so that they keep no prefix alive; ``None``: none.
 
     Attributes:
         by_level: per level, float (batch, nodes at depth level + 1); -inf where all items below are excluded.
-
-    Raises:
-        ValueError: values of another shape, or one that is not finite.
     """
 
     def __init__(self, trie: ItemTrie, values: torch.Tensor, exclude: Sequence[np.ndarray] | None = None):
-        rows = int(trie.item_rows.max()) + 1
-        if values.dim() != 2 or values.shape[1] < rows or not values.is_floating_point():
-            raise ValueError(
-                f"item_bonus must be float (batch, {rows} or more), got {values.dtype} {tuple(values.shape)}"
-            )
-        if not values.isfinite().all():
-            raise ValueError(
-                "item_bonus has values that are not finite; use exclude for items that must not be returned"
-            )
-        values = values.to(trie.item_rows.device)
         if exclude is not None:
             values = values.clone()
             for row, items in enumerate(exclude):

@@ -139,7 +139,7 @@ class ItemTrie:
         rows = torch.as_tensor(np.asarray(allowed, dtype=np.int64), device=self.item_rows.device).flatten()
         if not len(rows):
             raise ValueError("allowed names no item")
-        leaves = torch.unique(self._find_leaves(rows))
+        leaves = torch.unique(self._leaves_of(rows))
         return ItemTrie._from_sorted(self._leaf_codes(leaves).cpu().numpy(), self.item_rows[leaves].cpu().numpy()).to(
             self.item_rows.device
         )
@@ -190,22 +190,46 @@ class ItemTrie:
         Raises:
             ValueError: a row is not in the trie.
         """
-        return self._leaf_codes(self._find_leaves(item_rows))
+        return self._leaf_codes(self._leaves_of(item_rows))
 
     def _leaf_codes(self, leaves: torch.Tensor) -> torch.Tensor:
         return torch.stack([edges.codes[edges.node_of_leaf[leaves]] for edges in self.levels], dim=-1)
 
-    def _lookup(self, item_rows: torch.Tensor) -> torch.Tensor:
-        """Leaf of each item row, -1 for rows that are not in the trie."""
+    def find_leaves(self, item_rows: torch.Tensor) -> torch.Tensor:
+        """Find the leaves of item rows.
+
+        Args:
+            item_rows: int64 (...), on the trie's device.
+
+        Returns:
+            int64 (...), -1 for rows that are not in the trie.
+        """
         last = len(self._leaf_of_row) - 1
         inside = (item_rows >= 0) & (item_rows <= last)
         return torch.where(inside, self._leaf_of_row[item_rows.clamp(0, last)], -1)
 
-    def _find_leaves(self, item_rows: torch.Tensor) -> torch.Tensor:
-        leaves = self._lookup(item_rows)
+    def _leaves_of(self, item_rows: torch.Tensor) -> torch.Tensor:
+        leaves = self.find_leaves(item_rows)
         if (leaves < 0).any():
             raise ValueError(f"item row {int(item_rows[leaves < 0][0])} is not in the trie")
         return leaves
+
+    def leaves_of_rows(self, rows: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Find the leaves of lists of items.
+
+        Args:
+            rows: per batch row, int item rows; repeats and rows outside the trie are ignored.
+
+        Returns:
+            the batch rows, int64 (n,), in increasing order, and the leaves, int64 (n,).
+        """
+        device = self.item_rows.device
+        owner = np.repeat(np.arange(len(rows)), [len(items) for items in rows])
+        items = np.concatenate([np.asarray(items, dtype=np.int64).ravel() for items in rows])
+        leaf = self.find_leaves(torch.from_numpy(items).to(device))
+        owner = torch.from_numpy(owner).to(device)[leaf >= 0]
+        pairs = torch.unique(owner * self.num_items + leaf[leaf >= 0])
+        return pairs // self.num_items, pairs % self.num_items
 
     def excluded_nodes(self, exclude: Sequence[np.ndarray]) -> list[torch.Tensor]:
         """Find the nodes that lead to excluded items only, for `is_excluded`.
@@ -216,13 +240,7 @@ class ItemTrie:
         Returns:
             per level, int64 (any,), sorted keys ``batch row * nodes of the level + node``.
         """
-        device = self.item_rows.device
-        owner = np.repeat(np.arange(len(exclude)), [len(items) for items in exclude])
-        items = np.concatenate([np.asarray(items, dtype=np.int64).ravel() for items in exclude])
-        leaf = self._lookup(torch.from_numpy(items).to(device))
-        owner = torch.from_numpy(owner).to(device)[leaf >= 0]
-        pairs = torch.unique(owner * self.num_items + leaf[leaf >= 0])
-        owner, leaf = pairs // self.num_items, pairs % self.num_items
+        owner, leaf = self.leaves_of_rows(exclude)
         excluded = []
         for edges in self.levels:
             key, counts = torch.unique(owner * len(edges.leaves) + edges.node_of_leaf[leaf], return_counts=True)

@@ -11,6 +11,7 @@ from transformers import LogitsProcessor
 from .item_bonus import ItemBonus
 from .item_trie import NO_NUMBERS, ItemTrie
 from .level_head import NORMALIZATIONS
+from .sparse_item_bonus import SparseItemBonus
 
 
 class ItemLogitsProcessor(LogitsProcessor):
@@ -48,7 +49,7 @@ class ItemLogitsProcessor(LogitsProcessor):
         *,
         exclude: Sequence[np.ndarray] | None = None,
         num_beams: int = 1,
-        bonus: ItemBonus | None = None,
+        bonus: ItemBonus | SparseItemBonus | None = None,
     ):
         if normalize not in NORMALIZATIONS:
             raise ValueError(f"normalize must be one of {NORMALIZATIONS}, got {normalize!r}")

@@ -16,6 +16,7 @@ from pathlib import Path
 from transformers.dynamic_module_utils import get_relative_import_files
 from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
+from ..data.co_occurrence import CO_OCCURRENCE_FILE
 from ..data.files import read_json
 from ..data.graph_files import GRAPH_FILE
 from ..data.item_index import INDEX_FILE, TENSORS_FILE
@@ -34,7 +35,7 @@ _TOKENIZER = (
     *("*.tiktoken", "tekken.json"),
 )
 _MODEL = (CONFIG_NAME, GENERATION_CONFIG_NAME, *_TOKENIZER)
-_RECOMMENDER = (CATALOG_FILE, RECOMMENDER_FILE, TRAINING_REPORT, INDEX_FILE, GRAPH_FILE)
+_RECOMMENDER = (CATALOG_FILE, RECOMMENDER_FILE, TRAINING_REPORT, INDEX_FILE, GRAPH_FILE, CO_OCCURRENCE_FILE)
 # Not `training_args.bin`: resuming does not read it, and it contains the pickled access token.
 _CHECKPOINT = (
     *("adapter_config.json", "adapter_model.safetensors", "*/adapter_config.json", "*/adapter_model.safetensors"),

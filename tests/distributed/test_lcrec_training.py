@@ -9,6 +9,7 @@ import pytest
 
 from hf_llmrec.evaluation.evaluator import evaluate_ranker
 from hf_llmrec.methods.auto import AutoRecommender
+from hf_llmrec.methods.lcrec.repeat_bias import fit_repeat_bias
 
 from .conftest import MODES
 
@@ -49,6 +50,10 @@ def test_two_processes_give_the_losses_of_one(recipe, one_process, dataset, tmp_
     cases = dataset.split().validation.sample(10, seed=0)
     saved = evaluate_ranker(AutoRecommender.from_pretrained(tmp_path / "two"), cases, dataset.item_ids).metrics
     assert saved == pytest.approx(report["validation"])
+    # Both processes fitted the bias of the history's items together.
+    opened = AutoRecommender.from_pretrained(tmp_path / "two")
+    bias = opened.repeat_bias
+    assert bias and fit_repeat_bias(opened, cases) == pytest.approx(bias, rel=1e-3)
     assert not (tmp_path / "two" / "training_args.bin").exists()
 
 

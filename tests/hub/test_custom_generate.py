@@ -36,7 +36,7 @@ OF_THE_BASE = {
 def make_recommender(tmp_path_factory):
     """Folder of an untrained LC-Rec model of so many items, whose scores are far from uniform."""
 
-    def make(items: int, normalize: str = "level", num_beams: int = 12):
+    def make(items: int, normalize: str = "level", num_beams: int = 12, **more):
         folder = tmp_path_factory.mktemp("lcrec")
         strings = np.random.default_rng(items).permutation(SIZE**LEVELS)[:items]
         codes = np.stack([strings // SIZE**level % SIZE for level in range(LEVELS)], axis=1)
@@ -53,7 +53,7 @@ def make_recommender(tmp_path_factory):
         (folder / "generation_config.json").write_text(json.dumps({**stored, **OF_THE_BASE}))
         ItemCatalog(ids, titles, index.fingerprint).save(folder)
         prompt = LCRecPrompt("packed", "", 6).to_dict()
-        save_settings(folder, "lcrec", {"prompt": prompt, "num_beams": num_beams, "normalize": normalize})
+        save_settings(folder, "lcrec", {"prompt": prompt, "num_beams": num_beams, "normalize": normalize, **more})
         return folder
 
     return make
@@ -95,6 +95,27 @@ def test_the_items_and_scores_are_the_rankers(rankers, normalize, num_beams):
     assert items_of(ranker, found.sequences, len(HISTORIES)).tolist() == rows.tolist()
     if num_beams != 1:
         np.testing.assert_allclose(found.sequences_scores.view(len(HISTORIES), -1), scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("bias", [2.5, -2.5, -60.0])
+@pytest.mark.parametrize("num_beams", [1, 3, 12, 40])
+def test_items_of_the_history_are_biased_as_in_the_ranker(make_recommender, bias, num_beams):
+    ranker = AutoRecommender.from_pretrained(make_recommender(40, repeat_bias=bias))
+    assert ranker.repeat_bias == bias
+    # The last history holds all items that begin as its first item does, so that prefixes lead to its items only.
+    codes = ranker.tokenizer.item_index.codes
+    histories = [*HISTORIES, np.flatnonzero(codes[:, 0] == codes[0, 0])[:6]]
+    prompts, inputs = inputs_of(ranker, histories)
+    found = generate(
+        **inputs, model=ranker.model, num_beams=num_beams, return_dict_in_generate=True, output_scores=True
+    )
+    ranker.num_beams = num_beams
+    rows, scores = ranker.rank_prompts(prompts, num_beams)
+    assert items_of(ranker, found.sequences, len(histories)).tolist() == rows.tolist()
+    if num_beams > 1:
+        np.testing.assert_allclose(found.sequences_scores.view(len(histories), -1), scores, atol=1e-4)
+    ranker.repeat_bias = 0.0
+    assert num_beams < 12 or rows.tolist() != ranker.rank_prompts(prompts, num_beams)[0].tolist()
 
 
 def test_the_normalisations_differ_here(rankers):

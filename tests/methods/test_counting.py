@@ -36,7 +36,7 @@ def brute_force(dataset, split, history, decay, shrinkage):
 
 @pytest.mark.parametrize("decay, shrinkage", [(0.0, 0.0), (0.6, 3.0), (1.0, 0.0)])
 def test_neighbours_against_a_loop(dataset, split, decay, shrinkage, monkeypatch):
-    monkeypatch.setattr("hf_llmrec.methods.item_knn.fit.ITEMS_AT_ONCE", 5)
+    monkeypatch.setattr("hf_llmrec.data.co_occurrence.ITEMS_AT_ONCE", 5)
     model = fit_item_knn(split, dataset.num_items, decay=decay, shrinkage=shrinkage)
     histories = [[3], [1, 2, 9], [7, 7]]
     padded = torch.tensor([row + [dataset.num_items] * (4 - len(row)) for row in histories])

@@ -32,8 +32,9 @@ def generate(
     evaluated with (more, if more sequences are requested; one with `do_sample`), all of them returned, no sampling, no
     length penalty.
     Of the model's own `generation_config`, only the special tokens are used: penalties of a base model are not applied.
-    With fewer items than requested sequences, each item is returned once. With a `prefix_allowed_tokens_fn` or a
-    `logits_processor`, these alone determine which tokens are generated.
+    The stored `repeat_bias` is added to the scores of items whose index is in the prompt. With fewer items than
+    requested sequences, each item is returned once. With a `prefix_allowed_tokens_fn` or a `logits_processor`, these
+    alone determine which tokens are generated.
 
     Args:
         inputs: int64 (batch, length), the prompts, padded on the left; may be passed as `input_ids` instead.
@@ -76,7 +77,7 @@ def generate(
     # A shallow copy that shares the weights: `generate` takes missing options from the model's own configuration.
     model = copy.copy(model)
     model.generation_config = GenerationConfig()
-    processors = LogitsProcessorList([CatalogueLogitsProcessor(catalogue, normalize)])
+    processors = LogitsProcessorList([CatalogueLogitsProcessor(catalogue, normalize, settings.get("repeat_bias", 0.0))])
     return base_generate(model, inputs, config, processors, stopping_criteria, None, *args, **kwargs)
 
 
@@ -95,6 +96,13 @@ class ItemCatalogue:
         for tokens in items.T:
             keys, nodes = torch.unique(nodes * self.vocabulary + tokens, return_inverse=True)
             self.keys.append(keys)
+        # Per level, the node above each leaf, and how many leaves are below each node.
+        above = torch.arange(len(self.keys[-1]))
+        self.above, self.leaves = [above], [torch.ones_like(above)]
+        for keys in reversed(self.keys[1:]):
+            above = keys[above] // self.vocabulary
+            self.above.insert(0, above)
+            self.leaves.insert(0, torch.bincount(above))
 
     @property
     def num_levels(self):
@@ -112,8 +120,8 @@ class ItemCatalogue:
         Args:
             device: the device.
         """
-        self.keys = [keys.to(device) for keys in self.keys]
-        self.level_tokens = [tokens.to(device) for tokens in self.level_tokens]
+        for name in ("keys", "above", "leaves", "level_tokens"):
+            setattr(self, name, [table.to(device) for table in getattr(self, name)])
 
     def nodes(self, tokens):
         """Find the nodes of token sequences.
@@ -137,14 +145,35 @@ class ItemCatalogue:
             level: level of the tokens, from 0.
 
         Returns:
-            Rows and tokens, both int64 (n,): each token may follow the node of its row.
+            Rows, tokens and the nodes that they lead to, int64 (n,): each token may follow the node of its row.
         """
         keys = self.keys[level]
         begin, end = (torch.searchsorted(keys, (nodes + step) * self.vocabulary) for step in (0, 1))
         rows = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), end - begin)
         # The keys of a row are consecutive.
         place = torch.arange(len(rows), device=nodes.device) - (torch.cumsum(end - begin, 0) - end)[rows]
-        return rows, keys[place] % self.vocabulary
+        return rows, keys[place] % self.vocabulary, place
+
+    def leaves_in(self, tokens):
+        """Find the items whose token sequences occur in prompts, each once.
+
+        Args:
+            tokens: int64 (rows, length).
+
+        Returns:
+            Rows and leaves, int64 (n,).
+        """
+        starts = max(tokens.shape[1] - self.num_levels + 1, 0)
+        nodes = torch.zeros(len(tokens), starts, dtype=torch.long, device=tokens.device)
+        is_item = torch.ones_like(nodes, dtype=torch.bool)
+        for level, keys in enumerate(self.keys):
+            token = tokens[:, level : level + starts]
+            key = nodes * self.vocabulary + token
+            nodes = torch.searchsorted(keys, key).clamp_max(len(keys) - 1)
+            is_item = is_item & (token < self.vocabulary) & (keys[nodes] == key)
+        rows, place = torch.nonzero(is_item, as_tuple=True)
+        pairs = torch.unique(rows * self.num_items + nodes[rows, place])
+        return pairs // self.num_items, pairs % self.num_items
 
 
 class CatalogueLogitsProcessor(LogitsProcessor):
@@ -153,10 +182,11 @@ class CatalogueLogitsProcessor(LogitsProcessor):
     Args:
         catalogue: the `ItemCatalogue`.
         normalize: see `generate`.
+        repeat_bias: added to the scores of items whose index is in the prompt.
     """
 
-    def __init__(self, catalogue, normalize):
-        self.catalogue, self.normalize, self.start = catalogue, normalize, None
+    def __init__(self, catalogue, normalize, repeat_bias=0.0):
+        self.catalogue, self.normalize, self.repeat_bias, self.start = catalogue, normalize, repeat_bias, None
 
     def __call__(self, input_ids, scores):
         """Normalised and masked scores of the next token.
@@ -172,14 +202,35 @@ class CatalogueLogitsProcessor(LogitsProcessor):
         self.catalogue.to(scores.device)
         level = input_ids.shape[1] - self.start
         # A beam without an item has the score -inf; transformers still requests the scores of its next tokens.
-        rows, tokens = self.catalogue.children(self.catalogue.nodes(input_ids[:, self.start :]), level)
+        nodes = self.catalogue.nodes(input_ids[:, self.start :])
+        rows, tokens, children = self.catalogue.children(nodes, level)
         masked = torch.full_like(scores, -torch.inf)
         masked[rows, tokens] = scores[rows, tokens]
         if self.normalize != "vocab":
             among = masked if self.normalize == "children" else scores[:, self.catalogue.level_tokens[level]]
             total = among.logsumexp(-1, keepdim=True)
             masked = masked - total.masked_fill(total.isneginf(), 0)  # a call may suppress all tokens of a level
+        if self.repeat_bias:
+            # The steps add up to the bias at the leaf. Before, beams are ordered by the best bias of an item below.
+            prompts = self.catalogue.leaves_in(input_ids[:, : self.start])
+            added = self._best_bias(prompts, level, rows, children)
+            if level:
+                added = added - self._best_bias(prompts, level - 1, rows, nodes[rows])
+            masked[rows, tokens] += added.to(masked.dtype)
         return masked
+
+    def _best_bias(self, prompts, level, rows, nodes):
+        """The largest bias of an item below each node, float (n,): 0 if an item below is not in the prompt."""
+        catalogue, (owners, leaves) = self.catalogue, prompts
+        if not len(owners):
+            return torch.zeros(len(rows), device=rows.device)
+        size = len(catalogue.keys[level])
+        keys, counts = torch.unique(owners * size + catalogue.above[level][leaves], return_counts=True)
+        place = torch.searchsorted(keys, rows * size + nodes).clamp_max(len(keys) - 1)
+        is_biased = keys[place] == rows * size + nodes
+        if self.repeat_bias < 0:
+            is_biased = is_biased & (counts[place] == catalogue.leaves[level][nodes])
+        return is_biased * self.repeat_bias
 
 
 def _complete(config, stored, catalogue, prompt_length):

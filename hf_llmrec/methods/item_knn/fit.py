@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 
+from ...data.co_occurrence import CoOccurrence
 from ...data.splits import RecSplit
 from .configuration_item_knn import ItemKNNConfig
 from .modeling_item_knn import ItemKNNModel
-
-# Number of rows of the item-item matrix that are computed at once.
-ITEMS_AT_ONCE = 2048
 
 
 def fit_item_knn(
@@ -31,31 +28,12 @@ def fit_item_knn(
     Returns:
         the fitted model.
     """
-    users = split.train_users
-    seen = csr_matrix(
-        (np.ones(len(users), dtype=np.float32), (users, split.train_indices)), shape=(users.max() + 1, num_items)
-    )
-    seen.sum_duplicates()
-    seen.data[:] = 1
-    by_item = seen.T.tocsr()
-    counts = np.asarray(seen.sum(axis=0)).ravel()
-    width = min(num_neighbors, max(num_items - 1, 1))
+    counted = CoOccurrence.from_split(split, num_items, num_neighbors=num_neighbors, shrinkage=shrinkage)
+    width = counted.neighbors.shape[1]
     model = ItemKNNModel(ItemKNNConfig(num_items=num_items, num_neighbors=width, decay=decay, shrinkage=shrinkage))
-    neighbors = np.full((num_items + 1, width), num_items, dtype=np.int64)
-    similarities = np.zeros((num_items + 1, width), dtype=np.float32)
-    for start in range(0, num_items, ITEMS_AT_ONCE):
-        shared = (by_item[start : start + ITEMS_AT_ONCE] @ seen).tocsr()
-        for row in range(shared.shape[0]):
-            item = start + row
-            near = shared.indices[shared.indptr[row] : shared.indptr[row + 1]]
-            value = shared.data[shared.indptr[row] : shared.indptr[row + 1]]
-            value = value / (np.sqrt(counts[item] * counts[near]) + shrinkage)
-            others = near != item
-            near, value = near[others], value[others]
-            order = np.lexsort((near, -value))[:width]  # ties in item order: the same model on every machine
-            neighbors[item, : len(order)], similarities[item, : len(order)] = near[order], value[order]
-    model.neighbors.copy_(torch.from_numpy(neighbors))
-    model.similarities.data = torch.from_numpy(similarities)
+    # The last row, of padding, keeps its initial values.
+    model.neighbors[:num_items] = torch.from_numpy(counted.neighbors)
+    model.similarities.data[:num_items] = torch.from_numpy(counted.similarities)
     popularity = np.bincount(split.train_indices, minlength=num_items)
     model.popularity.data = torch.from_numpy(popularity / max(popularity.max(), 1) * 1e-6).float()
     return model

@@ -26,7 +26,7 @@ from .tokenization_lcrec import LCRecTokenizer
 # Defaults of the prompt and of decoding.
 DEFAULT_MAX_LENGTH = 1024
 DEFAULT_PROMPT = LCRecPrompt(packed_prefix="Items this customer chose, oldest first: ", max_length=DEFAULT_MAX_LENGTH)
-DECODING = {"num_beams": 20, "normalize": "level"}
+DECODING: dict[str, Any] = {"num_beams": 20, "normalize": "level", "repeat_bias": 0.0}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class LCRecParts:
 
 
 def own_settings(backbone: str | os.PathLike | PreTrainedModel, **source: Any) -> dict[str, Any]:
-    """Read the settings of a saved LC-Rec: ``prompt``, ``num_beams`` and ``normalize``; the defaults for other models.
+    """Read the settings of a saved LC-Rec: its ``prompt`` and those of `DECODING`; the defaults for other models.
 
     Args:
         backbone: folder or Hub id; a model and the names of models from scratch have no settings.
@@ -59,7 +59,16 @@ def own_settings(backbone: str | os.PathLike | PreTrainedModel, **source: Any) -
             settings = load_settings(backbone, **source)
     if settings.get("method") != "lcrec":
         return {"prompt": DEFAULT_PROMPT, **DECODING}
-    return {"prompt": LCRecPrompt.from_dict(settings["prompt"]), **{key: settings[key] for key in DECODING}}
+    return {"prompt": LCRecPrompt.from_dict(settings["prompt"]), **decoding_settings(settings)}
+
+
+def decoding_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How a saved LC-Rec is asked, by name in `DECODING`.
+
+    Args:
+        settings: of its folder; those of version 0.1 have no ``repeat_bias``.
+    """
+    return {name: settings.get(name, default) for name, default in DECODING.items()}
 
 
 def check_usable_index(name: str, index: ItemIndex, dataset: RecDataset, split: RecSplit, *, other_data: bool) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from ...data.co_occurrence import CoOccurrence
 from ...data.interactions import RecDataset
 from ...data.item_index import ItemIndex
 from ...data.recommender_folder import ItemCatalog
@@ -20,9 +22,11 @@ from ...data.splits import RecSplit
 from ...evaluation.batches import by_length, evaluation_mode, rank_in_batches
 from ...generation.beam_search import fallback_reason, recommend_items, score_items
 from ...generation.item_trie import ItemTrie
+from ...generation.prompt_items import items_in_prompts
 from ...recommender import Recommender
-from .building import build_lcrec, change_prompt, check_usable_index, own_settings
+from .building import DECODING, build_lcrec, change_prompt, check_usable_index, decoding_settings, own_settings
 from .index_embeddings import IndexRowOptions
+from .memory import LCRecMemory, as_tensor
 from .prompt import LCRecPrompt
 from .tokenization_lcrec import LCRecTokenizer
 
@@ -38,6 +42,9 @@ class LCRecRecommender(Recommender):
         normalize: the set over which each step's log-probabilities are normalised: ``vocab`` (the full vocabulary),
             ``level`` (the codes of the level) or ``children`` (the codes that can follow in the trie).
         batch_size: number of prompts per forward pass.
+        repeat_bias: added to the score of every item of the prompt; training fits it, see `fit_repeat_bias`.
+        memory: co-occurrences that are added to the scores after histories, not after queries in free text; training
+            fits it, see `fit_memory`; default: none.
         catalog: items with titles; default: those of the tokenizer.
 
     Attributes:
@@ -58,6 +65,8 @@ class LCRecRecommender(Recommender):
         num_beams: int = 20,
         normalize: str = "level",
         batch_size: int = 256,
+        repeat_bias: float = 0.0,
+        memory: LCRecMemory | None = None,
         catalog: ItemCatalog | None = None,
     ):
         index = tokenizer.item_index
@@ -68,6 +77,7 @@ class LCRecRecommender(Recommender):
             raise ValueError("the catalogue has other items, or another order of them, than the tokenizer's index")
         self.tokenizer, self.prompt = tokenizer, prompt
         self.num_beams, self.normalize, self.batch_size = num_beams, normalize, batch_size
+        self.repeat_bias, self.memory = repeat_bias, memory
         self.template = 0
         self.trie = ItemTrie.from_codes(index.codes)
         self._level_token_ids = [torch.as_tensor(ids) for ids in tokenizer.level_token_ids]
@@ -143,6 +153,7 @@ class LCRecRecommender(Recommender):
             parts.prompt,
             num_beams=stored["num_beams"] if num_beams is None else num_beams,
             normalize=stored["normalize"] if normalize is None else normalize,
+            repeat_bias=stored["repeat_bias"],
             catalog=ItemCatalog.of_dataset(dataset),
         )
         recommender.is_pretrained = parts.is_pretrained
@@ -171,14 +182,20 @@ class LCRecRecommender(Recommender):
         if not isinstance(tokenizer, LCRecTokenizer):
             tokenizer = LCRecTokenizer.from_pretrained(path_or_hub_id, **where)
         prompt = LCRecPrompt.from_dict({**settings["prompt"], **options.pop("prompt", {})})
-        values = {"num_beams": settings["num_beams"], "normalize": settings["normalize"], **options}
-        return cls(model, tokenizer, prompt, catalog=catalog, **values)
+        memory = settings.get("memory") if options.pop("memory", True) else None
+        if memory is not None:
+            memory = LCRecMemory(CoOccurrence.load(path_or_hub_id, **where), **memory)
+        options = {**decoding_settings(settings), **options}
+        return cls(model, tokenizer, prompt, catalog=catalog, memory=memory, **options)
 
     def settings(self):
-        return {"prompt": self.prompt.to_dict(), "num_beams": self.num_beams, "normalize": self.normalize}
+        settings = {"prompt": self.prompt.to_dict(), **{name: getattr(self, name) for name in DECODING}}
+        return settings if self.memory is None else {**settings, "memory": self.memory.settings()}
 
     def _save_beside(self, folder):
         self.tokenizer.save_pretrained(folder)
+        if self.memory is not None:
+            self.memory.co_occurrence.save(folder)
 
     @property
     def fallback(self) -> str | None:
@@ -186,13 +203,13 @@ class LCRecRecommender(Recommender):
         return fallback_reason(self.model)
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None, item_bonus=None):
-        bonus = self.catalog.check_bonus(item_bonus, len(histories))
-        prompts = [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]
+        bonus, prompts = self.catalog.check_bonus(item_bonus, len(histories)), self._prompts(histories)
+        bonus = self._with_memory(bonus, histories, prompts)
         return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed, item_bonus=bonus)
 
     def score(self, histories, candidates):
-        rows = self.catalog.check_rows(candidates, len(histories))
-        prompts = [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]
+        rows, prompts = self.catalog.check_rows(candidates, len(histories)), self._prompts(histories)
+        bonus = self._with_memory(None, histories, prompts)
         scores = [np.zeros(0)] * len(prompts)
         with evaluation_mode(self.model):
             for batch in by_length([len(prompt) for prompt in prompts], self.batch_size):
@@ -201,11 +218,51 @@ class LCRecRecommender(Recommender):
                     [torch.from_numpy(rows[number]) for number in batch], batch_first=True, padding_value=-1
                 )
                 values = score_items(
-                    self.model, input_ids, mask, self.trie, self._level_token_ids, padded, normalize=self.normalize
+                    self.model,
+                    input_ids,
+                    mask,
+                    self.trie,
+                    self._level_token_ids,
+                    padded,
+                    normalize=self.normalize,
+                    item_bonus=as_tensor(bonus, batch),
+                    repeat_bias=self.repeat_bias,
                 )
                 for number, row in zip(batch, values.double().cpu().numpy(), strict=True):
                     scores[number] = row[: len(rows[number])]
         return scores
+
+    def _prompts(self, histories: Sequence[np.ndarray]) -> list[list[int]]:
+        return [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]
+
+    def _with_memory(
+        self, bonus: np.ndarray | None, histories: Sequence[np.ndarray], prompts: list[list[int]]
+    ) -> np.ndarray | csr_matrix | None:
+        """The caller's bonus and the memory's."""
+        if self.memory is None:
+            return bonus
+        remembered = self.memory.bonus(histories, self._items_in(prompts))
+        return remembered if bonus is None else bonus + remembered.toarray()
+
+    def items_read(self, histories: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The items of histories that the prompt has room for, to which `repeat_bias` applies.
+
+        Args:
+            histories: n int arrays of item rows, oldest first.
+
+        Returns:
+            n int64 arrays of item rows, each row once.
+        """
+        return self._items_in(self._prompts(histories))
+
+    def _items_in(self, prompts: list[list[int]]) -> list[np.ndarray]:
+        if not prompts:
+            return []
+        input_ids, mask = (tensor.cpu() for tensor in self._left_pad(prompts))
+        trie = self.trie.to("cpu")
+        owners, leaves = items_in_prompts(input_ids, mask, trie, [ids.cpu() for ids in self._level_token_ids])
+        counts = torch.bincount(owners, minlength=len(prompts))
+        return [rows.numpy() for rows in trie.item_rows[leaves].split(counts.tolist())]
 
     @torch.no_grad()
     def item_vectors(self) -> np.ndarray:
@@ -227,7 +284,7 @@ class LCRecRecommender(Recommender):
         *,
         exclude: Sequence[np.ndarray] | None = None,
         allowed: np.ndarray | None = None,
-        item_bonus: np.ndarray | None = None,
+        item_bonus: np.ndarray | csr_matrix | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rank after prompts that are given as token ids.
 
@@ -236,7 +293,8 @@ class LCRecRecommender(Recommender):
             k: number of items to return, at least 1.
             exclude: n int arrays of item rows that must not be returned; ``None``: none.
             allowed: int array of the only item rows that may be returned; ``None``: all.
-            item_bonus: float (n, num_items), added to the scores of items during the search; ``None``: nothing.
+            item_bonus: float (n, num_items), dense or sparse, added to the scores of items during the search; ``None``:
+                nothing. The memory is not added.
 
         Returns:
             item rows int64 (n, k), best first, padded with -1; scores float64 (n, k), -inf at padding.
@@ -255,7 +313,8 @@ class LCRecRecommender(Recommender):
                 normalize=self.normalize,
                 exclude=excluded,
                 allowed=allowed,
-                item_bonus=None if item_bonus is None else torch.from_numpy(item_bonus[batch]),
+                item_bonus=as_tensor(item_bonus, batch),
+                repeat_bias=self.repeat_bias,
             )
             return rows.cpu().numpy(), values.double().cpu().numpy()
 

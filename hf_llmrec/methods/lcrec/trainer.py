@@ -8,13 +8,15 @@ from typing import cast
 import torch
 from torch import nn
 
-from ...data.splits import RecSplit
+from ...data.splits import EvalCases, RecSplit
 from ...training.epoch_rows import RightPadCollator
 from ...training.language_model_trainer import LanguageModelTrainer, start_from_recommender
 from ...training.training_dropout import add_training_dropout
 from .loss import IndexLoss, add_index_loss
+from .memory_fit import fit_memory
 from .plan import lcrec_sizes, lcrec_warnings
 from .recommender import LCRecRecommender
+from .repeat_bias import fit_repeat_bias
 from .rows import LCRecDataset, LCRecEvalDataset
 from .trainer_config import LCRecTrainingConfig
 
@@ -40,6 +42,7 @@ class LCRecTrainer(LanguageModelTrainer):
 
     _tag_names = ["trl", "sft", "lcrec", "hf_llmrec"]
     recommender: LCRecRecommender
+    args: LCRecTrainingConfig
     train_dataset: LCRecDataset
     model: nn.Module
 
@@ -96,6 +99,28 @@ class LCRecTrainer(LanguageModelTrainer):
     @staticmethod
     def has_target_per_item(recommender):
         return recommender.prompt.form == "packed"
+
+    def train(self, *args, **kwargs):
+        """Train as [`LanguageModelTrainer`] does, then fit what is added to the model's scores on validation users."""
+        output = super().train(*args, **kwargs)
+        if self.eval_cases is not None:
+            with self._gathered_model() as model, self.accelerator.autocast(), self._recommend_with(model):
+                self._fit_additions(self.eval_cases)
+        return output
+
+    def _fit_additions(self, cases: EvalCases) -> None:
+        recommender, args = self.recommender, self.args
+        if args.memory and self.split is not None:
+            options = {"num_neighbors": args.memory_neighbors, "min_users": args.memory_min_users}
+            trials = fit_memory(recommender, self.split, cases, learn_repeat_bias=args.learn_repeat_bias, **options)
+            best, plain = max(trials, key=lambda trial: trial["ndcg@10"]), trials[0]["ndcg@10"]
+            numbers = "weight {weight:g}, scale {scale:g}, validation NDCG@10 {ndcg@10:.4f}".format(**best)
+            logger.info("memory: %s; without memory %.4f", numbers if best["weight"] else "none helps", plain)
+        else:
+            recommender.memory = None
+            if args.learn_repeat_bias:
+                fit_repeat_bias(recommender, cases)
+        logger.info("repeat_bias %.2f is added to the scores of the history's items", recommender.repeat_bias)
 
     def report(self):
         return {"task_rows": self.train_dataset.rows_per_direction, "decoding_fallback": self.decoding_fallback}

@@ -24,6 +24,13 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
         item_dropout: probability with which an item of a packed sequence is left out in an epoch.
         embedding_dropout: dropout on the input embeddings in training.
         residual_dropout: dropout on the outputs of attention and MLP before they are added to the residual stream.
+        learn_repeat_bias: after training, fit the number that is added to the scores of the history's items, on the
+            validation users, see `fit_repeat_bias`.
+        memory: after training, add co-occurrences of the training interactions to the recommender, with the weight that
+            is best on the validation users, see `fit_memory`. They are saved and published with it.
+        memory_neighbors: neighbours of each item that the memory keeps.
+        memory_min_users: pairs of items that fewer users have in common are not kept. From 2 on nothing that only one
+            user chose together can be read off the memory.
     """
 
     # Listed, so that TrlParser parses its value as JSON.
@@ -43,6 +50,17 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
     residual_dropout: float = field(
         default=0.0, metadata={"help": "dropout on what attention and MLP add to the residual stream in training"}
     )
+    learn_repeat_bias: bool = field(
+        default=True,
+        metadata={"help": "fit the bias of the history's items after training, on validation users"},
+    )
+    memory: bool = field(
+        default=True, metadata={"help": "add co-occurrences of the training interactions to the scores"}
+    )
+    memory_neighbors: int = field(default=200, metadata={"help": "neighbours of an item that the memory keeps"})
+    memory_min_users: int = field(
+        default=1, metadata={"help": "the memory leaves out pairs of items that fewer users have in common"}
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -53,6 +71,9 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
                 raise ValueError(f"task_weights: the weight of {task} must be a number, got {weight!r}")
         if self.index_loss not in ("level", "vocab"):
             raise ValueError(f"index_loss must be one of ('level', 'vocab'), got {self.index_loss!r}")
+        for name in ("memory_neighbors", "memory_min_users"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("item_dropout", "embedding_dropout", "residual_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")

@@ -1,0 +1,129 @@
+"""Which items occur together in the training interactions: counts by user, as similarities of nearest neighbours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_matrix
+
+from .files import staged
+from .recommender_folder import resolve_file
+from .splits import RecSplit
+
+CO_OCCURRENCE_FILE = "co_occurrence.safetensors"
+# Number of rows of the item-item matrix that are computed at once.
+ITEMS_AT_ONCE = 2048
+
+
+@dataclass(frozen=True)
+class CoOccurrence:
+    """The nearest neighbours of every item by co-occurrence.
+
+    Attributes:
+        neighbors: int (num_items, width), item rows, most similar first; ``num_items`` where there are fewer.
+        similarities: float32 (num_items, width), 0 where there is no neighbour.
+    """
+
+    neighbors: np.ndarray
+    similarities: np.ndarray
+
+    @property
+    def num_items(self) -> int:
+        """Number of items of the catalogue."""
+        return len(self.neighbors)
+
+    @classmethod
+    def from_split(
+        cls, split: RecSplit, num_items: int, *, num_neighbors: int = 200, shrinkage: float = 0.0, min_users: int = 1
+    ) -> CoOccurrence:
+        """Count the training interactions of a split.
+
+        The similarity of i and j is ``n_ij / (sqrt(n_i n_j) + shrinkage)``, where n counts users.
+
+        Args:
+            split: its training interactions are counted; validation and test interactions are not used.
+            num_items: number of items of the catalogue.
+            num_neighbors: number of neighbours that are kept per item; fewer in catalogues with fewer other items.
+            shrinkage: added to the denominator of the similarity, at least 0.
+            min_users: pairs of items that fewer users have in common are left out.
+        """
+        users = split.train_users
+        seen = csr_matrix(
+            (np.ones(len(users), dtype=np.float32), (users, split.train_indices)), shape=(users.max() + 1, num_items)
+        )
+        seen.sum_duplicates()
+        seen.data[:] = 1
+        by_item = seen.T.tocsr()
+        counts = np.asarray(seen.sum(axis=0)).ravel()
+        width = min(num_neighbors, max(num_items - 1, 1))
+        neighbors = np.full((num_items, width), num_items, dtype=np.int64)
+        similarities = np.zeros((num_items, width), dtype=np.float32)
+        for start in range(0, num_items, ITEMS_AT_ONCE):
+            shared = (by_item[start : start + ITEMS_AT_ONCE] @ seen).tocsr()
+            for row in range(shared.shape[0]):
+                item = start + row
+                near = shared.indices[shared.indptr[row] : shared.indptr[row + 1]]
+                common = shared.data[shared.indptr[row] : shared.indptr[row + 1]]
+                value = common / (np.sqrt(counts[item] * counts[near]) + shrinkage)
+                others = (near != item) & (common >= min_users)
+                near, value = near[others], value[others]
+                order = np.lexsort((near, -value))[:width]  # ties in item order: the same on every machine
+                neighbors[item, : len(order)], similarities[item, : len(order)] = near[order], value[order]
+        return cls(neighbors, similarities)
+
+    def scores(self, histories: Sequence[np.ndarray], decay: float) -> csr_matrix:
+        """Sum the similarities of items to those of histories.
+
+        Args:
+            histories: n int arrays of item rows, oldest first.
+            decay: weight of an item of a history relative to the one after it, in [0, 1].
+
+        Returns:
+            float32 (n, num_items), of the neighbours only.
+        """
+        lengths = np.array([len(history) for history in histories])
+        items = np.concatenate([np.zeros(0, dtype=np.int64), *histories]).astype(np.int64)
+        age = np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(len(items))
+        weights = float(decay) ** age  # 0 ** 0 is 1: with decay 0 only the last item counts
+        rows = np.repeat(np.arange(len(histories)), lengths)
+        read = csr_matrix((weights, (rows, items)), shape=(len(histories), self.num_items))
+        scores = (read @ self._matrix).tocsr().astype(np.float32)
+        scores.eliminate_zeros()
+        return scores
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write ``co_occurrence.safetensors``, without ids of items or users.
+
+        Args:
+            folder: folder of the model.
+        """
+        tensors = {"neighbors": self.neighbors.astype(np.int32), "similarities": self.similarities}
+        with staged(Path(folder)) as hidden:
+            save_file(tensors, hidden / CO_OCCURRENCE_FILE)
+
+    @classmethod
+    def load(cls, path_or_hub_id: str | os.PathLike, **hub_kwargs: Any) -> CoOccurrence:
+        """Read ``co_occurrence.safetensors`` from a folder or Hub repository.
+
+        Args:
+            path_or_hub_id: folder or Hub id of the model.
+            **hub_kwargs: options of ``from_pretrained`` such as ``revision``, see `recommender_folder.HUB_OPTIONS`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        tensors = load_file(resolve_file(path_or_hub_id, CO_OCCURRENCE_FILE, **hub_kwargs))
+        return cls(tensors["neighbors"].astype(np.int64), tensors["similarities"])
+
+    @cached_property
+    def _matrix(self) -> csr_matrix:
+        real = self.neighbors < self.num_items
+        indptr = np.concatenate([[0], np.cumsum(real.sum(1))])
+        return csr_matrix((self.similarities[real], self.neighbors[real], indptr), shape=(self.num_items,) * 2)

@@ -1,0 +1,106 @@
+"""Fits the bias of the history's items: how much rather, or less, people choose an item again than the model says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from accelerate.utils import gather_object
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+from ...data.splits import EvalCases
+from ...evaluation.processes import join_processes
+
+if TYPE_CHECKING:
+    from .recommender import LCRecRecommender
+
+# Bounds of the bias, in nats. Beyond them the order of items no longer changes.
+_LARGEST = 30.0
+# Probabilities are kept this far from 0 and 1.
+_SMALLEST = 1e-9
+
+
+def repeat_probabilities(recommender: LCRecRecommender, cases: EvalCases) -> tuple[np.ndarray, np.ndarray]:
+    """The probability that the model itself gives to any item of each history, and whether it was one.
+
+    Under several processes each scores a share, and all receive the same result.
+
+    Args:
+        recommender: its own ``repeat_bias`` is left out.
+        cases: histories and what was chosen next.
+
+    Returns:
+        the probabilities, float64 (n,), and whether the target is an item of the history, bool (n,); only of cases in
+        whose prompts there is an item.
+    """
+    state = join_processes()
+    bounds = np.linspace(0, len(cases), state.num_processes + 1).astype(np.int64)
+    numbers = range(int(bounds[state.process_index]), int(bounds[state.process_index + 1]))
+    histories = [cases.histories[number] for number in numbers]
+    read = recommender.items_read(histories)
+    before, recommender.repeat_bias = recommender.repeat_bias, 0.0
+    try:
+        scores = recommender.score(histories, read)
+    finally:
+        recommender.repeat_bias = before
+    targets = cases.targets[numbers.start : numbers.stop]
+    own = [
+        (float(np.exp(score).sum()), bool(target in items))
+        for score, items, target in zip(scores, read, targets, strict=True)
+        if len(items)
+    ]
+    pairs = gather_object(own) if state.num_processes > 1 else own
+    probabilities, repeats = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+    return probabilities, repeats.astype(bool)
+
+
+def fit_bias(probabilities: np.ndarray, is_repeat: np.ndarray) -> float:
+    """The bias b under which repeats are as frequent as they were: logistic regression with the model's odds as offset.
+
+    With b added to the scores of the history's items, their share ``p`` of the probability has the log-odds
+    ``logit(p) + b``. Half a repeat and half a choice of something new, at the mean share, keep b finite where everybody
+    or nobody comes back.
+
+    Args:
+        probabilities: float (n,), ``p`` of each case.
+        is_repeat: bool (n,), whether the next item was one of the history.
+
+    Returns:
+        b, in nats; 0 without cases.
+
+    Example:
+        ```python
+        # The model gives half of the probability to the history, but nine of ten people chose from it.
+        bias = fit_bias(np.full(1000, 0.5), np.arange(1000) < 900)
+        assert abs(bias - np.log(9)) < 0.02
+        ```
+    """
+    if not len(probabilities):
+        return 0.0
+    shares = np.clip(np.append(probabilities, probabilities.mean()), _SMALLEST, 1 - _SMALLEST)
+    offsets, expected = logit(shares), is_repeat.sum() + 0.5
+
+    def surplus(bias: float) -> float:
+        return float(expit(offsets + bias).sum() - expected)
+
+    if surplus(-_LARGEST) >= 0 or surplus(_LARGEST) <= 0:
+        return -_LARGEST if surplus(0.0) > 0 else _LARGEST
+    return float(brentq(surplus, -_LARGEST, _LARGEST))
+
+
+def fit_repeat_bias(recommender: LCRecRecommender, cases: EvalCases) -> float:
+    """Fit ``repeat_bias`` of a trained LC-Rec, in place.
+
+    It is one number, fitted as the temperature of a calibrated classifier is: by maximum likelihood, on users whose
+    next choice was not trained on.
+
+    Args:
+        recommender: trained; its ``repeat_bias`` is replaced.
+        cases: validation users.
+
+    Returns:
+        the bias.
+    """
+    recommender.repeat_bias = fit_bias(*repeat_probabilities(recommender, cases))
+    return recommender.repeat_bias

@@ -1,0 +1,163 @@
+"""LC-Rec's memory: co-occurrences that enter the search, saved with the model, weighed on validation users."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from transformers import pipeline
+
+from hf_llmrec.data.co_occurrence import CO_OCCURRENCE_FILE, CoOccurrence
+from hf_llmrec.evaluation.metrics import ndcg_at, target_ranks
+from hf_llmrec.hub.published_files import recommender_files
+from hf_llmrec.methods.auto import AutoRecommender
+from hf_llmrec.methods.item_knn.recommender import ItemKNNRecommender
+from hf_llmrec.methods.lcrec.memory import LCRecMemory
+from hf_llmrec.methods.lcrec.memory_fit import fit_memory
+from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
+from hf_llmrec.methods.lcrec.recommender import LCRecRecommender
+from hf_llmrec.methods.lcrec.trainer import LCRecTrainer
+from hf_llmrec.methods.lcrec.trainer_config import LCRecTrainingConfig
+
+
+@pytest.fixture
+def recommender(model, tokenizer):
+    return LCRecRecommender(model.eval(), tokenizer, LCRecPrompt(max_history=4))
+
+
+@pytest.fixture
+def memory(dataset):
+    return LCRecMemory(CoOccurrence.from_split(dataset.split(), dataset.num_items), 2.0, 0.05, 0.7, -1.5)
+
+
+HISTORIES = [np.array([2, 7, 9]), np.array([], dtype=np.int64), np.array([5, 5])]
+READ = [np.array([2, 7, 9]), np.array([], dtype=np.int64), np.array([5])]
+
+
+def test_similarities_are_those_of_item_knn(dataset, memory):
+    knn = ItemKNNRecommender.fit(dataset, dataset.split(), decay=0.7)
+    every = [np.arange(dataset.num_items)] * 3
+    ranked = np.stack(knn.score(HISTORIES, every)) - knn.model.popularity.numpy()
+    np.testing.assert_allclose(memory.co_occurrence.scores(HISTORIES, 0.7).toarray(), ranked, atol=2e-6)
+
+
+def test_the_bonus_is_a_logarithm_and_leaves_the_history_out(memory):
+    bonus, similar = memory.bonus(HISTORIES, READ).toarray(), memory.co_occurrence.scores(HISTORIES, 0.7).toarray()
+    expected = 2.0 * np.log1p(similar / 0.05)
+    assert expected[0, HISTORIES[0]].any()  # they occur together
+    for row, history in enumerate(HISTORIES):
+        expected[row, history] = -1.5
+    np.testing.assert_allclose(bonus, expected, rtol=1e-5)
+    assert not bonus[1].any() and bonus[2].any()
+    assert not replace(memory, repeat_bias=0.0).bonus(HISTORIES, READ)[:, [2, 5]].toarray().diagonal().any()
+
+
+def test_pairs_of_few_users_are_left_out(dataset):
+    split = dataset.split()
+    common = np.zeros((dataset.num_items,) * 2)
+    for user in range(len(dataset.user_ids)):
+        items = np.unique(split.train_sequence(user))
+        common[np.ix_(items, items)] += 1
+    for least in (1, 2, 3):
+        kept = CoOccurrence.from_split(split, dataset.num_items, min_users=least)
+        pairs = {(i, j) for i, row in enumerate(kept.neighbors) for j in row if j < dataset.num_items}
+        assert pairs == {(i, j) for i, j in np.argwhere(common >= least) if i != j}
+
+
+def test_it_is_added_to_rankings_and_scores(recommender, memory, dataset):
+    every = [np.arange(dataset.num_items)] * 3
+    plain = np.stack(recommender.score(HISTORIES, every))
+    recommender.memory = memory
+    expected = plain + memory.bonus(HISTORIES, READ).toarray()
+    np.testing.assert_allclose(np.stack(recommender.score(HISTORIES, every)), expected, atol=1e-4)
+    for extra in (None, np.linspace(0, 1, dataset.num_items)):
+        wanted = expected if extra is None else expected + extra
+        rows, scores = recommender.rank(HISTORIES, dataset.num_items, item_bonus=extra)
+        np.testing.assert_allclose(scores, np.take_along_axis(wanted, rows, 1), atol=1e-4)
+        assert (np.diff(scores, axis=1) <= 0).all()
+    # A wish in words is not answered from what others bought together.
+    query = recommender.rank_queries(HISTORIES[:1], ["something"], 5)
+    recommender.memory = None
+    assert query[0].tolist() == recommender.rank_queries(HISTORIES[:1], ["something"], 5)[0].tolist()
+
+
+def test_it_is_saved_published_and_left_out_on_request(recommender, memory, dataset, tmp_path):
+    recommender.memory = memory
+    recommender.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "recommender.json").read_text())["memory"] == {
+        "weight": 2.0,
+        "scale": 0.05,
+        "decay": 0.7,
+        "repeat_bias": -1.5,
+    }
+    assert CO_OCCURRENCE_FILE in recommender_files(tmp_path)
+    loaded = AutoRecommender.from_pretrained(tmp_path)
+    assert loaded.rank(HISTORIES, 5)[0].tolist() == recommender.rank(HISTORIES, 5)[0].tolist()
+    ids = [dataset.item_ids[row] for row in HISTORIES[0]]
+    asked = pipeline("recommendation", model=str(tmp_path))({"history": ids}, top_k=5)
+    assert asked == loaded.recommend([{"history": ids}], top_k=5)[0]
+    without = AutoRecommender.from_pretrained(tmp_path, memory=False)
+    recommender.memory = None
+    assert without.memory is None
+    assert without.rank(HISTORIES, 5)[0].tolist() == recommender.rank(HISTORIES, 5)[0].tolist()
+    recommender.save_pretrained(tmp_path)
+    assert not (tmp_path / CO_OCCURRENCE_FILE).exists()  # the earlier recommender's
+
+
+def test_trials_are_what_the_ranking_with_them_gives(recommender, dataset):
+    """NDCG over the candidates, for a few numbers, is that of a search with all beams."""
+    split = dataset.split()
+    cases = split.validation.sample(25)
+    trials = fit_memory(recommender, split, cases)
+    assert len(trials) == 26 and trials[0]["weight"] == 0
+    best = max(trials, key=lambda trial: trial["ndcg@10"])
+    assert recommender.memory is not None and recommender.memory.weight == best["weight"]
+    # Both biases: one to rank without memory, and what the memory adds to it.
+    assert recommender.repeat_bias == trials[0]["repeat_bias"] != best["repeat_bias"]
+    assert recommender.repeat_bias + recommender.memory.repeat_bias == pytest.approx(best["repeat_bias"])
+    recommender.num_beams = dataset.num_items
+    histories = [cases.histories[number] for number in range(len(cases))]
+    chosen = recommender.memory
+    for trial in (best, trials[3], trials[0]):
+        recommender.repeat_bias = trial["repeat_bias"]
+        recommender.memory = (
+            LCRecMemory(chosen.co_occurrence, trial["weight"], trial["scale"], chosen.decay)
+            if trial["weight"]
+            else None
+        )
+        rows, _ = recommender.rank(histories, 10)
+        assert ndcg_at(target_ranks(rows, cases.targets), 10) == pytest.approx(trial["ndcg@10"], abs=1e-9)
+
+
+def test_a_memory_that_does_not_help_is_left_out(recommender, dataset, monkeypatch):
+    split = dataset.split()
+    monkeypatch.setattr("hf_llmrec.methods.lcrec.memory_fit.ADDITIONS", {"weight": (1e-12,), "scale": (1.0,)})
+    recommender.repeat_bias = 0.25
+    trials = fit_memory(recommender, split, split.validation.sample(10), learn_repeat_bias=False)
+    assert recommender.memory is None and recommender.repeat_bias == 0.25
+    assert [trial["repeat_bias"] for trial in trials] == [0.25, 0.25]
+
+
+@pytest.mark.parametrize("options, has_memory", [({}, True), ({"memory": False}, False)])
+def test_training_adds_it(model, tokenizer, dataset, tmp_path, options, has_memory):
+    made = LCRecRecommender(model, tokenizer, LCRecPrompt())
+    values = {"use_cpu": True, "report_to": "none", "save_strategy": "no", "max_steps": 2, "disable_tqdm": True}
+    args = LCRecTrainingConfig(str(tmp_path), eval_users=20, max_length=96, **values, **options)
+    LCRecTrainer(made, args, split=dataset.split()).train()
+    assert (made.memory is not None) is has_memory
+    assert made.repeat_bias != 0
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"weight": 0.0}, "weight and scale must be positive"),
+        ({"scale": -1.0}, "weight and scale must be positive"),
+        ({"decay": 1.5}, r"decay in \[0, 1\]"),
+    ],
+)
+def test_numbers_out_of_range(memory, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        LCRecMemory(memory.co_occurrence, **{**memory.settings(), **wrong})
+    with pytest.raises(ValueError, match="memory_min_users must be at least 1, got 0"):
+        LCRecTrainingConfig("out", memory_min_users=0)

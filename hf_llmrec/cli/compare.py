@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from ..data.files import staged, write_json, write_text
 from ..data.recommender_folder import load_settings
-from ..evaluation.compare import case_groups, compare_results, in_words
+from ..evaluation.compare import best_by_group, case_groups, compare_results, in_words
 from ..evaluation.comparison_report import markdown_report, save_comparison_plot
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.predictions import PredictedRankings
@@ -66,6 +66,7 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
         "groups": groups.notes,
         "models": {name: {**facts[name], **model} for name, model in compared.items()},
         "in_words": in_words(compared, baselines),
+        "by_group": best_by_group(compared),
         **run_facts(),
     }
     if PartialState().is_main_process:

@@ -12,6 +12,8 @@ from ..data.interactions import RecDataset
 from ..data.splits import EvalCases, RecSplit
 from .evaluator import EvaluationResult
 from .metrics import check_cutoffs
+from .transitions import NOTES as TRANSITION_NOTES
+from .transitions import transition_groups
 
 # Items that make up this share of the catalogue, the most frequent first, are the head.
 HEAD_SHARE = 0.2
@@ -81,11 +83,11 @@ class Groups:
 
 
 def case_groups(dataset: RecDataset, split: RecSplit, cases: EvalCases) -> Groups:
-    """Head and tail by the popularity of the target, short and long histories, and cold targets.
+    """Head and tail by the popularity of the target, short and long histories, cold targets, and known transitions.
 
     Args:
         dataset: the dataset that was split.
-        split: its training interactions define popularity.
+        split: its training interactions define popularity and transitions, see `transition_groups`.
         cases: the cases to group; with several relevant items per user the first one counts.
     """
     counts = np.bincount(split.train_indices, minlength=dataset.num_items)
@@ -101,6 +103,7 @@ def case_groups(dataset: RecDataset, split: RecSplit, cases: EvalCases) -> Group
         "short history": lengths <= middle,
         "long history": lengths > middle,
         "cold item": cold,
+        **transition_groups(split, cases, dataset.num_items),
     }
     notes = {
         "head": f"the next item is among the {size} ({HEAD_SHARE:.0%}) most frequent in training",
@@ -108,6 +111,7 @@ def case_groups(dataset: RecDataset, split: RecSplit, cases: EvalCases) -> Group
         "short history": f"at most {middle} items before it (the median)",
         "long history": f"more than {middle} items before it",
         "cold item": "the next item has no training interaction",
+        **TRANSITION_NOTES,
     }
     return Groups(masks, notes)
 
@@ -130,7 +134,8 @@ def compare_results(
         seed: of the resampling.
 
     Returns:
-        per model ``metrics``; ``groups`` (NDCG@10 and HR@10, ``None`` for an empty group, and the number of users);
+        per model ``metrics``; ``groups`` (NDCG@10 and HR@10, ``None`` for an empty group, the number of users, and
+        ``against``: per other model the `Difference` in NDCG@10 on the group);
         ``interval`` of its NDCG@10; and ``against``: per other model and metric (HR@10, NDCG@10) the `Difference` of
         this model minus the other one.
 
@@ -146,7 +151,19 @@ def compare_results(
         interval = paired_bootstrap(np.zeros_like(ndcg), ndcg, samples=samples, seed=seed)
         comparison[name] = {
             "metrics": dict(results[name].metrics),
-            "groups": {group: _group_metrics(own, mask) for group, mask in groups.masks.items()},
+            "groups": {
+                group: _group_metrics(own, mask)
+                | {
+                    "against": {
+                        other: paired_bootstrap(
+                            theirs["ndcg@10"][mask], ndcg[mask], samples=samples, seed=seed
+                        ).to_dict()
+                        for other, theirs in values.items()
+                        if other != name and mask.any()
+                    }
+                }
+                for group, mask in groups.masks.items()
+            },
             "interval": {"ndcg@10": [interval.low, interval.high]},
             "against": {
                 other: {
@@ -190,6 +207,31 @@ def in_words(comparison: Mapping[str, Mapping[str, Any]], baselines: set[str]) -
         if verdicts["unclear"]:
             parts.append(f"DOES NOT BEAT {_list(verdicts['unclear'])}: the difference may be chance")
         sentences.append(f"{name} {'; it '.join(parts)} (NDCG@10, 95 % paired bootstrap).")
+    return sentences
+
+
+def best_by_group(comparison: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """One sentence per group of cases: the model with the best NDCG@10, and which others it is clearly ahead of.
+
+    Args:
+        comparison: result of `compare_results`; of a single model nothing is said.
+    """
+    if len(comparison) < 2:
+        return []
+    sentences = []
+    for group, sizes in next(iter(comparison.values()))["groups"].items():
+        if not sizes["num_users"]:
+            continue
+        best = max(comparison, key=lambda name: comparison[name]["groups"][group]["ndcg@10"])
+        own = comparison[best]["groups"][group]
+        if not own["ndcg@10"]:
+            sentences.append(f"{group}: no model finds any.")
+            continue
+        ahead = [other for other, difference in own["against"].items() if difference["verdict"] == "better"]
+        level = [other for other in own["against"] if other not in ahead]
+        parts = [f"better than {_list(ahead)}"] if ahead else []
+        parts += [f"not clearly better than {_list(level)}"] if level else []
+        sentences.append(f"{group}: {best} is best ({own['ndcg@10']:.4f}), {'; '.join(parts)}.")
     return sentences
 
 

@@ -46,6 +46,8 @@ def markdown_report(report: Mapping[str, Any]) -> str:
         [[name, *(_number(model["groups"][group]) for group in groups)] for name, model in models.items()],
     )
     lines += ["", *(f"- {group}: {note}" for group, note in groups.items())]
+    lines += ["", "Which model is better where:", ""] if report.get("by_group") else []
+    lines += [f"- {sentence}" for sentence in report.get("by_group", [])]
     lines += [
         "",
         f"{report['split']} users, {report['protocol']}, full ranking, seen items "

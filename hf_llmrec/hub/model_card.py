@@ -44,6 +44,7 @@ class CardFacts:
         commit: commit of the package.
         plots: captions of plots by file name in the repository.
         has_graph: whether GAL-Rec's graph is in the repository.
+        has_memory: whether LC-Rec's co-occurrences of training interactions are.
         license: identifier of the license, as the Hub spells it.
         language: language of the item texts, as an ISO 639-1 code.
     """
@@ -62,6 +63,7 @@ class CardFacts:
     commit: str | None = None
     plots: Mapping[str, str] = field(default_factory=dict)
     has_graph: bool = False
+    has_memory: bool = False
     license: str = "apache-2.0"
     language: str = "en"
 

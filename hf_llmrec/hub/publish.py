@@ -103,6 +103,7 @@ def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, o
         commit=publication.commit,
         plots={name: plot.stem.replace("_", " ") for name, plot in plots.items()},
         has_graph=bool(settings.get("graph")),
+        has_memory=bool(settings.get("memory")),
         license=publication.license,
         language=publication.language,
     )

@@ -39,7 +39,7 @@ def test_a_cut_off_beyond_the_rankings_is_an_error():
 
 def test_a_group_without_users_has_no_figure(report):
     groups = report["models"]["sasrec"]["groups"]
-    assert groups["cold item"] == {"hit_rate@10": None, "ndcg@10": None, "num_users": 0}
+    assert groups["cold item"] == {"hit_rate@10": None, "ndcg@10": None, "num_users": 0, "against": {}}
     assert groups["short history"]["ndcg@10"] > 0
 
 

@@ -101,6 +101,11 @@ def test_a_card_says_so_if_a_user_has_several_relevant_items():
     assert phrase in str(make_card(facts(comparison=None, result=several))) and phrase not in str(make_card(single))
 
 
+def test_a_card_says_that_co_occurrences_are_published():
+    with_memory, without = (str(make_card(dataclasses.replace(facts(), has_memory=has))) for has in (True, False))
+    assert "co_occurrence.safetensors" in with_memory and "co_occurrence.safetensors" not in without
+
+
 def test_a_comparison_of_another_run_is_found():
     other = dict(facts().result["metrics"], **{"ndcg@10": 0.9})
     with pytest.raises(ValueError, match=r"lcrec: ndcg@10 is 0\.0354\d+ in the comparison and 0\.9"):

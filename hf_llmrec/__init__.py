@@ -29,6 +29,8 @@ _EXPORTS = {
     "ItemKNNModel": "methods.item_knn.modeling_item_knn",
     "PopularityConfig": "methods.popularity.configuration_popularity",
     "PopularityModel": "methods.popularity.modeling_popularity",
+    "FusionConfig": "methods.fusion.configuration_fusion",
+    "FusionModel": "methods.fusion.modeling_fusion",
     "LCRecTokenizer": "methods.lcrec.tokenization_lcrec",
     "Items": "prompting.segments",
     "Text": "prompting.segments",
@@ -46,6 +48,7 @@ _EXPORTS = {
     "LightGCNRecommender": "methods.lightgcn.recommender",
     "ItemKNNRecommender": "methods.item_knn.recommender",
     "PopularityRecommender": "methods.popularity.recommender",
+    "FusionRecommender": "methods.fusion.recommender",
     "AutoRecommender": "methods.auto",
     "LCRecTrainer": "methods.lcrec.trainer",
     "LCRecTrainingConfig": "methods.lcrec.trainer_config",
@@ -89,6 +92,9 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from .indexing.text_embeddings import embed_items as embed_items
     from .methods.auto import AutoRecommender as AutoRecommender
     from .methods.dense_recommender import DenseRecommender as DenseRecommender
+    from .methods.fusion.configuration_fusion import FusionConfig as FusionConfig
+    from .methods.fusion.modeling_fusion import FusionModel as FusionModel
+    from .methods.fusion.recommender import FusionRecommender as FusionRecommender
     from .methods.galrec.configuration_galrec import GALRecConfig as GALRecConfig
     from .methods.galrec.modeling_galrec import GALRecForCausalLM as GALRecForCausalLM
     from .methods.galrec.modeling_galrec import GALRecModel as GALRecModel

@@ -7,6 +7,8 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .indexing.rqvae.configuration_rqvae import RQVAEConfig
 from .indexing.rqvae.modeling_rqvae import RQVAEModel
+from .methods.fusion.configuration_fusion import FusionConfig
+from .methods.fusion.modeling_fusion import FusionModel
 from .methods.galrec.configuration_galrec import GALRecConfig
 from .methods.galrec.modeling_galrec import GALRecForCausalLM, GALRecModel
 from .methods.item_knn.configuration_item_knn import ItemKNNConfig
@@ -29,6 +31,7 @@ MODELS = {
     ItemKNNConfig: ItemKNNModel,
     PopularityConfig: PopularityModel,
     GALRecConfig: GALRecModel,
+    FusionConfig: FusionModel,
 }
 
 

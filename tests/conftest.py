@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.data.recommender_folder import ItemCatalog, save_settings
 from hf_llmrec.indexing.build import build_index
+from hf_llmrec.methods.auto import AutoRecommender
+from hf_llmrec.methods.fusion.recommender import FusionRecommender
 from hf_llmrec.methods.galrec.modeling_galrec import GALRecForCausalLM
 from hf_llmrec.methods.galrec.prompt import GALRecPrompt
 from hf_llmrec.methods.item_knn.recommender import ItemKNNRecommender
@@ -152,7 +154,11 @@ def recommender_folders(dataset, tokenizer, save_recommender, tmp_path_factory):
     for kind in (ItemKNNRecommender, PopularityRecommender):
         found[kind.method] = root / kind.method
         kind.fit(dataset, dataset.split()).save_pretrained(found[kind.method])
-    return found
+    parts = {name: AutoRecommender.from_pretrained(found[name]) for name in ("sasrec", "lcrec", "knn")}
+    fusion = FusionRecommender(parts)
+    fusion.model.weights.data = torch.tensor([[1.0, 0.5, 0.25]])
+    fusion.save_pretrained(root / "fusion")
+    return {**found, "fusion": root / "fusion"}
 
 
 @pytest.fixture

@@ -76,6 +76,12 @@ COMMANDS: dict[str, Command] = {
     "train lightgcn": _baseline("lightgcn", "train LightGCN", "methods.lightgcn.trainer_config:LightGCNTrainingConfig"),
     "train knn": _baseline("knn", "fit nearest neighbours of items", _ROWS),
     "train popularity": _baseline("popularity", "count how often each item was chosen", _ROWS),
+    "train fusion": Command(
+        "train_fusion",
+        "let saved recommenders rank together, with weights chosen on validation users",
+        ("cli.fusion_options:FusionArguments", _ROWS),
+        also=_SAVED,
+    ),
     "evaluate": Command(
         "evaluate", "compute full-ranking metrics of a saved model", ("cli.evaluate_options:EvaluateArguments",)
     ),

@@ -15,6 +15,7 @@ from ..evaluation.evaluator import catalog_mapping
 from ..evaluation.predictions import PredictedRankings, is_predictions_file
 from ..evaluation.ranker import Ranker
 from ..methods.auto import AutoRecommender
+from ..methods.fusion.recommender import FusionRecommender
 from ..methods.galrec.recommender import GALRecRecommender
 from ..methods.popularity.recommender import PopularityRecommender
 from .case_options import POPULARITY
@@ -63,10 +64,11 @@ def open_ranker(
             if value is not None:
                 raise ValueError(f"--{name} is an option of LC-Rec; {model} generates nothing")
     ranker = AutoRecommender.from_pretrained(model, device=PartialState().device, **overrides)
-    if isinstance(ranker, GALRecRecommender):
-        ranker.detach_graph()
-        if neighbors:
-            attach_training_graph(ranker, dataset, split)
+    for part in ranker.parts.values() if isinstance(ranker, FusionRecommender) else [ranker]:
+        if isinstance(part, GALRecRecommender):
+            part.detach_graph()
+            if neighbors:
+                attach_training_graph(part, dataset, split)
     return ranker
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # reading a folder does not need pyarrow
 
 CATALOG_FILE = "item_catalog.json"
 RECOMMENDER_FILE = "recommender.json"
+# The recommenders that a fusion is made of, a folder each.
+PARTS_FOLDER = "parts"
 # How a model was trained; absent for models that were not.
 TRAINING_REPORT = "training_report.json"
 # In a checkpoint: what the run needs to be resumed.

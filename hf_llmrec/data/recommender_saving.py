@@ -13,7 +13,7 @@ from accelerate import PartialState
 from .co_occurrence import CO_OCCURRENCE_FILE
 from .files import move_files
 from .graph_files import GRAPH_FILE
-from .recommender_folder import ItemCatalog, save_settings
+from .recommender_folder import PARTS_FOLDER, ItemCatalog, save_settings
 
 
 def save_recommender(
@@ -57,7 +57,7 @@ def save_recommender(
 def _remove_replaced(folder: Path, staging: Path) -> None:
     """Delete files of an earlier model that would be read as parts of the one in ``staging``."""
     weights = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
-    for pattern in (*weights, GRAPH_FILE, CO_OCCURRENCE_FILE):
+    for pattern in (*weights, GRAPH_FILE, CO_OCCURRENCE_FILE, f"{PARTS_FOLDER}/**/*"):
         for file in folder.glob(pattern):
-            if not (staging / file.name).exists():
+            if file.is_file() and not (staging / file.relative_to(folder)).exists():
                 file.unlink()

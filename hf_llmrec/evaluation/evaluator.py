@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from accelerate.utils import gather_object
 
 from ..data.splits import TARGETS, EvalCases
 from .metrics import check_cutoffs, metric_values, ranking_metrics, target_ranks
-from .processes import join_processes
+from .processes import gather_share, process_share
 from .ranker import Ranker
 from .relevance import Relevance
 
@@ -141,11 +140,10 @@ def evaluate_ranker(
     if dataset_item_ids is None:
         dataset_item_ids = ranker.item_ids if cases.item_ids is None else cases.item_ids
     users = cases.user_ids if user_ids is None else user_ids
-    state = join_processes()
+    share = process_share(len(cases))
+    start, stop = share.start, share.stop
     to_dataset = catalog_mapping(ranker.item_ids, dataset_item_ids)
     to_ranker = None if to_dataset is None else np.argsort(to_dataset)
-    bounds = np.linspace(0, len(cases), state.num_processes + 1).astype(np.int64)
-    start, stop = int(bounds[state.process_index]), int(bounds[state.process_index + 1])
     pieces: list[np.ndarray] = []
     began = time.perf_counter()
     for first in range(start, stop, chunk_size):
@@ -164,7 +162,7 @@ def evaluate_ranker(
             on_progress(last - start, stop - start)
     seconds = time.perf_counter() - began
     mine = np.concatenate(pieces) if pieces else np.empty((0, k), dtype=np.int64)
-    item_rows = np.concatenate(gather_object([mine])) if state.num_processes > 1 else mine
+    item_rows = np.concatenate(gather_share([mine]))
     if relevant is not None:
         relevance = Relevance.of(item_rows, relevant)
         return EvaluationResult(relevance.metrics(k, ks), relevance.first_ranks, item_rows, seconds, relevance)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from accelerate import PartialState
-from accelerate.utils import get_int_from_env
+from accelerate.utils import gather_object, get_int_from_env
 
 # Where torchrun, `accelerate launch` and MPI say how many processes there are.
 _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -41,6 +43,26 @@ def check_joined(num_processes: int) -> None:
             "Launch one process, or several on a device that torch.distributed supports (training on CPUs: --use_cpu "
             "True)"
         )
+
+
+def process_share(count: int) -> range:
+    """The numbers of this process, if each takes a contiguous share of ``count`` things.
+
+    Args:
+        count: how many there are.
+    """
+    state = join_processes()
+    first, last = (count * (state.process_index + step) // state.num_processes for step in (0, 1))
+    return range(first, last)
+
+
+def gather_share(own: list[Any]) -> list[Any]:
+    """The lists of all processes, one after the other, on each of them.
+
+    Args:
+        own: of this process, such as results for its `process_share`.
+    """
+    return gather_object(own) if join_processes().num_processes > 1 else own
 
 
 def join_processes() -> PartialState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "lightgcn": {"title": "LightGCN", "library": "hf_llmrec", "pipeline_tag": "graph-ml", "arxiv": "2002.02126"},
     "knn": {"title": "item neighbours", "library": "hf_llmrec", "pipeline_tag": None, "arxiv": None},
     "popularity": {"title": "popularity", "library": "hf_llmrec", "pipeline_tag": None, "arxiv": None},
+    "fusion": {"title": "fusion", "library": "hf_llmrec", "pipeline_tag": None, "arxiv": None},
 }
 
 
@@ -45,6 +46,7 @@ class CardFacts:
         plots: captions of plots by file name in the repository.
         has_graph: whether GAL-Rec's graph is in the repository.
         has_memory: whether LC-Rec's co-occurrences of training interactions are.
+        parts: methods or Hub ids of a fusion's parts.
         license: identifier of the license, as the Hub spells it.
         language: language of the item texts, as an ISO 639-1 code.
     """
@@ -64,6 +66,7 @@ class CardFacts:
     plots: Mapping[str, str] = field(default_factory=dict)
     has_graph: bool = False
     has_memory: bool = False
+    parts: Sequence[str] = ()
     license: str = "apache-2.0"
     language: str = "en"
 

@@ -104,6 +104,7 @@ def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, o
         plots={name: plot.stem.replace("_", " ") for name, plot in plots.items()},
         has_graph=bool(settings.get("graph")),
         has_memory=bool(settings.get("memory")),
+        parts=[part.get("source", part["method"]) for part in settings.get("parts", [])],
         license=publication.license,
         language=publication.language,
     )

@@ -21,7 +21,14 @@ from ..data.files import read_json
 from ..data.graph_files import GRAPH_FILE
 from ..data.item_index import INDEX_FILE, TENSORS_FILE
 from ..data.loading import TABLES
-from ..data.recommender_folder import CATALOG_FILE, RECOMMENDER_FILE, RUN_FILE, TRAINING_REPORT
+from ..data.recommender_folder import (
+    CATALOG_FILE,
+    PARTS_FOLDER,
+    RECOMMENDER_FILE,
+    RUN_FILE,
+    TRAINING_REPORT,
+    load_settings,
+)
 from ..indexing.plots import PLOT_FILE
 
 CARD_FILE = "README.md"
@@ -49,7 +56,7 @@ _CHECKPOINT = (
 
 
 def recommender_files(folder: str | os.PathLike) -> list[str]:
-    """Files of a saved recommender of any method: weights, configuration, tokenizer, catalogue.
+    """Files of a saved recommender of any method: weights, configuration, tokenizer, catalogue, a fusion's parts.
 
     Args:
         folder: folder of the recommender.
@@ -60,7 +67,13 @@ def recommender_files(folder: str | os.PathLike) -> list[str]:
     Raises:
         FileNotFoundError: weights are missing.
     """
-    return sorted({*_present(folder, _RECOMMENDER), *model_files(folder)})
+    inside = [
+        f"{PARTS_FOLDER}/{part['name']}/{file}"
+        for part in load_settings(folder).get("parts", [])
+        if "source" not in part  # else it is a repository of its own
+        for file in recommender_files(Path(folder) / PARTS_FOLDER / part["name"])
+    ]
+    return sorted({*_present(folder, _RECOMMENDER), *model_files(folder), *inside})
 
 
 def checkpoint_files(folder: str | os.PathLike) -> list[str]:

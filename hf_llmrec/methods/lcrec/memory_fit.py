@@ -6,14 +6,13 @@ import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
-from accelerate.utils import gather_object
 from scipy.sparse import csr_matrix
 from scipy.special import logsumexp
 
 from ...data.co_occurrence import CoOccurrence
 from ...data.splits import EvalCases, RecSplit
 from ...evaluation.metrics import ndcg_at
-from ...evaluation.processes import join_processes
+from ...evaluation.processes import gather_share, process_share
 from .memory import LCRecMemory, without_history
 from .repeat_bias import fit_bias
 
@@ -105,9 +104,7 @@ class _Candidates:
         cls, recommender: LCRecRecommender, histories: list[np.ndarray], targets: np.ndarray, similarities: csr_matrix
     ) -> _Candidates:
         """Rank and score with the model alone, each process a share of the users."""
-        state = join_processes()
-        bounds = np.linspace(0, len(histories), state.num_processes + 1).astype(np.int64)
-        numbers = np.arange(bounds[state.process_index], bounds[state.process_index + 1])
+        numbers = process_share(len(histories))
         own = [histories[number] for number in numbers]
         before = recommender.memory, recommender.repeat_bias
         recommender.memory, recommender.repeat_bias = None, 0.0
@@ -116,14 +113,13 @@ class _Candidates:
             read = recommender.items_read(own)
             items = []
             for number, rows, items_read in zip(numbers, ranked, read, strict=True):
-                near = similarities[int(number)]
+                near = similarities[number]
                 nearest = near.indices[np.argsort(-near.data, kind="stable")[:CANDIDATES]]
                 items.append(np.unique(np.concatenate([rows[rows >= 0], nearest, items_read])))
             scores = recommender.score(own, items)
         finally:
             recommender.memory, recommender.repeat_bias = before
-        parts = list(zip(items, scores, read, strict=True))
-        parts = gather_object(parts) if state.num_processes > 1 else parts
+        parts = gather_share(list(zip(items, scores, read, strict=True)))
         width = max((len(rows) for rows, _, _ in parts), default=0)
         padded = np.full((len(parts), width), -np.inf), np.zeros((len(parts), width))
         is_read, is_target = np.zeros((2, len(parts), width), dtype=bool)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from accelerate.utils import gather_object
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from ...data.splits import EvalCases
-from ...evaluation.processes import join_processes
+from ...evaluation.processes import gather_share, process_share
 
 if TYPE_CHECKING:
     from .recommender import LCRecRecommender
@@ -34,9 +33,7 @@ def repeat_probabilities(recommender: LCRecRecommender, cases: EvalCases) -> tup
         the probabilities, float64 (n,), and whether the target is an item of the history, bool (n,); only of cases in
         whose prompts there is an item.
     """
-    state = join_processes()
-    bounds = np.linspace(0, len(cases), state.num_processes + 1).astype(np.int64)
-    numbers = range(int(bounds[state.process_index]), int(bounds[state.process_index + 1]))
+    numbers = process_share(len(cases))
     histories = [cases.histories[number] for number in numbers]
     read = recommender.items_read(histories)
     before, recommender.repeat_bias = recommender.repeat_bias, 0.0
@@ -50,8 +47,7 @@ def repeat_probabilities(recommender: LCRecRecommender, cases: EvalCases) -> tup
         for score, items, target in zip(scores, read, targets, strict=True)
         if len(items)
     ]
-    pairs = gather_object(own) if state.num_processes > 1 else own
-    probabilities, repeats = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+    probabilities, repeats = np.array(gather_share(own), dtype=np.float64).reshape(-1, 2).T
     return probabilities, repeats.astype(bool)
 
 

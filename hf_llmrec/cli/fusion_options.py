@@ -1,0 +1,57 @@
+"""Options of ``train fusion``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..methods.fusion.candidates import NORMALIZATIONS
+from .options import SameDataArguments
+from .results import changed_options
+
+
+@dataclass
+class FusionArguments(SameDataArguments):
+    """Which recommenders rank together. The other parameters are those of [`SameDataArguments`].
+
+    Args:
+        parts: recommender folders or Hub ids, at least two. Required.
+        names: their names; default: the last parts of their paths.
+        weights: their weights; default: those with the best NDCG@10 on validation users.
+        normalize: ``none`` or ``zscore``, see `FusionRecommender`; default: the better of both on validation users, and
+            ``zscore`` for given weights.
+        num_candidates: items that each part proposes.
+        by_history: let short and long histories have weights of their own where that pays.
+        by_reference: save the Hub ids of parts that lie on the Hub instead of copies.
+    """
+
+    parts: list[str] = field(default_factory=list, metadata={"help": "recommender folders or Hub ids, at least two"})
+    names: list[str] = field(default_factory=list, metadata={"help": "names of the parts (default: of their folders)"})
+    weights: list[float] = field(
+        default_factory=list, metadata={"help": "weights of the parts (default: best on validation users)"}
+    )
+    normalize: str | None = field(default=None, metadata={"help": "`none` or `zscore` (default: the better one)"})
+    num_candidates: int = field(default=100, metadata={"help": "items that each part proposes"})
+    by_history: bool = field(
+        default=True, metadata={"help": "weights of their own for short and long histories, where that pays"}
+    )
+    by_reference: bool = field(default=False, metadata={"help": "save Hub ids of parts instead of copies"})
+
+    def __post_init__(self):
+        if len(self.parts) < 2:
+            raise ValueError(f"--parts needs at least two recommenders, got {self.parts}")
+        self.names = self.names or [part.rstrip("/").rpartition("/")[2].partition("@")[0] for part in self.parts]
+        if len(self.names) != len(self.parts) or len(set(self.names)) < len(self.names):
+            raise ValueError(f"--names must be {len(self.parts)} different names, got {self.names}")
+        if self.weights and (len(self.weights) != len(self.parts) or min(self.weights) < 0 or not any(self.weights)):
+            raise ValueError(f"--weights must be {len(self.parts)} numbers from 0 on, not all 0, got {self.weights}")
+        if self.normalize not in (None, *NORMALIZATIONS):
+            raise ValueError(f"--normalize must be one of {', '.join(NORMALIZATIONS)}, got {self.normalize!r}")
+        if self.num_candidates < 1:
+            raise ValueError(f"--num_candidates must be at least 1, got {self.num_candidates}")
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """Options that differ from their defaults; parts by name."""
+        changed = changed_options(self, FusionArguments(dataset="", parts=["a", "b"]))
+        return {**{name: value for name, value in changed.items() if name != "parts"}, "names": self.names}

@@ -1,0 +1,1 @@
+"""Fusion: recommenders of several methods that rank together."""

@@ -1,0 +1,11 @@
+"""Let saved recommenders rank together, with weights that are best on validation users.
+
+accelerate launch recipes/train_fusion.py --parts SASREC GALREC LCREC --dataset D --output_dir O
+"""
+
+import sys
+
+from hf_llmrec.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["train", "fusion", *sys.argv[1:]]))

@@ -1,0 +1,209 @@
+"""Recommenders that rank together: weights on validation users, parts inside or by reference, limits and queries."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from transformers import pipeline
+
+from hf_llmrec.cli import main, train_fusion
+from hf_llmrec.data.recommender_folder import load_settings
+from hf_llmrec.hub.published_files import recommender_files
+from hf_llmrec.methods.auto import AutoRecommender
+from hf_llmrec.methods.fusion.candidates import normalized
+from hf_llmrec.methods.fusion.fit import FusionCases, fit_weights
+from hf_llmrec.methods.fusion.recommender import FusionRecommender
+from hf_llmrec.methods.item_knn.recommender import ItemKNNRecommender
+from hf_llmrec.methods.popularity.recommender import PopularityRecommender
+
+
+@pytest.fixture
+def parts(dataset):
+    split = dataset.split()
+    return {
+        "knn": ItemKNNRecommender.fit(dataset, split),
+        "popular": PopularityRecommender.fit(dataset, split),
+    }
+
+
+@pytest.fixture
+def histories(dataset):
+    split = dataset.split()
+    return [split.test.histories[case][: 1 + case % 8] for case in range(12)]
+
+
+@pytest.mark.parametrize("normalize", ["none", "zscore"])
+def test_it_ranks_by_the_weighted_sum(parts, histories, dataset, normalize):
+    fusion = FusionRecommender(parts, normalize=normalize, num_candidates=dataset.num_items)
+    fusion.model.weights.data = torch.tensor([[2.0, 0.25]])
+    every = [np.arange(dataset.num_items)] * len(histories)
+    scores = [np.stack(part.score(histories, every)) for part in parts.values()]
+    if normalize == "zscore":
+        scores = [(each - each.mean(1, keepdims=True)) / each.std(1, keepdims=True) for each in scores]
+    expected = 2.0 * scores[0] + 0.25 * scores[1]
+    rows, values = fusion.rank(histories, 7)
+    order = np.argsort(-expected, axis=1, kind="stable")[:, :7]
+    np.testing.assert_allclose(values, np.take_along_axis(expected, order, 1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(values, np.take_along_axis(expected, rows, 1), rtol=1e-5, atol=1e-6)
+
+
+def test_what_nobody_proposes_is_not_ranked(parts, histories):
+    fusion = FusionRecommender(parts, num_candidates=2)
+    proposed = [part.rank(histories, 2)[0] for part in parts.values()]
+    rows, values = fusion.rank(histories, 2)
+    for number, row in enumerate(rows):
+        assert set(row.tolist()) <= set(np.concatenate([each[number] for each in proposed]).tolist())
+    longer, _ = fusion.rank(histories, 9)  # each part proposes as many as are asked for
+    assert (longer >= 0).all()
+    # Scores are those of the ranking, and the limits hold.
+    scores = fusion.score(histories, list(rows))
+    np.testing.assert_allclose(np.stack(scores), values, rtol=1e-6)
+    limited, _ = fusion.rank(histories, 4, exclude=[row[:1] for row in rows], allowed=np.arange(12))
+    assert limited.max() < 12 and all(rows[n, 0] not in limited[n] for n in range(len(rows)))
+
+
+def test_a_part_without_weight_has_no_say(parts, histories):
+    fusion = FusionRecommender(parts)
+    fusion.model.weights.data = torch.tensor([[1.0, 0.0]])
+    assert fusion.rank(histories, 5)[0].tolist() == parts["knn"].rank(histories, 5)[0].tolist()
+
+
+def test_the_best_weights_are_found(parts, dataset):
+    """Not worse than any single part or the grid, and the metric is that of the fusion itself."""
+    split = dataset.split()
+    cases = FusionCases(list(parts.values()), split.validation, 24)
+    chosen = fit_weights(cases, by_history=False)
+    everybody = np.ones(len(split.validation), dtype=bool)
+    for weights in ([1, 0], [0, 1], [1, 1], [1, 0.1], [1, 0.5]):
+        for normalize in ("none", "zscore"):
+            assert chosen.ndcg >= cases.ndcg(np.array(weights, dtype=float), normalize, everybody)
+    fusion = FusionRecommender.of_weights(parts, chosen, num_candidates=24)
+    assert fusion.evaluate(split.validation)["ndcg@10"] == pytest.approx(chosen.ndcg, abs=1e-9)
+
+
+def test_groups_get_weights_of_their_own_where_it_pays(parts):
+    """One part knows short histories, the other long ones."""
+
+    class Half:
+        """What `FusionCases` holds, for two parts of which each is right about one group."""
+
+        lengths = np.arange(40) // 2 % 2 * 10 + 1
+        is_target = np.tile(np.arange(20) == 3, (40, 1))
+        scores = {name: np.random.default_rng(0).normal(size=(40, 2, 20)) for name in ("none", "zscore")}
+        ndcg, climb = FusionCases.ndcg, FusionCases.climb
+
+    is_long = Half.lengths > 1
+    for scores in Half.scores.values():
+        scores[~is_long, 0, 3], scores[is_long, 1, 3] = 9.0, 9.0
+        scores[~is_long, 1, 3], scores[is_long, 0, 3] = -9.0, -9.0
+    chosen = fit_weights(Half())
+    assert chosen.weights.shape == (2, 2) and chosen.long_history is not None and chosen.ndcg == 1.0
+    assert fit_weights(Half(), by_history=False).weights.shape == (1, 2)
+    fusion = FusionRecommender.of_weights(parts, chosen)
+    short, long = np.array([1]), np.arange(chosen.long_history)
+    knows = [dict(zip(parts, weights, strict=True)) for weights in fusion.model.weights.tolist()]
+    assert knows[0] != knows[1] and len(fusion.rank([short, long], 3)[0]) == 2
+
+
+def test_normalising_keeps_a_constant_part_finite():
+    among = np.array([[1.0, 3.0], [5.0, 5.0]])
+    assert normalized(among, among, "zscore").tolist() == [[-1.0, 1.0], [0.0, 0.0]]
+    assert normalized(among, among[:, :0], "zscore").tolist() == among.tolist()
+
+
+def test_a_query_goes_to_the_part_that_reads(recommender_folders):
+    parts = {name: AutoRecommender.from_pretrained(recommender_folders[name]) for name in ("sasrec", "lcrec")}
+    fusion = FusionRecommender(parts)
+    assert fusion.supports_query
+    asked = fusion.rank_queries([np.array([3])], ["red"], 4)
+    assert asked[0].tolist() == parts["lcrec"].rank_queries([np.array([3])], ["red"], 4)[0].tolist()
+    assert not FusionRecommender({"sasrec": parts["sasrec"]}).supports_query
+
+
+def test_saved_inside_and_missing(recommender_folders, tmp_path, histories):
+    folder = tmp_path / "fusion"
+    shutil.copytree(recommender_folders["fusion"], folder)
+    whole = AutoRecommender.from_pretrained(folder)
+    assert list(whole.parts) == ["sasrec", "lcrec", "knn"] and whole.rank(histories, 5)[0].min() >= 0
+    published = recommender_files(folder)
+    assert "parts/lcrec/tokenizer.json" in published and "parts/knn/model.safetensors" in published
+    ids = {"history": [whole.item_ids[row] for row in histories[3]]}
+    assert pipeline("recommendation", model=str(folder))(ids, top_k=3) == whole.recommend([ids], 3)[0]
+    # A fusion of fewer parts leaves nothing of the earlier ones.
+    FusionRecommender({"knn": whole.parts["knn"]}).save_pretrained(folder)
+    assert not [file for file in (folder / "parts").rglob("*") if file.is_file() and "knn" not in file.parts]
+    shutil.rmtree(folder / "parts" / "knn")
+    with pytest.raises(FileNotFoundError, match="the part 'knn' is missing: its folder parts/knn"):
+        AutoRecommender.from_pretrained(folder)
+
+
+def test_a_reference_is_not_copied(recommender_folders, tmp_path, histories):
+    parts = {name: AutoRecommender.from_pretrained(recommender_folders[name]) for name in ("sasrec", "knn")}
+    reference = str(recommender_folders["sasrec"])  # stands for a Hub id
+    fusion = FusionRecommender(parts, references={"sasrec": reference})
+    fusion.save_pretrained(tmp_path / "f")
+    assert [path.name for path in (tmp_path / "f" / "parts").iterdir()] == ["knn"]
+    assert not [file for file in recommender_files(tmp_path / "f") if "sasrec" in file]
+    loaded = AutoRecommender.from_pretrained(tmp_path / "f")
+    assert loaded.rank(histories, 5)[0].tolist() == fusion.rank(histories, 5)[0].tolist()
+    settings = load_settings(tmp_path / "f")
+    settings["parts"][0]["source"] = str(tmp_path / "gone")
+    (tmp_path / "f" / "recommender.json").write_text(json.dumps(settings))
+    with pytest.raises(FileNotFoundError, match="the part 'sasrec' is missing: .*gone"):
+        AutoRecommender.from_pretrained(tmp_path / "f")
+
+
+def test_parts_of_other_catalogues_are_refused(parts, dataset):
+    other = dataset.k_core(0)
+    shuffled = PopularityRecommender.fit(other, other.split())
+    shuffled.item_ids = shuffled.item_ids[::-1]
+    with pytest.raises(ValueError, match=r"the parts 'knn' \(24 items\) and 'other' \(24 items\) have other items"):
+        FusionRecommender({**parts, "other": shuffled})
+    with pytest.raises(ValueError, match="at least one part"):
+        FusionRecommender({})
+    with pytest.raises(ValueError, match=r"weights must be \(2, 2\), got \(1, 2\)"):
+        FusionRecommender(parts, FusionRecommender(parts).model, long_history=5)
+    with pytest.raises(ValueError, match="the name of a part"):
+        FusionRecommender({"a/b": parts["knn"]}).save_pretrained("never")
+
+
+def test_the_command(dataset, parts, tmp_path, capsys):
+    dataset.save(tmp_path / "data")
+    data = ["--dataset", str(tmp_path / "data")]
+    for name, part in parts.items():
+        part.save_pretrained(tmp_path / name)
+    folders = [str(tmp_path / name) for name in parts]
+    words = [*data, "--parts", *folders, "--report_to", "none", "--use_cpu", "True"]
+    train_fusion.main([*words, "--output_dir", str(tmp_path / "f")])
+    report = json.loads((tmp_path / "f" / "training_report.json").read_text())
+    loaded = AutoRecommender.from_pretrained(tmp_path / "f")
+    split = dataset.split()
+    assert report["validation"]["ndcg@10"] == pytest.approx(loaded.evaluate(split.validation)["ndcg@10"])
+    best = max(part.evaluate(split.validation)["ndcg@10"] for part in parts.values())
+    assert report["validation"]["ndcg@10"] >= best - 1e-9
+    assert report["config"]["names"] == ["knn", "popular"] and "weights" in report["chosen"][0]
+    assert main(["evaluate", "--model", str(tmp_path / "f"), *data]) == 0
+
+    equal = [*words, "--weights", "1", "1", "--names", "one", "two", "--output_dir", str(tmp_path / "g")]
+    assert main(["train", "fusion", *equal]) == 0
+    averaged = AutoRecommender.from_pretrained(tmp_path / "g")
+    assert averaged.model.weights.tolist() == [[1.0, 1.0]] and averaged.normalize == "zscore"
+    assert list(averaged.parts) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--parts", "a"], "--parts needs at least two"),
+        (["--parts", "a", "x/a"], "--names must be 2 different names"),
+        (["--parts", "a", "b", "--weights", "1"], "--weights must be 2 numbers"),
+        (["--parts", "a", "b", "--weights", "0", "0"], "--weights must be 2 numbers"),
+        (["--parts", "a", "b", "--normalize", "softmax"], "--normalize must be one of none, zscore"),
+        (["--parts", "a", "b", "--num_candidates", "0"], "--num_candidates must be at least 1"),
+    ],
+)
+def test_wrong_options(options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        train_fusion.main(["--dataset", "demo", "--output_dir", str(tmp_path), *options])

@@ -52,7 +52,7 @@ class Recommender(RequestRanker):
     """
 
     auto_class: ClassVar[type] = AutoModel
-    supports_similar_items: ClassVar[bool] = True
+    supports_similar_items: bool = True
     is_pretrained: bool = True
 
     def __init__(self, model: PreTrainedModel, catalog: ItemCatalog | Sequence[str]):
@@ -165,12 +165,19 @@ class Recommender(RequestRanker):
         return RequestReader(self.item_ids, supports_query=self.supports_query, name=name)
 
     @abstractmethod
-    def score(self, histories: Sequence[np.ndarray], candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def score(
+        self,
+        histories: Sequence[np.ndarray],
+        candidates: Sequence[np.ndarray],
+        *,
+        user_ids: Sequence[str] | None = None,
+    ) -> list[np.ndarray]:
         """Scores of given items, those that `rank` gives them: for second stages and for combining methods.
 
         Args:
             histories: n int arrays of item rows, oldest first.
             candidates: n int arrays of item rows, of any lengths.
+            user_ids: n ids, for models that know users. Others ignore them.
 
         Returns:
             n float64 arrays, a score per candidate.

@@ -1,4 +1,4 @@
-"""Let saved recommenders rank together, with weights that are best on validation users.
+"""Combine saved recommenders of any methods into a weighted ensemble, with weights tuned on validation users.
 
 accelerate launch recipes/train_fusion.py --parts SASREC GALREC LCREC --dataset D --output_dir O
 """

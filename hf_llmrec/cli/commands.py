@@ -78,7 +78,7 @@ COMMANDS: dict[str, Command] = {
     "train popularity": _baseline("popularity", "count how often each item was chosen", _ROWS),
     "train fusion": Command(
         "train_fusion",
-        "let saved recommenders rank together, with weights chosen on validation users",
+        "combine saved recommenders into a weighted ensemble tuned on validation users",
         ("cli.fusion_options:FusionArguments", _ROWS),
         also=_SAVED,
     ),

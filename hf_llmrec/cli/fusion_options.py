@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..methods.fusion.candidates import NORMALIZATIONS
+from ..methods.fusion.parts import check_part_names
 from .options import SameDataArguments
 from .results import changed_options
 
@@ -16,12 +17,12 @@ class FusionArguments(SameDataArguments):
 
     Args:
         parts: recommender folders or Hub ids, at least two. Required.
-        names: their names; default: the last parts of their paths.
+        names: their names; default: the last component of each path.
         weights: their weights; default: those with the best NDCG@10 on validation users.
         normalize: ``none`` or ``zscore``, see `FusionRecommender`; default: the better of both on validation users, and
             ``zscore`` for given weights.
         num_candidates: items that each part proposes.
-        by_history: let short and long histories have weights of their own where that pays.
+        by_history: let short and long histories have weights of their own, if that improves cross-validated NDCG@10.
         by_reference: save the Hub ids of parts that lie on the Hub instead of copies.
     """
 
@@ -33,7 +34,8 @@ class FusionArguments(SameDataArguments):
     normalize: str | None = field(default=None, metadata={"help": "`none` or `zscore` (default: the better one)"})
     num_candidates: int = field(default=100, metadata={"help": "items that each part proposes"})
     by_history: bool = field(
-        default=True, metadata={"help": "weights of their own for short and long histories, where that pays"}
+        default=True,
+        metadata={"help": "separate weights for short and long histories, if cross-validation favours it"},
     )
     by_reference: bool = field(default=False, metadata={"help": "save Hub ids of parts instead of copies"})
 
@@ -43,8 +45,9 @@ class FusionArguments(SameDataArguments):
         self.names = self.names or [part.rstrip("/").rpartition("/")[2].partition("@")[0] for part in self.parts]
         if len(self.names) != len(self.parts) or len(set(self.names)) < len(self.names):
             raise ValueError(f"--names must be {len(self.parts)} different names, got {self.names}")
+        check_part_names(self.names)
         if self.weights and (len(self.weights) != len(self.parts) or min(self.weights) < 0 or not any(self.weights)):
-            raise ValueError(f"--weights must be {len(self.parts)} numbers from 0 on, not all 0, got {self.weights}")
+            raise ValueError(f"--weights must be {len(self.parts)} non-negative numbers, not all 0, got {self.weights}")
         if self.normalize not in (None, *NORMALIZATIONS):
             raise ValueError(f"--normalize must be one of {', '.join(NORMALIZATIONS)}, got {self.normalize!r}")
         if self.num_candidates < 1:

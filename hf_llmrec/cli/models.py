@@ -53,16 +53,19 @@ def open_ranker(
         return PopularityRecommender.fit(dataset, split)
     if is_predictions_file(model):
         return PredictedRankings.from_file(model, dataset)
-    overrides: dict[str, Any] = {"batch_size": batch_size}
-    if load_settings(model)["method"] == "lcrec":
-        overrides |= {"num_beams": num_beams, "normalize": normalize, "memory": memory}
+    method = load_settings(model)["method"]
+    overrides: dict[str, Any] = {"batch_size": batch_size, "max_history": max_history}
+    if method in ("lcrec", "fusion"):
+        overrides["memory"] = memory
+    if method == "lcrec":
+        overrides |= {"num_beams": num_beams, "normalize": normalize, "max_history": None}
         if max_history is not None:
             overrides["prompt"] = {"max_history": max_history}
-    else:
-        overrides["max_history"] = max_history
-        for name, value in {"num_beams": num_beams, "normalize": normalize}.items():
-            if value is not None:
-                raise ValueError(f"--{name} is an option of LC-Rec; {model} generates nothing")
+    elif num_beams is not None or normalize is not None:
+        name = "normalize" if num_beams is None else "num_beams"
+        raise ValueError(f"--{name} is an option of LC-Rec; {model} is a recommender of {method!r}")
+    if method == "fusion" and max_history is not None:
+        raise ValueError(f"--max_history: {model} is a fusion, whose parts have settings of their own")
     ranker = AutoRecommender.from_pretrained(model, device=PartialState().device, **overrides)
     for part in ranker.parts.values() if isinstance(ranker, FusionRecommender) else [ranker]:
         if isinstance(part, GALRecRecommender):

@@ -1,10 +1,11 @@
-"""``train fusion``: let saved recommenders rank together, with weights that are best on validation users."""
+"""``train fusion``: combine saved recommenders into a weighted ensemble, with weights tuned on validation users."""
 
 from __future__ import annotations
 
 import logging
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from transformers import set_seed
@@ -13,6 +14,7 @@ from ..data.interactions import RecDataset
 from ..data.splits import EvalCases, RecSplit
 from ..methods.fusion.fit import FusionWeights
 from ..methods.fusion.recommender import FusionRecommender
+from ..recommender import Recommender
 from ..training.pushes import TrainingPushes
 from ..training.row_config import RowTrainingConfig
 from ..training.row_trainer import validation_cases
@@ -40,12 +42,10 @@ def fuse(
     Returns:
         the fusion, and for each group of users its weights in words.
     """
-    parts = {
-        name: open_ranker(part, dataset, split) for name, part in zip(arguments.names, arguments.parts, strict=True)
-    }
-    on_hub = {
-        name: part for name, part in zip(arguments.names, arguments.parts, strict=True) if not Path(part).exists()
-    }
+    folders = dict(zip(arguments.names, arguments.parts, strict=True))
+    # A folder's ranker is a recommender: `check_training_data` has read its settings.
+    parts = {name: cast(Recommender, open_ranker(folder, dataset, split)) for name, folder in folders.items()}
+    on_hub = {name: folder for name, folder in folders.items() if not Path(folder).exists()}
     options = {"num_candidates": arguments.num_candidates, "references": on_hub if arguments.by_reference else {}}
     if arguments.weights:
         chosen = FusionWeights(np.array([arguments.weights]), arguments.normalize or "zscore", None, float("nan"))
@@ -55,7 +55,7 @@ def fuse(
         options |= {"normalize": arguments.normalize, "by_history": arguments.by_history}
         fusion = FusionRecommender.fit(parts, dataset, split, cases, **options)
     lines = []
-    for number, weights in enumerate(fusion.model.weights.tolist()):
+    for number, weights in enumerate(fusion.weights.tolist()):
         numbers = ", ".join(f"{name} {weight:g}" for name, weight in zip(parts, weights, strict=True))
         of_whom = (
             "" if fusion.long_history is None else f" ({'from' if number else 'below'} {fusion.long_history} items)"
@@ -70,7 +70,10 @@ def run(arguments: FusionArguments, training: RowTrainingConfig) -> dict[str, fl
     set_seed(training.seed)
     dataset, split = arguments.load()
     cases = validation_cases(split, training.eval_users)
+    pushes = TrainingPushes(training, lambda folder: fusion.save_pretrained(folder))
     for part in arguments.parts:
+        if Path(training.output_dir).resolve() in Path(part).resolve().parents:
+            raise ValueError(f"--parts {part} lies in --output_dir, where parts are copied to: choose another one")
         check_training_data(part, arguments, dataset, split)
     fusion, lines = fuse(arguments, dataset, split, cases)
     for line in lines:
@@ -80,9 +83,7 @@ def run(arguments: FusionArguments, training: RowTrainingConfig) -> dict[str, fl
     fusion.save_pretrained(training.output_dir, is_main_process=training.should_save)
     defaults = RowTrainingConfig(output_dir=training.output_dir)
     config = {**arguments.changed, **changed_options(training, defaults), "model": "fusion"}
-    finish_run(
-        training, TrainingPushes(training, fusion.save_pretrained), metrics, began, {"config": config, "chosen": lines}
-    )
+    finish_run(training, pushes, metrics, began, {"config": config, "chosen": lines})
     return metrics
 
 

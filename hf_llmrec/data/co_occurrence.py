@@ -88,18 +88,34 @@ class CoOccurrence:
         Returns:
             float32 (n, num_items), of the neighbours only.
         """
-        lengths = np.array([len(history) for history in histories])
+        lengths = np.array([len(history) for history in histories], dtype=np.int64)
         items = np.concatenate([np.zeros(0, dtype=np.int64), *histories]).astype(np.int64)
         age = np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(len(items))
         weights = float(decay) ** age  # 0 ** 0 is 1: with decay 0 only the last item counts
         rows = np.repeat(np.arange(len(histories)), lengths)
         read = csr_matrix((weights, (rows, items)), shape=(len(histories), self.num_items))
-        scores = (read @ self._matrix).tocsr().astype(np.float32)
+        scores = csr_matrix(read @ self._matrix, dtype=np.float32)
         scores.eliminate_zeros()
         return scores
 
+    def take(self, rows: np.ndarray) -> CoOccurrence:
+        """The co-occurrences of another catalogue.
+
+        Args:
+            rows: int (m,), for each item of that catalogue its row in this one; -1 for new items, which get no
+                neighbours.
+        """
+        new_row = np.full(self.num_items + 1, len(rows), dtype=np.int64)
+        known = rows >= 0
+        new_row[rows[known]] = np.flatnonzero(known)
+        shape = (len(rows), self.neighbors.shape[1])
+        neighbors, similarities = np.full(shape, len(rows), dtype=np.int64), np.zeros(shape, dtype=np.float32)
+        neighbors[known] = new_row[self.neighbors[rows[known]]]
+        similarities[known] = np.where(neighbors[known] < len(rows), self.similarities[rows[known]], 0)
+        return CoOccurrence(neighbors, similarities)
+
     def save(self, folder: str | os.PathLike) -> None:
-        """Write ``co_occurrence.safetensors``, without ids of items or users.
+        """Write ``co_occurrence.safetensors``: rows of the catalogue, no user ids.
 
         Args:
             folder: folder of the model.

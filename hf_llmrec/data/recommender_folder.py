@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ CATALOG_FILE = "item_catalog.json"
 RECOMMENDER_FILE = "recommender.json"
 # The recommenders that a fusion is made of, a folder each.
 PARTS_FOLDER = "parts"
+PART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # How a model was trained; absent for models that were not.
 TRAINING_REPORT = "training_report.json"
 # In a checkpoint: what the run needs to be resumed.

@@ -11,9 +11,9 @@ from typing import Any
 from accelerate import PartialState
 
 from .co_occurrence import CO_OCCURRENCE_FILE
-from .files import move_files
+from .files import move_files, read_json
 from .graph_files import GRAPH_FILE
-from .recommender_folder import PARTS_FOLDER, ItemCatalog, save_settings
+from .recommender_folder import PART_NAME, PARTS_FOLDER, RECOMMENDER_FILE, ItemCatalog, save_settings
 
 
 def save_recommender(
@@ -57,7 +57,9 @@ def save_recommender(
 def _remove_replaced(folder: Path, staging: Path) -> None:
     """Delete files of an earlier model that would be read as parts of the one in ``staging``."""
     weights = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
-    for pattern in (*weights, GRAPH_FILE, CO_OCCURRENCE_FILE, f"{PARTS_FOLDER}/**/*"):
+    before = read_json(folder / RECOMMENDER_FILE) if (folder / RECOMMENDER_FILE).is_file() else {}
+    names = [part["name"] for part in before.get("parts", []) if PART_NAME.fullmatch(part["name"])]
+    for pattern in (*weights, GRAPH_FILE, CO_OCCURRENCE_FILE, *(f"{PARTS_FOLDER}/{name}/**/*" for name in names)):
         for file in folder.glob(pattern):
             if file.is_file() and not (staging / file.relative_to(folder)).exists():
                 file.unlink()

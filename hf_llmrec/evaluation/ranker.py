@@ -57,8 +57,8 @@ class RequestRanker(Ranker):
     """
 
     method: ClassVar[str] = ""
-    supports_query: ClassVar[bool] = False
-    supports_item_bonus: ClassVar[bool] = False
+    supports_query: bool = False
+    supports_item_bonus: bool = False
 
     @abstractmethod
     def rank(

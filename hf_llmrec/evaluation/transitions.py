@@ -1,4 +1,4 @@
-"""What a model can know of a case from training: whether the step from the last item to the target was seen there."""
+"""Groups evaluation cases by whether the transition from the last item to the target occurs in training."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..data.splits import EvalCases, RecSplit
 # Cases whose second steps are computed at once.
 _CASES_AT_ONCE = 4096
 NOTES = {
-    "repeat": "the next item is one of the history",
-    "known transition": "some user's training interactions go from the last item directly to the next one; no repeat",
-    "two steps": "not directly, but by way of one other item; no repeat",
-    "new transition": "neither; histories without an item included",
+    "repeat": "the next item is in the history",
+    "seen transition": "last item -> next item occurs in some user's training interactions; no repeats",
+    "two-hop transition": "not directly, but via one intermediate item; no repeats",
+    "unseen transition": "none of the above, or an empty history",
 }
 
 
@@ -34,6 +34,7 @@ def transition_groups(split: RecSplit, cases: EvalCases, num_items: int) -> dict
         (np.ones(int(together.sum()), dtype=bool), (items[:-1][together], items[1:][together])),
         shape=(num_items, num_items),
     )
+    into = steps.T.tocsr()
     repeat, direct, second = np.zeros((3, len(cases)), dtype=bool)
     has_last = np.zeros(len(cases), dtype=bool)
     last = np.zeros(len(cases), dtype=np.int64)
@@ -47,7 +48,7 @@ def transition_groups(split: RecSplit, cases: EvalCases, num_items: int) -> dict
         ahead, targets = steps[last[part]], cases.targets[part]
         rows = np.arange(len(targets))
         direct[part] = np.asarray(ahead[rows, targets]).ravel()
-        second[part] = np.asarray((ahead @ steps)[rows, targets]).ravel()
+        second[part] = ahead.multiply(into[targets]).getnnz(axis=1) > 0  # an item after the last and before the target
     direct = direct & has_last & ~repeat
     second = second & has_last & ~repeat & ~direct
     return dict(zip(NOTES, (repeat, direct, second, ~(repeat | direct | second)), strict=True))

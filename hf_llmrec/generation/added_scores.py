@@ -38,10 +38,10 @@ def added_scores(
         exclude: per prompt, int item rows that must not be returned; ``None``: none.
 
     Returns:
-        ``None`` if nothing is added.
+        The bonus to add during the search; ``None`` if there is nothing to add.
 
     Raises:
-        ValueError: a bonus of another shape, or one that is not finite.
+        ValueError: a bonus of another shape or for another number of prompts, or a value that is not finite.
     """
     if item_bonus is None and not repeat_bias:
         return None

@@ -28,13 +28,18 @@ def items_in_prompts(
     starts = input_ids.shape[1] - depth + 1
     if starts < 1:
         return input_ids.new_empty(0), input_ids.new_empty(0)
-    nodes = torch.zeros(len(input_ids), starts, dtype=torch.long, device=device)
     size = 1 + max(int(each.max()) for each in ids)
+    # Only places with a code of the first level are followed, and one child is looked up for each.
+    prompts, places = torch.nonzero(
+        torch.isin(input_ids[:, :starts], ids[0]) & attention_mask[:, :starts].bool(), as_tuple=True
+    )
+    nodes = torch.zeros_like(places)
     for level, each in enumerate(ids):
         code_of = torch.full((size + 1,), -1, device=device)
         code_of[each] = torch.arange(len(each), device=device)
-        codes = code_of[input_ids[:, level : level + starts].clamp_max(size)]
-        nodes = torch.where(codes >= 0, trie.step(level, nodes, codes), -1)
-    prompts, place = torch.nonzero((nodes >= 0) & attention_mask[:, :starts].bool(), as_tuple=True)
-    keys = torch.unique(prompts * trie.num_items + nodes[prompts, place])
+        codes = code_of[input_ids[prompts, places + level].clamp_max(size)]
+        nodes = trie.child(level, nodes, codes)
+        is_there = nodes >= 0
+        prompts, places, nodes = prompts[is_there], places[is_there], nodes[is_there]
+    keys = torch.unique(prompts * trie.num_items + nodes)
     return keys // trie.num_items, keys % trie.num_items

@@ -11,9 +11,9 @@ from .item_trie import ItemTrie
 
 
 class SparseItemBonus:
-    """For every trie node the largest bonus of the items below it, where most items have none, which counts as 0.
+    """Largest bonus below every trie node, for sparse bonuses: items without an entry have a bonus of 0.
 
-    It does what [`ItemBonus`] does for scores of all items. Only nodes above items with a bonus are stored.
+    It is [`ItemBonus`] for few items per prompt: only nodes above items with a bonus are stored.
 
     Args:
         trie: the valid indices.
@@ -21,7 +21,8 @@ class SparseItemBonus:
         leaves: int64 (n,), the leaf of the trie that it belongs to. Several of one prompt and leaf are added.
         values: float (n,), finite.
         num_prompts: number of prompts.
-        exclude: per prompt, int item rows that must not be returned, so that they keep no prefix alive; ``None``: none.
+        exclude: per prompt, int item rows that must not be returned; prefixes that lead to such items only are pruned;
+            ``None``: none.
 
     Attributes:
         at_root: float (num_prompts,), the largest bonus of all items; -inf where all items are excluded.

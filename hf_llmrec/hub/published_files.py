@@ -23,11 +23,11 @@ from ..data.item_index import INDEX_FILE, TENSORS_FILE
 from ..data.loading import TABLES
 from ..data.recommender_folder import (
     CATALOG_FILE,
+    PART_NAME,
     PARTS_FOLDER,
     RECOMMENDER_FILE,
     RUN_FILE,
     TRAINING_REPORT,
-    load_settings,
 )
 from ..indexing.plots import PLOT_FILE
 
@@ -67,10 +67,11 @@ def recommender_files(folder: str | os.PathLike) -> list[str]:
     Raises:
         FileNotFoundError: weights are missing.
     """
+    settings = Path(folder) / RECOMMENDER_FILE
     inside = [
         f"{PARTS_FOLDER}/{part['name']}/{file}"
-        for part in load_settings(folder).get("parts", [])
-        if "source" not in part  # else it is a repository of its own
+        for part in (read_json(settings).get("parts", []) if settings.is_file() else [])
+        if "source" not in part and PART_NAME.fullmatch(part["name"])  # with a source it is a repository of its own
         for file in recommender_files(Path(folder) / PARTS_FOLDER / part["name"])
     ]
     return sorted({*_present(folder, _RECOMMENDER), *model_files(folder), *inside})

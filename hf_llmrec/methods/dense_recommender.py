@@ -98,11 +98,12 @@ class DenseRecommender(Recommender):
         last = self.max_history
         return [np.asarray(history) if last is None else np.asarray(history)[-last:] for history in histories]
 
-    def score(self, histories, candidates):
+    def score(self, histories, candidates, *, user_ids=None):
         rows, histories = self.catalog.check_rows(candidates, len(histories)), self._latest(histories)
 
         def score_batch(batch):
-            return self._scores([histories[number] for number in batch], None)
+            users = None if user_ids is None else [user_ids[int(number)] for number in batch]
+            return self._scores([histories[number] for number in batch], users)
 
         with evaluation_mode(self.model):
             return score_in_batches(score_batch, [len(history) for history in histories], rows, self.batch_size)

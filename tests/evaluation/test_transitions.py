@@ -44,10 +44,10 @@ def test_every_case_is_in_one_group(shop):
     names = [shop.user_ids[row] for row in split.test.user_rows]
     group_of = {name: next(group for group in groups if groups[group][n]) for n, name in enumerate(names)}
     assert group_of == {
-        "first": "new transition",
+        "first": "unseen transition",
         "repeat": "repeat",
-        "known": "known transition",
-        "two": "two steps",
+        "known": "seen transition",
+        "two": "two-hop transition",
     }
 
 
@@ -67,11 +67,11 @@ def test_it_is_what_a_loop_over_training_says(sparse):
         expected = (
             "repeat"
             if target in history
-            else "known transition"
+            else "seen transition"
             if pair in steps
-            else "two steps"
+            else "two-hop transition"
             if pair in ways
-            else "new transition"
+            else "unseen transition"
         )
         assert groups[expected][number]
     assert all(groups[name].any() for name in groups)
@@ -81,7 +81,7 @@ def test_which_model_is_better_where(sparse):
     dataset = sparse
     split = dataset.split()
     groups = case_groups(dataset, split, split.test)
-    known = groups.masks["known transition"]
+    known = groups.masks["seen transition"]
     rng = np.random.default_rng(0)
 
     def result(ranks):
@@ -92,9 +92,9 @@ def test_which_model_is_better_where(sparse):
     models = {"remembers": result(remembers), "generalises": result(generalises), "nothing": result(remembers * 0 - 1)}
     compared = compare_results(models, groups, samples=500)
     said = best_by_group(compared)
-    assert "known transition: remembers is best (1.0000), better than generalises and nothing." in said
-    assert any(line.startswith("new transition: generalises is best") for line in said)
-    against = compared["generalises"]["groups"]["known transition"]["against"]
+    assert "seen transition: remembers is best (1.0000), better than generalises and nothing." in said
+    assert any(line.startswith("unseen transition: generalises is best") for line in said)
+    against = compared["generalises"]["groups"]["seen transition"]["against"]
     assert against["remembers"] == {"difference": -1.0, "low": -1.0, "high": -1.0, "verdict": "worse"}
     assert against["nothing"]["verdict"] == "unclear"
     assert best_by_group({"nothing": compared["nothing"]}) == []

@@ -37,15 +37,20 @@ CODE = {
 }
 EXPECTED = {
     **{name: RUN | MODEL | CODE[name] for name in ("sasrec", "lightgcn", "knn", "popularity")},
-    "lcrec": RUN | MODEL | WORDS | {"item_index.json", "custom_generate/generate.py"},
+    "lcrec": RUN | MODEL | WORDS | {"item_index.json", "custom_generate/generate.py", "co_occurrence.safetensors"},
+    "fusion": RUN
+    | MODEL
+    | {"configuration_fusion.py", "modeling_fusion.py"}
+    | {f"parts/{name}/{file}" for name in ("sasrec", "knn") for file in MODEL | CODE[name]},
     "galrec": RUN | MODEL | WORDS | CODE["galrec"] | {"interaction_graph.safetensors"},
 }
 STATE = {"trainer_state.json", "training_run.json", "optimizer.pt", "scheduler.pt", "rng_state.pth"}
 
 PUSH = """
 import json, sys
-from hf_llmrec.cli import build_index, convert, push, train_baseline, train_galrec, train_lcrec
-mains = {"lcrec": train_lcrec, "galrec": train_galrec, "index": build_index, "dataset": convert, "space": push}
+from hf_llmrec.cli import build_index, convert, push, train_baseline, train_fusion, train_galrec, train_lcrec
+mains = {"lcrec": train_lcrec, "galrec": train_galrec, "fusion": train_fusion}
+mains |= {"index": build_index, "dataset": convert, "space": push}
 for name, words in json.loads(sys.argv[1]).items():
     mains.get(name.split("-")[0], train_baseline).main(words)
 print("pushed")
@@ -82,6 +87,7 @@ def pushed(hub, home, dataset, tmp_path_factory):
         "lightgcn": ["--model", "lightgcn", *short],
         "knn": ["--model", "knn", "--use_cpu", "True"],
         "popularity": ["--model", "popularity", "--use_cpu", "True"],
+        "fusion": ["--parts", str(root / "sasrec"), str(root / "knn"), "--use_cpu", "True"],
         "lcrec": [*index, *short],
         "lcrec-often": [*index, *short, *lora, *often],
         "galrec": [*batch, *short, "--include_graph", "True"],

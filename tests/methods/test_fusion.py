@@ -165,8 +165,8 @@ def test_parts_of_other_catalogues_are_refused(parts, dataset):
         FusionRecommender({})
     with pytest.raises(ValueError, match=r"weights must be \(2, 2\), got \(1, 2\)"):
         FusionRecommender(parts, FusionRecommender(parts).model, long_history=5)
-    with pytest.raises(ValueError, match="the name of a part"):
-        FusionRecommender({"a/b": parts["knn"]}).save_pretrained("never")
+    with pytest.raises(ValueError, match="names of parts may have letters"):
+        FusionRecommender({"a/b": parts["knn"]})
 
 
 def test_the_command(dataset, parts, tmp_path, capsys):
@@ -186,6 +186,11 @@ def test_the_command(dataset, parts, tmp_path, capsys):
     assert report["config"]["names"] == ["knn", "popular"] and "weights" in report["chosen"][0]
     assert main(["evaluate", "--model", str(tmp_path / "f"), *data]) == 0
 
+    for option in (["--max_history", "3"], ["--num_beams", "10"]):
+        assert main(["evaluate", "--model", str(tmp_path / "f"), *data, *option]) == 1
+        assert option[0] in capsys.readouterr().err
+    assert main(["evaluate", "--model", str(tmp_path / "f"), *data, "--batch_size", "5", "--memory", "False"]) == 0
+
     equal = [*words, "--weights", "1", "1", "--names", "one", "two", "--output_dir", str(tmp_path / "g")]
     assert main(["train", "fusion", *equal]) == 0
     averaged = AutoRecommender.from_pretrained(tmp_path / "g")
@@ -198,8 +203,9 @@ def test_the_command(dataset, parts, tmp_path, capsys):
     [
         (["--parts", "a"], "--parts needs at least two"),
         (["--parts", "a", "x/a"], "--names must be 2 different names"),
-        (["--parts", "a", "b", "--weights", "1"], "--weights must be 2 numbers"),
-        (["--parts", "a", "b", "--weights", "0", "0"], "--weights must be 2 numbers"),
+        (["--parts", "a", "b", "--names", "a", "b c"], "names of parts may have letters"),
+        (["--parts", "a", "b", "--weights", "1"], "--weights must be 2 non-negative numbers"),
+        (["--parts", "a", "b", "--weights", "0", "0"], "--weights must be 2 non-negative numbers"),
         (["--parts", "a", "b", "--normalize", "softmax"], "--normalize must be one of none, zscore"),
         (["--parts", "a", "b", "--num_candidates", "0"], "--num_candidates must be at least 1"),
     ],

@@ -1,1 +1,1 @@
-"""Fusion: recommenders of several methods that rank together."""
+"""Fusion: weighted ensembles of recommenders of any methods."""

@@ -26,7 +26,10 @@ def union(lists: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def part_scores(
-    parts: Sequence[Recommender], histories: Sequence[np.ndarray], items: Sequence[np.ndarray]
+    parts: Sequence[Recommender],
+    histories: Sequence[np.ndarray],
+    items: Sequence[np.ndarray],
+    user_ids: Sequence[str] | None = None,
 ) -> list[np.ndarray]:
     """Score items by every part.
 
@@ -34,11 +37,12 @@ def part_scores(
         parts: the recommenders.
         histories: n int arrays of item rows, oldest first.
         items: n int arrays of item rows.
+        user_ids: n ids, for parts that know users; ``None``: nobody is known.
 
     Returns:
         n float64 arrays (parts, number of items).
     """
-    by_part = [part.score(histories, items) for part in parts]
+    by_part = [part.score(histories, items, user_ids=user_ids) for part in parts]
     return [np.stack([scores[number] for scores in by_part]).astype(np.float64) for number in range(len(histories))]
 
 

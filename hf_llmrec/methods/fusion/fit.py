@@ -1,4 +1,4 @@
-"""Chooses the weights of a fusion on validation users."""
+"""Tunes the weights of a fusion on validation users."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class FusionCases:
         users = None if cases.user_ids is None else [cases.user_ids[int(row)] for row in cases.user_rows[share]]
         count = min(num_candidates, len(parts[0].item_ids))
         items = union([part.rank(histories, count, user_ids=users)[0] for part in parts])
-        found = gather_share(list(zip(items, part_scores(parts, histories, items), strict=True)))
+        found = gather_share(list(zip(items, part_scores(parts, histories, items, users), strict=True)))
         self.lengths = np.array([len(cases.histories[number]) for number in range(len(cases))])
         width = max(len(rows) for rows, _ in found)
         self.is_target = np.zeros((len(found), width), dtype=bool)
@@ -104,8 +104,8 @@ class FusionCases:
 def fit_weights(cases: FusionCases, *, normalize: str | None = None, by_history: bool = True) -> FusionWeights:
     """Choose the weights with the best NDCG@10 on validation users.
 
-    Short and long histories get weights of their own where that pays on users whose weights were chosen on the other
-    half of the users.
+    Weights are tuned by coordinate ascent on a grid. Short and long histories, split at the median, get weights of
+    their own if two-fold cross-validation shows an improvement.
 
     Args:
         cases: the candidates.

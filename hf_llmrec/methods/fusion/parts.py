@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...data.recommender_folder import PARTS_FOLDER
+from ...data.recommender_folder import PART_NAME, PARTS_FOLDER
 from ...recommender import Recommender
 from ..auto import AutoRecommender
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+def check_part_names(names: Iterable[str]) -> None:
+    """Refuse names that could lead out of the folder of a fusion.
+
+    Args:
+        names: of the parts.
+
+    Raises:
+        ValueError: a name with other characters than letters, digits, dots, ``-`` and ``_``.
+    """
+    for name in names:
+        if not PART_NAME.fullmatch(name):
+            raise ValueError(f"names of parts may have letters, digits, dots, - and _, got {name!r}")
 
 
 def save_parts(parts: Mapping[str, Recommender], folder: str | os.PathLike, *, is_main_process: bool = True) -> None:
@@ -24,18 +35,17 @@ def save_parts(parts: Mapping[str, Recommender], folder: str | os.PathLike, *, i
         parts: the recommenders by name.
         folder: of the fusion.
         is_main_process: whether this process writes.
-
-    Raises:
-        ValueError: a name that is no folder's.
     """
     for name, part in parts.items():
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"the name of a part must consist of letters, digits, dots, - and _, got {name!r}")
         part.save_pretrained(Path(folder) / PARTS_FOLDER / name, is_main_process=is_main_process)
 
 
 def load_part(
-    entry: Mapping[str, Any], path_or_hub_id: str | os.PathLike, device: torch.device, **where: Any
+    entry: Mapping[str, Any],
+    path_or_hub_id: str | os.PathLike,
+    device: torch.device,
+    where: Mapping[str, Any],
+    changes: Mapping[str, Any],
 ) -> Recommender:
     """Load a part of a saved fusion.
 
@@ -44,11 +54,14 @@ def load_part(
         path_or_hub_id: folder or Hub id of the fusion.
         device: where the part's model goes.
         where: the revision, token and the like that the fusion is read with.
+        changes: further options of `Recommender.from_pretrained`.
 
     Raises:
         FileNotFoundError: the part is missing; names it.
+        ValueError: a name that is no part's.
     """
-    source, options = entry.get("source"), {**where, "device": device}
+    check_part_names([entry["name"]])
+    source, options = entry.get("source"), {**where, **changes, "device": device}
     if source is None:
         inside = "/".join(filter(None, (where.get("subfolder"), PARTS_FOLDER, entry["name"])))
         source, options["subfolder"] = path_or_hub_id, inside

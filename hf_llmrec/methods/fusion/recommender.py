@@ -1,15 +1,16 @@
-"""`FusionRecommender`: several recommenders that rank together."""
+"""`FusionRecommender`: a weighted ensemble of recommenders of any methods."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from ...data.interactions import RecDataset
+from ...data.recommender_folder import HUB_OPTIONS
 from ...data.splits import EvalCases, RecSplit
 from ...evaluation.top_k import rank_dense_scores
 from ...recommender import Recommender
@@ -17,14 +18,14 @@ from .candidates import NORMALIZATIONS, normalized, part_scores, union
 from .configuration_fusion import FusionConfig
 from .fit import FusionCases, FusionWeights, fit_weights
 from .modeling_fusion import FusionModel
-from .parts import load_part, save_parts
+from .parts import check_part_names, load_part, save_parts
 
 
 class FusionRecommender(Recommender):
-    """Ranks by weighted scores of several recommenders, over the items that any of them proposes.
+    """A weighted ensemble: ranks by the weighted sum of the scores of several recommenders.
 
-    Every part proposes its best items, and every part scores all proposed items. What the parts are does not matter:
-    only `Recommender.rank` and `Recommender.score` are used.
+    Every part proposes its best ``num_candidates`` items, and every part scores the union of them. The parts may be of
+    any methods: only `Recommender.rank` and `Recommender.score` are used.
 
     Args:
         parts: the recommenders by name, all of the same catalogue.
@@ -63,6 +64,7 @@ class FusionRecommender(Recommender):
             raise ValueError("a fusion needs at least one part")
         if normalize not in NORMALIZATIONS:
             raise ValueError(f"normalize must be one of {NORMALIZATIONS}, got {normalize!r}")
+        check_part_names(parts)
         first_name, first = next(iter(parts.items()))
         for name, part in parts.items():
             if part.item_ids != first.item_ids:
@@ -107,7 +109,7 @@ class FusionRecommender(Recommender):
             references: Hub ids of parts that are saved as references, by name.
         """
         cases = split.require_cases("validation") if cases is None else cases
-        cls(parts, num_candidates=num_candidates)  # checks the parts before anything is ranked
+        cls(parts, num_candidates=num_candidates).trained_on(dataset, split)  # checks before anything is ranked
         measured = FusionCases(list(parts.values()), cases, num_candidates)
         chosen = fit_weights(measured, normalize=normalize, by_history=by_history)
         fusion = cls.of_weights(parts, chosen, num_candidates=num_candidates, references=references)
@@ -129,8 +131,33 @@ class FusionRecommender(Recommender):
         return cls(parts, model, normalize=chosen.normalize, long_history=chosen.long_history, **options)
 
     @classmethod
+    def from_pretrained(cls, path_or_hub_id, *, dtype="auto", device=None, **options):
+        """Load a fusion and its parts, see [`Recommender.from_pretrained`].
+
+        Args:
+            path_or_hub_id: folder, or ``owner/name``.
+            dtype: of the parts' weights; the weights of the parts themselves stay in float32.
+            device: where the models go; default: the CPU.
+            options: those of [`Recommender.from_pretrained`]; ``batch_size`` and, for LC-Rec, ``memory`` are the
+                parts'.
+        """
+        model = FusionModel.from_pretrained(
+            path_or_hub_id, **{name: options[name] for name in HUB_OPTIONS if name in options}
+        )
+        where = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
+        model = model if device is None else model.to(device)  # pyright: ignore[reportArgumentType]  # a wrong stub
+        return cls.from_model(model, path_or_hub_id, where, dtype=dtype, **options)
+
+    @classmethod
     def _from_folder(cls, model, settings, catalog, path_or_hub_id, where, *, tokenizer=None, **options):
-        parts = {entry["name"]: load_part(entry, path_or_hub_id, model.device, **where) for entry in settings["parts"]}
+        every = {name: options.pop(name) for name in ("dtype", "batch_size") if name in options}
+        own = {"lcrec": {"memory": options.pop("memory")} if "memory" in options else {}}
+        parts = {
+            entry["name"]: load_part(
+                entry, path_or_hub_id, model.device, where, {**every, **own.get(entry["method"], {})}
+            )
+            for entry in settings["parts"]
+        }
         references = {entry["name"]: entry["source"] for entry in settings["parts"] if "source" in entry}
         stored = {name: settings[name] for name in ("normalize", "num_candidates", "long_history")}
         return cls(parts, model, references=references, **{**stored, **options})
@@ -160,7 +187,7 @@ class FusionRecommender(Recommender):
 
     @property
     def max_history(self) -> int | None:
-        """Number of the latest items of a history that the part reads that reads most; ``None``: all."""
+        """Largest ``max_history`` of the parts; ``None`` if one of them reads full histories."""
         lengths = [part.max_history for part in self.parts.values()]
         return None if None in lengths else max(lengths)  # pyright: ignore[reportArgumentType]  # there is no None
 
@@ -170,16 +197,17 @@ class FusionRecommender(Recommender):
         return next((part.fallback for part in self.parts.values() if part.fallback), None)
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None, item_bonus=None):
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
         bonus = self.catalog.check_bonus(item_bonus, len(histories))
         limits = {"exclude": exclude, "allowed": allowed}
-        proposed = [self._proposed(histories, user_ids=user_ids, **limits)]
-        items = proposed[0]
+        items = proposed = self._proposed(histories, user_ids=user_ids, **limits)
         if k > self.num_candidates:
             items = self._proposed(histories, k, user_ids=user_ids, **limits)
         if bonus is not None:
             most, _ = rank_dense_scores(np.array(bonus), max(k, self.num_candidates), **limits)
             items = [np.union1d(rows, each[each >= 0]) for rows, each in zip(items, most, strict=True)]
-        scores = self._combine(histories, proposed[0], items)
+        scores = self._combine(histories, proposed, items, user_ids)
         ranked, values = np.full((len(histories), k), -1, dtype=np.int64), np.full((len(histories), k), -np.inf)
         for number, (rows, own) in enumerate(zip(items, scores, strict=True)):
             own = own if bonus is None else own + bonus[number, rows]
@@ -187,9 +215,9 @@ class FusionRecommender(Recommender):
             ranked[number, : len(best)], values[number, : len(best)] = rows[best], own[best]
         return ranked, values
 
-    def score(self, histories, candidates):
+    def score(self, histories, candidates, *, user_ids=None):
         rows = self.catalog.check_rows(candidates, len(histories))
-        return self._combine(histories, self._proposed(histories), rows)
+        return self._combine(histories, self._proposed(histories, user_ids=user_ids), rows, user_ids)
 
     def rank_queries(self, histories, queries, k, *, exclude=None, allowed=None):
         """Rank for queries in free text: by the part that reads them, with the largest weight of several."""
@@ -209,10 +237,17 @@ class FusionRecommender(Recommender):
     @property
     def _most_similar(self) -> Recommender:
         able = [name for name, part in self.parts.items() if part.supports_similar_items]
+        if not able:
+            raise NotImplementedError("no part of this fusion has item vectors")
         return self.parts[max(able, key=self._weight_of)]
 
     def _weight_of(self, name: str) -> float:
-        return float(self.model.weights[:, list(self.parts).index(name)].mean())
+        return float(self.weights[:, list(self.parts).index(name)].mean())
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """Float (groups, parts)."""
+        return cast(FusionModel, self.model).weights
 
     def _proposed(self, histories: Sequence[np.ndarray], k: int | None = None, **options: Any) -> list[np.ndarray]:
         """The items that the parts propose to each user, sorted."""
@@ -221,11 +256,15 @@ class FusionRecommender(Recommender):
 
     @torch.no_grad()
     def _combine(
-        self, histories: Sequence[np.ndarray], proposed: Sequence[np.ndarray], items: Sequence[np.ndarray]
+        self,
+        histories: Sequence[np.ndarray],
+        proposed: Sequence[np.ndarray],
+        items: Sequence[np.ndarray],
+        user_ids: Sequence[str] | None,
     ) -> list[np.ndarray]:
         """Weighted scores of items, made comparable over those that were proposed."""
         together = [np.union1d(one, other) for one, other in zip(proposed, items, strict=True)]
-        scores = part_scores(list(self.parts.values()), histories, together)
+        scores = part_scores(list(self.parts.values()), histories, together, user_ids)
         combined = []
         for number, (every, own) in enumerate(zip(together, scores, strict=True)):
             among = own[:, np.searchsorted(every, proposed[number])]

@@ -259,8 +259,8 @@ class GALRecRecommender(Recommender):
         users = [-1] * len(histories) if user_ids is None else [self.user_rows.get(user, -1) for user in user_ids]
         return [served_sequence(self.layout, histories[row], self.graph, user=user) for row, user in enumerate(users)]
 
-    def score(self, histories, candidates):
-        rows, read = self.catalog.check_rows(candidates, len(histories)), self._read(histories)
+    def score(self, histories, candidates, *, user_ids=None):
+        rows, read = self.catalog.check_rows(candidates, len(histories)), self._read(histories, user_ids)
 
         def score_batch(batch):
             return self._scores([read[number] for number in batch])

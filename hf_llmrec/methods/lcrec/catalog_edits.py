@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ...data.co_occurrence import CoOccurrence
 from ...data.files import staged
 from ...data.item_index import ItemIndex
-from ...data.recommender_folder import ItemCatalog, copy_recommender
+from ...data.recommender_folder import ItemCatalog, copy_recommender, load_settings
 from .tokenization_lcrec import LCRecTokenizer
 
 
@@ -21,6 +22,8 @@ def save_with_index(
     titles: Mapping[str, str] | None = None,
 ) -> None:
     """Copy a recommender folder with the items of another index, so that only these items are recommended.
+
+    New items have no co-occurrences in its memory.
 
     Args:
         folder: a saved LC-Rec recommender.
@@ -58,3 +61,7 @@ def save_with_index(
         copy_recommender(folder, staging)
         LCRecTokenizer.from_base(old, index, new_titles).save_pretrained(staging)
         ItemCatalog(list(index.item_ids), new_titles, catalog.dataset_fingerprint).save(staging)
+        if load_settings(folder).get("memory"):
+            row_of = {item: row for row, item in enumerate(old.item_index.item_ids)}
+            rows = np.array([row_of.get(item, -1) for item in index.item_ids], dtype=np.int64)
+            CoOccurrence.load(folder).take(rows).save(staging)

@@ -1,4 +1,4 @@
-"""LC-Rec's memory: co-occurrences of the training interactions, added to the scores of items during the search."""
+"""LC-Rec's memory: an item-kNN score from the training interactions, added to items during the search."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import coo_matrix, csr_matrix
 
 from ...data.co_occurrence import CoOccurrence
 
 
 @dataclass(frozen=True)
 class LCRecMemory:
-    """What items were chosen together, which a few code tokens can hardly spell.
+    """Item-item co-occurrence scores that are added to LC-Rec's log-probabilities.
 
-    After a history, item i gets ``weight * log(1 + s_i / scale)``, where s sums the similarities of i to the items of
-    the history, see `CoOccurrence.scores`. Items of the history itself get ``repeat_bias`` instead.
+    After a history, item i gets ``weight * log(1 + s_i / scale)``, where s_i sums the similarities of i to the items of
+    the full history, see `CoOccurrence.scores`. Items of the history itself get no such score; those of them that are
+    in the prompt get ``repeat_bias``.
 
     Args:
         co_occurrence: of the training interactions.
         weight: in nats, positive.
-        scale: similarity from which on the logarithm grows, positive.
+        scale: similarity at which the score is ``weight * log(2)``, positive.
         decay: weight of an item of a history relative to the one after it, in [0, 1].
-        repeat_bias: in nats, beside the recommender's own: what is added to other items lowers the share of these.
+        repeat_bias: in nats, added to the items in the prompt on top of the recommender's ``repeat_bias``: it
+            compensates for what all other items get.
 
     Raises:
         ValueError: a value out of range.
@@ -59,7 +61,8 @@ class LCRecMemory:
             float32 (n, num_items).
         """
         scores = without_history(self.co_occurrence.scores(histories, self.decay), histories)
-        scores.data = (self.weight * np.log1p(scores.data / self.scale)).astype(np.float32)
+        similar = np.asarray(scores.data, dtype=np.float64)
+        scores.data = (self.weight * np.log1p(similar / self.scale)).astype(np.float32)
         if not self.repeat_bias:
             return scores
         rows, items = _places(read)
@@ -83,22 +86,22 @@ def without_history(scores: csr_matrix, histories: Sequence[np.ndarray]) -> csr_
 
 def _places(lists: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of lists of items in a matrix with a row per list."""
-    rows = np.repeat(np.arange(len(lists)), [len(each) for each in lists])
+    rows = np.repeat(np.arange(len(lists)), np.array([len(each) for each in lists], dtype=np.int64))
     return rows, np.concatenate([np.zeros(0, dtype=np.int64), *lists]).astype(np.int64)
 
 
-def as_tensor(bonus: np.ndarray | csr_matrix | None, rows: Sequence[int]) -> torch.Tensor | None:
+def as_tensor(bonus: np.ndarray | csr_matrix | None, rows: np.ndarray) -> torch.Tensor | None:
     """Some rows of a bonus for `recommend_items`.
 
     Args:
         bonus: float (n, num_items); ``None``: there is none.
-        rows: numbers of the rows.
+        rows: int (m,), numbers of the rows.
 
     Returns:
         dense, or sparse (COO) for a sparse matrix.
     """
-    if bonus is None or not issparse(bonus):
+    if bonus is None or isinstance(bonus, np.ndarray):
         return None if bonus is None else torch.from_numpy(bonus[rows])
-    part = bonus[rows].tocoo()
+    part = coo_matrix(bonus[rows])
     places = torch.from_numpy(np.stack([part.row, part.col]).astype(np.int64))
     return torch.sparse_coo_tensor(places, torch.from_numpy(part.data), part.shape, check_invariants=True)

@@ -1,4 +1,4 @@
-"""Chooses the numbers of LC-Rec's memory on validation users, together with the bias of the history's items."""
+"""Fits LC-Rec's memory on validation users, together with the repeat bias that belongs to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from scipy.special import logsumexp
 
 from ...data.co_occurrence import CoOccurrence
 from ...data.splits import EvalCases, RecSplit
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 SIMILARITIES = {"shrinkage": (0.0, 5.0, 20.0), "decay": (0.3, 0.5, 0.7, 0.85, 1.0)}
 # What is added to the model's scores.
 ADDITIONS = {"weight": (0.25, 0.5, 1.0, 2.0, 4.0), "scale": (0.003, 0.01, 0.03, 0.1, 0.3)}
-# Items that compete for the first places: so many of the model, and so many of the co-occurrences.
+# NDCG@10 is that of a re-ranked candidate set: the model's best items, and as many of the most similar ones.
 CANDIDATES = 50
 
 
@@ -46,8 +45,8 @@ def fit_memory(
         cases: validation users.
         num_neighbors: neighbours that are kept per item.
         min_users: pairs of items that fewer users have in common are not kept.
-        learn_repeat_bias: fit the bias of the history's items, see `fit_bias`: without memory that of the recommender,
-            and for the scores with memory what the memory adds to it.
+        learn_repeat_bias: also fit ``recommender.repeat_bias``, for rankings without memory, and
+            ``memory.repeat_bias``, which is added to it with memory; see `fit_bias`.
 
     Returns:
         one dictionary per trial with ``weight`` (0: no memory), ``scale``, ``repeat_bias`` and ``ndcg@10``.
@@ -122,7 +121,7 @@ class _Candidates:
         parts = gather_share(list(zip(items, scores, read, strict=True)))
         width = max((len(rows) for rows, _, _ in parts), default=0)
         padded = np.full((len(parts), width), -np.inf), np.zeros((len(parts), width))
-        is_read, is_target = np.zeros((2, len(parts), width), dtype=bool)
+        is_read, is_target = (np.zeros((len(parts), width), dtype=bool) for _ in range(2))
         for number, (rows, values, items_read) in enumerate(parts):
             place = slice(0, len(rows))
             padded[0][number, place] = values
@@ -135,10 +134,13 @@ class _Candidates:
         """NDCG@10 with a memory of these numbers, and the bias that belongs to it, unless that is given."""
         scores = self.scores + weight * np.log1p(self.similarities / scale)
         if bias is None:
-            has_read = self.is_read.any(1)
-            of_read = logsumexp(np.where(self.is_read, scores, -np.inf)[has_read], axis=1)
-            shares = np.exp(of_read - logsumexp(scores[has_read], axis=1))
-            bias = fit_bias(shares, (self.is_read & self.is_target).any(1)[has_read])
+            has_read = np.any(self.is_read, axis=1)
+            masses = np.exp(scores)
+            # Items that are no candidates keep what the model gives them; they have no similarity to speak of.
+            total = np.maximum(1 - np.exp(self.scores).sum(1), 0) + masses.sum(1)
+            shares = np.where(self.is_read, masses, 0).sum(1) / np.maximum(total, np.finfo(float).tiny)
+            is_repeat = np.any(self.is_read & self.is_target, axis=1)
+            bias = fit_bias(shares[has_read], is_repeat[has_read])
         scores = scores + bias * self.is_read
         own = np.where(self.is_target, scores, -np.inf).max(1, initial=-np.inf)
         above = (scores > own[:, None]).sum(1)

@@ -78,6 +78,10 @@ class LCRecRecommender(Recommender):
         self.tokenizer, self.prompt = tokenizer, prompt
         self.num_beams, self.normalize, self.batch_size = num_beams, normalize, batch_size
         self.repeat_bias, self.memory = repeat_bias, memory
+        if memory is not None and memory.co_occurrence.num_items != len(self.item_ids):
+            raise ValueError(
+                f"the memory is of {memory.co_occurrence.num_items} items, the catalogue has {len(self.item_ids)}"
+            )
         self.template = 0
         self.trie = ItemTrie.from_codes(index.codes)
         self._level_token_ids = [torch.as_tensor(ids) for ids in tokenizer.level_token_ids]
@@ -182,9 +186,10 @@ class LCRecRecommender(Recommender):
         if not isinstance(tokenizer, LCRecTokenizer):
             tokenizer = LCRecTokenizer.from_pretrained(path_or_hub_id, **where)
         prompt = LCRecPrompt.from_dict({**settings["prompt"], **options.pop("prompt", {})})
-        memory = settings.get("memory") if options.pop("memory", True) else None
-        if memory is not None:
-            memory = LCRecMemory(CoOccurrence.load(path_or_hub_id, **where), **memory)
+        memory = options.pop("memory", True)
+        if not isinstance(memory, LCRecMemory):
+            stored = settings.get("memory") if memory else None
+            memory = stored and LCRecMemory(CoOccurrence.load(path_or_hub_id, **where), **stored)
         options = {**decoding_settings(settings), **options}
         return cls(model, tokenizer, prompt, catalog=catalog, memory=memory, **options)
 
@@ -207,7 +212,7 @@ class LCRecRecommender(Recommender):
         bonus = self._with_memory(bonus, histories, prompts)
         return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed, item_bonus=bonus)
 
-    def score(self, histories, candidates):
+    def score(self, histories, candidates, *, user_ids=None):
         rows, prompts = self.catalog.check_rows(candidates, len(histories)), self._prompts(histories)
         bonus = self._with_memory(None, histories, prompts)
         scores = [np.zeros(0)] * len(prompts)
@@ -256,13 +261,15 @@ class LCRecRecommender(Recommender):
         return self._items_in(self._prompts(histories))
 
     def _items_in(self, prompts: list[list[int]]) -> list[np.ndarray]:
-        if not prompts:
-            return []
-        input_ids, mask = (tensor.cpu() for tensor in self._left_pad(prompts))
-        trie = self.trie.to("cpu")
-        owners, leaves = items_in_prompts(input_ids, mask, trie, [ids.cpu() for ids in self._level_token_ids])
-        counts = torch.bincount(owners, minlength=len(prompts))
-        return [rows.numpy() for rows in trie.item_rows[leaves].split(counts.tolist())]
+        trie, level_token_ids = self.trie.to("cpu"), [ids.cpu() for ids in self._level_token_ids]
+        items: list[np.ndarray] = []
+        for start in range(0, len(prompts), self.batch_size):
+            batch = prompts[start : start + self.batch_size]
+            input_ids, mask = (tensor.cpu() for tensor in self._left_pad(batch))
+            owners, leaves = items_in_prompts(input_ids, mask, trie, level_token_ids)
+            counts = torch.bincount(owners, minlength=len(batch))
+            items += [rows.numpy() for rows in trie.item_rows[leaves].split(counts.tolist())]
+        return items
 
     @torch.no_grad()
     def item_vectors(self) -> np.ndarray:

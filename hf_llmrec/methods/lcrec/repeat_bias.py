@@ -1,8 +1,8 @@
-"""Fits the bias of the history's items: how much rather, or less, people choose an item again than the model says."""
+"""Fits the repeat bias: a constant correction of the log-odds of items of the history."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from scipy.optimize import brentq
@@ -21,12 +21,12 @@ _SMALLEST = 1e-9
 
 
 def repeat_probabilities(recommender: LCRecRecommender, cases: EvalCases) -> tuple[np.ndarray, np.ndarray]:
-    """The probability that the model itself gives to any item of each history, and whether it was one.
+    """Probability mass that the model gives to the items of each history, and whether the target is one of them.
 
     Under several processes each scores a share, and all receive the same result.
 
     Args:
-        recommender: its own ``repeat_bias`` is left out.
+        recommender: its ``repeat_bias`` and ``memory`` are left out.
         cases: histories and what was chosen next.
 
     Returns:
@@ -36,11 +36,12 @@ def repeat_probabilities(recommender: LCRecRecommender, cases: EvalCases) -> tup
     numbers = process_share(len(cases))
     histories = [cases.histories[number] for number in numbers]
     read = recommender.items_read(histories)
-    before, recommender.repeat_bias = recommender.repeat_bias, 0.0
+    before = recommender.memory, recommender.repeat_bias
+    recommender.memory, recommender.repeat_bias = None, 0.0
     try:
         scores = recommender.score(histories, read)
     finally:
-        recommender.repeat_bias = before
+        recommender.memory, recommender.repeat_bias = before
     targets = cases.targets[numbers.start : numbers.stop]
     own = [
         (float(np.exp(score).sum()), bool(target in items))
@@ -55,8 +56,8 @@ def fit_bias(probabilities: np.ndarray, is_repeat: np.ndarray) -> float:
     """The bias b under which repeats are as frequent as they were: logistic regression with the model's odds as offset.
 
     With b added to the scores of the history's items, their share ``p`` of the probability has the log-odds
-    ``logit(p) + b``. Half a repeat and half a choice of something new, at the mean share, keep b finite where everybody
-    or nobody comes back.
+    ``logit(p) + b``. One further observation at the mean share, counted as half a repeat, keeps b finite where all or
+    no users repeat.
 
     Args:
         probabilities: float (n,), ``p`` of each case.
@@ -82,7 +83,7 @@ def fit_bias(probabilities: np.ndarray, is_repeat: np.ndarray) -> float:
 
     if surplus(-_LARGEST) >= 0 or surplus(_LARGEST) <= 0:
         return -_LARGEST if surplus(0.0) > 0 else _LARGEST
-    return float(brentq(surplus, -_LARGEST, _LARGEST))
+    return float(cast(float, brentq(surplus, -_LARGEST, _LARGEST)))
 
 
 def fit_repeat_bias(recommender: LCRecRecommender, cases: EvalCases) -> float:

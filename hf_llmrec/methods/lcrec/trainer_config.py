@@ -28,9 +28,9 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
             validation users, see `fit_repeat_bias`.
         memory: after training, add co-occurrences of the training interactions to the recommender, with the weight that
             is best on the validation users, see `fit_memory`. They are saved and published with it.
-        memory_neighbors: neighbours of each item that the memory keeps.
-        memory_min_users: pairs of items that fewer users have in common are not kept. From 2 on nothing that only one
-            user chose together can be read off the memory.
+        memory_neighbors: number of neighbours of each item that are stored.
+        memory_min_users: pairs of items that fewer users have in common are not stored. With 2 or more, no pair comes
+            from a single user.
     """
 
     # Listed, so that TrlParser parses its value as JSON.
@@ -55,11 +55,13 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
         metadata={"help": "fit the bias of the history's items after training, on validation users"},
     )
     memory: bool = field(
-        default=True, metadata={"help": "add co-occurrences of the training interactions to the scores"}
+        default=True,
+        metadata={"help": "fit item-item co-occurrence scores after training, saved with the model"},
     )
-    memory_neighbors: int = field(default=200, metadata={"help": "neighbours of an item that the memory keeps"})
+    memory_neighbors: int = field(default=200, metadata={"help": "neighbours of each item that the memory stores"})
     memory_min_users: int = field(
-        default=1, metadata={"help": "the memory leaves out pairs of items that fewer users have in common"}
+        default=1,
+        metadata={"help": "pairs of items that fewer users have in common are not stored"},
     )
 
     def __post_init__(self):

@@ -8,14 +8,17 @@ import pytest
 from transformers import pipeline
 
 from hf_llmrec.data.co_occurrence import CO_OCCURRENCE_FILE, CoOccurrence
+from hf_llmrec.data.item_index import ItemIndex
 from hf_llmrec.evaluation.metrics import ndcg_at, target_ranks
 from hf_llmrec.hub.published_files import recommender_files
 from hf_llmrec.methods.auto import AutoRecommender
 from hf_llmrec.methods.item_knn.recommender import ItemKNNRecommender
+from hf_llmrec.methods.lcrec.catalog_edits import save_with_index
 from hf_llmrec.methods.lcrec.memory import LCRecMemory
 from hf_llmrec.methods.lcrec.memory_fit import fit_memory
 from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
 from hf_llmrec.methods.lcrec.recommender import LCRecRecommender
+from hf_llmrec.methods.lcrec.repeat_bias import fit_repeat_bias
 from hf_llmrec.methods.lcrec.trainer import LCRecTrainer
 from hf_llmrec.methods.lcrec.trainer_config import LCRecTrainingConfig
 
@@ -161,3 +164,49 @@ def test_numbers_out_of_range(memory, wrong, message):
         LCRecMemory(memory.co_occurrence, **{**memory.settings(), **wrong})
     with pytest.raises(ValueError, match="memory_min_users must be at least 1, got 0"):
         LCRecTrainingConfig("out", memory_min_users=0)
+
+
+def test_another_catalogue_moves_its_rows(recommender, memory, dataset, tmp_path):
+    """Items that leave take their co-occurrences along, new ones have none, the others keep theirs."""
+    recommender.memory = memory
+    recommender.save_pretrained(tmp_path / "old")
+    index = recommender.tokenizer.item_index
+    gone, kept = dataset.item_ids[3], dataset.item_ids[9]
+    free = next(
+        codes for codes in np.ndindex(*index.codebook_sizes) if not (index.codes == np.array(codes)).all(1).any()
+    )
+    codes = np.concatenate([np.delete(index.codes, 3, axis=0), [free]])
+    ids = [*(item for item in index.item_ids if item != gone), "new"]
+    save_with_index(tmp_path / "old", tmp_path / "new", ItemIndex(ids, codes, index.codebook_sizes), {"new": "New"})
+    changed = AutoRecommender.from_pretrained(tmp_path / "new").memory.co_occurrence
+    before = memory.co_occurrence
+
+    def pairs(counted, names, item):
+        row = names.index(item)
+        return {
+            names[other]: value
+            for other, value in zip(counted.neighbors[row], counted.similarities[row], strict=True)
+            if other < len(names)
+        }
+
+    expected = pairs(before, dataset.item_ids, kept)
+    assert gone in expected or len(expected) > 1
+    assert pairs(changed, ids, kept) == {item: value for item, value in expected.items() if item != gone}
+    assert pairs(changed, ids, "new") == {} and not changed.similarities[-1].any()
+    with pytest.raises(ValueError, match="the memory is of 23 items, the catalogue has 24"):
+        fewer = replace(memory, co_occurrence=before.take(np.arange(23)))
+        LCRecRecommender(recommender.model, recommender.tokenizer, LCRecPrompt(), memory=fewer)
+
+
+def test_nobody_asks(recommender, memory):
+    recommender.memory = memory
+    assert recommender.rank([], 3)[0].shape == (0, 3) and recommender.score([], []) == []
+
+
+def test_the_bias_without_memory_is_that_of_the_model(recommender, dataset):
+    """Fitted beside a memory, over candidates, or by itself: the same number."""
+    split = dataset.split()
+    cases = split.validation.sample(25)
+    beside = fit_memory(recommender, split, cases)[0]["repeat_bias"]
+    assert recommender.memory is not None and recommender.repeat_bias == beside
+    assert fit_repeat_bias(recommender, cases) == pytest.approx(beside, abs=1e-4)

@@ -50,7 +50,8 @@ def main() -> None:
                 output = f"{folder}/{method}-{seed}"
                 options = ["--config", str(config), "--dataset", "demo", "--index", f"{folder}/index"]
                 options += ["--output_dir", output, "--index_init", method, "--seed", str(seed), "--eval_users", "0"]
-                options += ["--disable_tqdm", "True"]
+                # The metric is that of the codes alone.
+                options += ["--disable_tqdm", "True", "--learn_repeat_bias", "False", "--memory", "False"]
                 if arguments.num_train_epochs:
                     options += ["--num_train_epochs", str(arguments.num_train_epochs)]
                 train_lcrec.main(options)

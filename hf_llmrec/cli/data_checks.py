@@ -42,6 +42,11 @@ def check_training_data(
         for name in ("protocol", "k_core", "num_interactions")
         if name in trained and trained[name] != current[name]
     ]
+    different += [
+        f"{name} {trained.get(name, 0)}, this is {current.get(name, 0)}"
+        for name in ("cold_items", "cold_seed")
+        if trained.get(name, 0) != current.get(name, 0)
+    ]
     details = f" ({'; '.join(different)})" if different else ""
     check = {"other_data": arguments.other_data, "by_row": False, "made": "was trained on", "details": details}
     if "fingerprint" in trained:

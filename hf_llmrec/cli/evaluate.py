@@ -10,6 +10,7 @@ from accelerate import PartialState
 
 from ..data.files import write_json
 from ..evaluation.beyond_accuracy import beyond_accuracy
+from ..evaluation.cold_metrics import cold_and_warm
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.metrics import MAX_CUTOFF
 from ..evaluation.predictions import PredictedRankings
@@ -60,6 +61,8 @@ def run(arguments: EvaluateArguments) -> dict:
         "duration_s": round(result.seconds, 2),
         **run_facts(),
     }
+    if split.is_cold is not None:
+        report["groups"] = cold_and_warm(result, split.is_cold[cases.targets])
     if arguments.beyond_accuracy:
         vectors, ks = embed_items(dataset), (MAX_CUTOFF, *arguments.ks)
         values = beyond_accuracy(result.item_rows, split, dataset.num_items, vectors=vectors, ks=ks)
@@ -80,7 +83,8 @@ def run(arguments: EvaluateArguments) -> dict:
     if isinstance(ranker, PredictedRankings):
         report["predictions"] = ranker.notes
     if PartialState().is_main_process:
-        print(metric_table({arguments.model: metrics}))
+        groups = {name: values for name, values in report.get("groups", {}).items() if values["num_users"]}
+        print(metric_table({arguments.model: metrics, **groups}))
         for line in ranker.report() if isinstance(ranker, PredictedRankings) else ():
             print(f"warning: {line}")
         if ranker.fallback:

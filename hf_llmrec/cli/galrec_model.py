@@ -31,7 +31,7 @@ def external_item_vectors(arguments: GALRecArguments, dataset: RecDataset, outpu
     Returns:
         by kind, ``text`` or ``collaborative``, float (num_items, size), with items in the dataset's order.
     """
-    vectors, split = {}, dataset.split(arguments.protocol)
+    vectors, split = {}, arguments.split_of(dataset)
     if "text" in EXTERNAL[arguments.external]:
         if arguments.text_embeddings:
             vectors["text"] = load_item_embeddings(

@@ -23,18 +23,27 @@ class DatasetArguments:
         dataset: folder or Hub id in the package's layout, or ``demo`` for the bundled synthetic shop. Required.
         k_core: keep users and items with at least this many interactions; 0: all.
         protocol: how interactions are held out: ``leave_one_out`` or ``temporal``.
+        cold_items: share of the items that are held out, too: their interactions are removed from training, validation
+            and all histories, and test cases with such a target are the cold ones; 0: none.
+        cold_seed: seed of the choice of these items.
         cpu_threads: threads of a run on the CPU; default: all cores, shared among the machine's processes.
     """
 
     dataset: str = field(metadata={"help": "folder or Hub id, or `demo` for the bundled synthetic shop"})
     k_core: int = field(default=0, metadata={"help": "keep users and items with at least this many interactions"})
     protocol: str = field(default="leave_one_out", metadata={"help": "`leave_one_out` or `temporal`"})
+    cold_items: float = field(
+        default=0.0, metadata={"help": "share of the items that nobody interacts with until the test (0: none)"}
+    )
+    cold_seed: int = field(default=0, metadata={"help": "seed of the choice of --cold_items"})
     cpu_threads: int | None = field(default=None, metadata={"help": "threads of a run on the CPU (default: all cores)"})
 
     def load(self) -> tuple[RecDataset, RecSplit]:
         """Load the dataset and split it."""
         if self.protocol not in SPLITS:
             raise ValueError(f"--protocol must be one of {SPLITS}, got {self.protocol!r}")
+        if not 0 <= self.cold_items < 1:
+            raise ValueError(f"--cold_items must be a share from 0 to below 1, got {self.cold_items}")
         if self.dataset == "demo":
             from ..data.demo import make_demo_shop
 
@@ -45,7 +54,15 @@ class DatasetArguments:
         for note, count in dataset.notes.items():
             if count:
                 logger.info("%s: %s: %d", self.dataset, note.replace("_", " "), count)
-        return dataset, dataset.split(self.protocol)
+        return dataset, self.split_of(dataset)
+
+    def split_of(self, dataset: RecDataset) -> RecSplit:
+        """Split a dataset as these options say.
+
+        Args:
+            dataset: the dataset, as `load` returns it.
+        """
+        return dataset.split(self.protocol, cold_items=self.cold_items, cold_seed=self.cold_seed)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -58,7 +75,7 @@ class DatasetArguments:
         Args:
             dataset: the dataset, as `load` returns it.
         """
-        return {**data_facts(dataset, dataset.split(self.protocol)), **self.facts}
+        return {**data_facts(dataset, self.split_of(dataset)), **self.facts}
 
 
 @dataclass

@@ -59,7 +59,7 @@ def train_teacher(
 
     def work() -> None:
         if file.exists() and resume:
-            load_item_embeddings(file, dataset, dataset.split(data.protocol), other_data=other_data)
+            load_item_embeddings(file, dataset, data.split_of(dataset), other_data=other_data)
             logger.info("no --external_embeddings: those of the teacher in %s are used again", folder)
             return
         logger.info("no --external_embeddings: SASRec is trained first, in %s", folder)
@@ -80,6 +80,8 @@ def _defaults(data: DatasetArguments, folder: Path, file: Path, resume: bool) ->
     }
     # User embeddings are not needed, and should not be left beside a model.
     options |= {"export_embeddings": file, "export_users": False, "resume": resume}
+    if data.cold_items:
+        options |= {"cold_items": data.cold_items, "cold_seed": data.cold_seed}
     if data.cpu_threads is not None:
         options["cpu_threads"] = data.cpu_threads
     device = PartialState().device

@@ -38,7 +38,9 @@ def interactions_fingerprint(
 
 
 def split_fingerprint(user_ids: Sequence[str], split: RecSplit) -> str:
-    """``STRATEGY[:CUT...]:SHA256``, where the hash covers how many interactions of a user precede each held-out one.
+    """``STRATEGY[:CUT...][:COLD]:SHA256``; the hash covers how many interactions of a user precede each held-out one.
+
+    ``COLD`` is the share and seed of held-out items.
 
     Args:
         user_ids: ids of the users, in row order.
@@ -50,7 +52,8 @@ def split_fingerprint(user_ids: Sequence[str], split: RecSplit) -> str:
         places[row, cases.user_rows] = cases.histories.lengths
     users, order = _sorted(user_ids)
     held_out = _digest(users, *places[:, order])
-    return ":".join([split.strategy, *map(str, split.cuts), held_out])
+    cold = [] if split.cold is None else [str(split.cold)]
+    return ":".join([split.strategy, *map(str, split.cuts), *cold, held_out])
 
 
 def _sorted(ids: Sequence[str]) -> tuple[pa.Array, np.ndarray]:

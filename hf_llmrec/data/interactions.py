@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from .assembly import assemble
+from .cold_items import ColdItems, hold_out_items
 from .dataset_writing import save_tables
 from .fingerprints import DataFingerprint, catalog_fingerprint, ids_fingerprint
 from .interaction_fingerprints import interactions_fingerprint, split_fingerprint
@@ -260,22 +261,31 @@ class RecDataset:
         """
         return self.indices[self.indptr[user_row] : self.indptr[user_row + 1]]
 
-    def split(self, strategy: str = "leave_one_out", **shares: float) -> RecSplit:
+    def split(
+        self, strategy: str = "leave_one_out", *, cold_items: float = 0.0, cold_seed: int = 0, **shares: float
+    ) -> RecSplit:
         """Hold out interactions for validation and test.
 
         Args:
             strategy: ``leave_one_out`` holds out the last two interactions of each user, ``temporal`` the interactions
                 after two points of global time.
+            cold_items: share of the items that are held out, too: nobody interacts with them until the test, see
+                `cold_items.hold_out_items`; 0: none.
+            cold_seed: seed of the choice of these items.
             **shares: of ``temporal``: ``validation_share`` and ``test_share`` of all interactions, 0.1 each by default.
 
         Raises:
-            ValueError: an unknown strategy, or see `splits.temporal`.
+            ValueError: an unknown strategy, a share out of range, or see `splits.temporal`.
         """
         if strategy == "leave_one_out":
-            return leave_one_out(self.indptr, self.indices).of(self)
-        if strategy == "temporal":
-            return temporal(self.indptr, self.indices, self.timestamps, **shares).of(self)
-        raise ValueError(f"unknown split {strategy!r}: leave_one_out or temporal")
+            split = leave_one_out(self.indptr, self.indices)
+        elif strategy == "temporal":
+            split = temporal(self.indptr, self.indices, self.timestamps, **shares)
+        else:
+            raise ValueError(f"unknown split {strategy!r}: leave_one_out or temporal")
+        if cold_items:
+            split = hold_out_items(split, self.num_items, ColdItems(cold_items, cold_seed))
+        return split.of(self)
 
     def k_core(self, k: int) -> RecDataset:
         """The largest subset in which every user and item has at least ``k`` interactions.

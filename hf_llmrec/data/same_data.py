@@ -16,12 +16,16 @@ logger = logging.getLogger(__name__)
 def data_facts(dataset: RecDataset, split: RecSplit) -> dict[str, Any]:
     """The record of a model's training data that later data are compared with, as JSON values.
 
+    Held-out items are named only if there are any.
+
     Args:
         dataset: dataset of the split.
         split: split on whose training interactions the model was trained.
     """
+    cold = {} if split.cold is None else {"cold_items": split.cold.share, "cold_seed": split.cold.seed}
     return {
         "protocol": split.strategy,
+        **cold,
         "num_interactions": dataset.num_interactions,
         "fingerprint": dataset.data_fingerprint(split).to_dict(),
     }

@@ -100,6 +100,10 @@ class RecSplit:
         strategy: ``leave_one_out`` or ``temporal``.
         cuts: of a temporal split, the times in seconds at which validation and test begin (inclusive); otherwise empty.
         dataset: the `RecDataset` that was split; ``None``: not available.
+        cold: which items are held out, a `cold_items.ColdItems`; ``None``: none.
+        is_cold: bool (num_items,), the held-out items; ``None``: there are none.
+        period_lengths: int (num_users,), number of interactions of each user in the training period, those with
+            held-out items included; ``None``: the lengths of the training sequences.
     """
 
     train_indptr: np.ndarray
@@ -110,6 +114,9 @@ class RecSplit:
     strategy: str
     cuts: tuple[int, ...] = ()
     dataset: Any = field(default=None, repr=False, compare=False)
+    cold: Any = None
+    is_cold: np.ndarray | None = None
+    period_lengths: np.ndarray | None = None
 
     def of(self, dataset: Any) -> RecSplit:
         """The same split with a reference to its dataset and with the dataset's ids in its cases.

@@ -17,6 +17,10 @@ from .transitions import transition_groups
 
 # Items that make up this share of the catalogue, the most frequent first, are the head.
 HEAD_SHARE = 0.2
+HELD_OUT_NOTES = {
+    "held-out item": "the next item is one of --cold_items, with which nobody has interacted before the test",
+    "warm item": "the next item is not one of those",
+}
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,9 @@ def case_groups(dataset: RecDataset, split: RecSplit, cases: EvalCases) -> Group
         "cold item": cold,
         **transition_groups(split, cases, dataset.num_items),
     }
+    if split.is_cold is not None:
+        held_out = split.is_cold[cases.targets]
+        masks |= {"held-out item": held_out, "warm item": ~held_out}
     notes = {
         "head": f"the next item is among the {size} ({HEAD_SHARE:.0%}) most frequent in training",
         "tail": "the next item is not among those",
@@ -112,6 +119,7 @@ def case_groups(dataset: RecDataset, split: RecSplit, cases: EvalCases) -> Group
         "long history": f"more than {middle} items before it",
         "cold item": "the next item has no training interaction",
         **TRANSITION_NOTES,
+        **({} if split.is_cold is None else HELD_OUT_NOTES),
     }
     return Groups(masks, notes)
 

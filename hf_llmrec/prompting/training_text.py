@@ -37,7 +37,7 @@ def last_training_times(dataset: RecDataset, split: RecSplit) -> np.ndarray | No
     """
     if dataset.timestamps is None:
         return None
-    lengths = np.diff(split.train_indptr)
+    lengths = np.diff(split.train_indptr) if split.period_lengths is None else split.period_lengths
     last = dataset.indptr[:-1] + np.maximum(lengths, 1) - 1  # training interactions are a user's earliest
     return np.where(lengths > 0, dataset.timestamps[last], np.iinfo(np.int64).min)
 
@@ -95,7 +95,8 @@ def preference_rows(dataset: RecDataset, split: RecSplit) -> list[PreferenceRow]
     """Preferences with the training history that they summarise.
 
     A preference summarises all but the user's last two interactions, which is the training part of the leave-one-out
-    split. Other splits get no rows: part of the summarised interactions may lie after their split point.
+    split. Other splits get no rows: part of the summarised interactions may lie after their split point. So do users
+    who have interacted with held-out items.
 
     Args:
         dataset: the dataset; without a table of preferences there are no rows.
@@ -104,8 +105,10 @@ def preference_rows(dataset: RecDataset, split: RecSplit) -> list[PreferenceRow]
     if dataset.preferences is None or split.strategy != "leave_one_out":
         return []
     users, texts = (dataset.preferences.column(name).to_pylist() for name in ("user_id", "text"))
-    rows = ((split.train_sequence(dataset.user_row[user]), text) for user, text in zip(users, texts, strict=True))
-    return [(history, text) for history, text in rows if text and len(history)]
+    lengths = np.diff(split.train_indptr)
+    is_complete = np.ones(len(lengths), dtype=bool) if split.period_lengths is None else lengths == split.period_lengths
+    rows = ((dataset.user_row[user], text) for user, text in zip(users, texts, strict=True))
+    return [(split.train_sequence(row), text) for row, text in rows if text and lengths[row] and is_complete[row]]
 
 
 def corpus_texts(dataset: RecDataset, split: RecSplit) -> list[str]:

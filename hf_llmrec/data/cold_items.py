@@ -1,0 +1,97 @@
+"""Holding out items: a share of the catalogue that nobody has interacted with until the test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .splits import EvalCases, Histories, RecSplit
+
+
+@dataclass(frozen=True)
+class ColdItems:
+    """Which items are held out.
+
+    Args:
+        share: share of the catalogue, above 0 and below 1.
+        seed: of the choice.
+
+    Raises:
+        ValueError: a share out of range.
+    """
+
+    share: float
+    seed: int = 0
+
+    def __post_init__(self):
+        if not 0 < self.share < 1:
+            raise ValueError(f"cold_items must be a share of the catalogue between 0 and 1, got {self.share}")
+
+    def choose(self, num_items: int) -> np.ndarray:
+        """The held-out items of a catalogue, at least one and not all.
+
+        Args:
+            num_items: size of the catalogue.
+
+        Returns:
+            bool (num_items,).
+        """
+        count = min(max(round(self.share * num_items), 1), num_items - 1)
+        chosen = np.zeros(num_items, dtype=bool)
+        chosen[np.random.default_rng(self.seed).choice(num_items, count, replace=False)] = True
+        return chosen
+
+    def __str__(self) -> str:
+        return f"cold{self.share:g}-{self.seed}"
+
+
+def hold_out_items(split: RecSplit, num_items: int, cold: ColdItems) -> RecSplit:
+    """Remove all interactions with some items from training, validation and all histories.
+
+    Test cases keep their targets: those with a held-out item are the cold ones. Users whose validation target is held
+    out have no validation case. Histories may become empty. The catalogue stays complete.
+
+    Args:
+        split: a split with all items.
+        num_items: size of the catalogue.
+        cold: which items.
+    """
+    is_cold = cold.choose(num_items)
+    kept = ~is_cold[split.train_indices]
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return replace(
+        split,
+        train_indptr=before[split.train_indptr].astype(np.int32),
+        train_indices=split.train_indices[kept],
+        validation=_cases(split.validation, is_cold, is_validation=True),
+        test=_cases(split.test, is_cold, is_validation=False),
+        cold=cold,
+        is_cold=is_cold,
+        period_lengths=np.diff(split.train_indptr),
+    )
+
+
+def _cases(cases: EvalCases, is_cold: np.ndarray, *, is_validation: bool) -> EvalCases:
+    """Cases without the held-out items in their histories; of a validation also without cases with such a target."""
+    numbers = np.flatnonzero(~is_cold[cases.targets]) if is_validation else np.arange(len(cases))
+    period = cases.period_items
+    return replace(
+        cases,
+        user_rows=cases.user_rows[numbers],
+        targets=cases.targets[numbers],
+        histories=_without(cases.histories.take(numbers), is_cold),
+        period_items=None
+        if period is None
+        else _without(period.take(numbers), is_cold)
+        if is_validation
+        else period.take(numbers),
+    )
+
+
+def _without(histories: Histories, is_cold: np.ndarray) -> Histories:
+    """The histories without the held-out items."""
+    kept = [history[~is_cold[history]] for history in (histories[number] for number in range(len(histories)))]
+    stops = np.cumsum([len(history) for history in kept]).astype(np.int64)
+    indices = np.concatenate([np.zeros(0, dtype=np.int32), *kept])
+    return Histories(indices, np.concatenate([[0], stops[:-1]]) if len(stops) else stops, stops)

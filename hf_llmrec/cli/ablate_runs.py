@@ -18,7 +18,7 @@ from .ablate_options import AblationArguments
 from .config_file import read_config
 from .galrec_options import GALRecArguments
 from .option_parser import OptionParser
-from .options import as_words
+from .option_words import as_words
 from .teacher import train_teacher
 
 

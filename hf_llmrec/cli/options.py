@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +64,12 @@ class DatasetArguments:
         return dataset.split(self.protocol, cold_items=self.cold_items, cold_seed=self.cold_seed)
 
     @property
+    def split_options(self) -> dict[str, Any]:
+        """The options that say what is held out, by name."""
+        cold = {"cold_items": self.cold_items, "cold_seed": self.cold_seed} if self.cold_items else {}
+        return {"protocol": self.protocol, **cold}
+
+    @property
     def facts(self) -> dict[str, Any]:
         """How the data was made, as far as the dataset and its split do not say: recorded with a trained model."""
         return {"k_core": self.k_core}
@@ -98,17 +103,3 @@ class SameDataArguments(DatasetArguments):
     def facts(self) -> dict[str, Any]:
         """Those of `DatasetArguments`, and whether ``--other_data`` is set."""
         return {**super().facts, **({"other_data": True} if self.other_data else {})}
-
-
-def as_words(options: dict[str, Any]) -> list[str]:
-    """Options as words of a command line.
-
-    Args:
-        options: values by name; dictionaries become JSON.
-    """
-    words: list[str] = []
-    for name, value in options.items():
-        if isinstance(value, dict):
-            value = json.dumps(value)
-        words += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
-    return words

@@ -20,7 +20,8 @@ from ..cli import main
 from ..data.embedding_files import load_item_embeddings
 from ..data.interactions import RecDataset
 from ..training.main_process import run_on_main_process
-from .options import DatasetArguments, as_words
+from .option_words import as_words
+from .options import DatasetArguments
 
 logger = logging.getLogger("hf_llmrec")
 # Environment variables of a process group, which the teacher's process must not join.
@@ -72,16 +73,10 @@ def train_teacher(
 
 
 def _defaults(data: DatasetArguments, folder: Path, file: Path, resume: bool) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "dataset": data.dataset,
-        "k_core": data.k_core,
-        "protocol": data.protocol,
-        "output_dir": folder,
-    }
+    options: dict[str, Any] = {"dataset": data.dataset, "k_core": data.k_core, **data.split_options}
+    options["output_dir"] = folder
     # User embeddings are not needed, and should not be left beside a model.
     options |= {"export_embeddings": file, "export_users": False, "resume": resume}
-    if data.cold_items:
-        options |= {"cold_items": data.cold_items, "cold_seed": data.cold_seed}
     if data.cpu_threads is not None:
         options["cpu_threads"] = data.cpu_threads
     device = PartialState().device

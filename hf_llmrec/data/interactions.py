@@ -18,7 +18,7 @@ from .dataset_writing import save_tables
 from .fingerprints import DataFingerprint, catalog_fingerprint, ids_fingerprint
 from .interaction_fingerprints import interactions_fingerprint, split_fingerprint
 from .loading import TABLES, TableSource, arrow_table, read_tables
-from .splits import RecSplit, leave_one_out, temporal
+from .splits import RecSplit, split_by
 from .subsets import k_core_mask, rows_with_ids
 
 ITEM_TEXTS = ("title", "description", "brand", "categories")
@@ -277,12 +277,7 @@ class RecDataset:
         Raises:
             ValueError: an unknown strategy, a share out of range, or see `splits.temporal`.
         """
-        if strategy == "leave_one_out":
-            split = leave_one_out(self.indptr, self.indices)
-        elif strategy == "temporal":
-            split = temporal(self.indptr, self.indices, self.timestamps, **shares)
-        else:
-            raise ValueError(f"unknown split {strategy!r}: leave_one_out or temporal")
+        split = split_by(strategy, self.indptr, self.indices, self.timestamps, **shares)
         if cold_items:
             split = hold_out_items(split, self.num_items, ColdItems(cold_items, cold_seed))
         return split.of(self)

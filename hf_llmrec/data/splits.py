@@ -251,3 +251,25 @@ def temporal(
     evaluated = len(np.union1d(in_validation, in_test))
     cuts = begin_validation, begin_test
     return RecSplit(train_indptr, train_indices, validation, test, len(lengths) - evaluated, "temporal", cuts)
+
+
+def split_by(
+    strategy: str, indptr: np.ndarray, indices: np.ndarray, timestamps: np.ndarray | None, **shares: float
+) -> RecSplit:
+    """Split by a strategy of this module.
+
+    Args:
+        strategy: ``leave_one_out`` or ``temporal``.
+        indptr: int (num_users + 1,), where the interactions of each user begin in ``indices``.
+        indices: int32 (num_interactions,), item rows per user, oldest first.
+        timestamps: int64 (num_interactions,), seconds, aligned with ``indices``; ``None``: unknown.
+        shares: of `temporal`.
+
+    Raises:
+        ValueError: an unknown strategy, or see `temporal`.
+    """
+    if strategy == "leave_one_out":
+        return leave_one_out(indptr, indices)
+    if strategy == "temporal":
+        return temporal(indptr, indices, timestamps, **shares)
+    raise ValueError(f"unknown split {strategy!r}: leave_one_out or temporal")

@@ -26,6 +26,7 @@ OPTIONS = {
         "learning_rate": 3e-3,
         "warmup_steps": 20,
         "task_weights": {"seq": 1, "ite": 0.02},
+        "eval_users": 200,  # who are ranked once, for the repeat bias and the memory
     },
     "galrec": {"num_train_epochs": 7, "loss_weights": {}, "edges_per_user": 1, "include_graph": True},
     "sasrec": {"num_train_epochs": 8},

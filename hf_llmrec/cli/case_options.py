@@ -73,9 +73,8 @@ class CaseArguments(SameDataArguments):
     @property
     def case_facts(self) -> dict[str, Any]:
         """Who was ranked, how, and what counts as a hit, for reports; some only if changed."""
-        facts = {"split": self.split, "protocol": self.protocol, "mask_seen": self.mask_seen}
+        facts = {"split": self.split, **self.split_options, "mask_seen": self.mask_seen}
         facts |= {} if self.targets == "first" else {"targets": self.targets}
-        facts |= {"cold_items": self.cold_items, "cold_seed": self.cold_seed} if self.cold_items else {}
         return facts if self.memory else {**facts, "memory": False}
 
     @property

@@ -157,6 +157,17 @@ def parse_metric(metric: str, names: Sequence[str], depth: int) -> tuple[str, in
     return name, int(cutoff)
 
 
+def candidate_ranks(scores: np.ndarray, is_target: np.ndarray) -> np.ndarray:
+    """0-based rank of every user's target among scored candidates, int64 (n,); -1 where it is no candidate.
+
+    Args:
+        scores: float (n, width), -inf at padding.
+        is_target: bool (n, width), at most one per user.
+    """
+    own = np.where(is_target, scores, -np.inf).max(1, initial=-np.inf)
+    return np.where(np.isneginf(own), -1, (scores > own[:, None]).sum(1))
+
+
 def metric_values(ranks: np.ndarray, metric: str, depth: int = MAX_CUTOFF) -> np.ndarray:
     """Contribution of every user to a metric, float64 (n,): its mean is the metric.
 

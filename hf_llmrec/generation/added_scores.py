@@ -11,6 +11,7 @@ import torch
 from .item_bonus import ItemBonus
 from .item_trie import ItemTrie
 from .prompt_items import items_in_prompts
+from .search_bonus import SearchBonus
 from .sparse_item_bonus import SparseItemBonus
 
 
@@ -24,7 +25,7 @@ def added_scores(
     item_bonus: torch.Tensor | None = None,
     repeat_bias: float = 0.0,
     exclude: Sequence[np.ndarray] | None = None,
-) -> ItemBonus | SparseItemBonus | None:
+) -> SearchBonus | None:
     """Combine the scores that are added to items.
 
     Args:
@@ -72,8 +73,8 @@ def added_scores(
         return ItemBonus(trie, item_bonus, exclude)
     if item_bonus is not None:
         owners, rows = item_bonus.indices()
-        found = trie.find_leaves(rows)
-        inside = found >= 0
-        prompts, leaves = torch.cat([prompts, owners[inside]]), torch.cat([leaves, found[inside]])
+        own = trie.find_leaves(rows)
+        inside = own >= 0
+        prompts, leaves = torch.cat([prompts, owners[inside]]), torch.cat([leaves, own[inside]])
         values = torch.cat([values, item_bonus.values()[inside]])
     return SparseItemBonus(trie, prompts, leaves, values, len(input_ids), exclude)

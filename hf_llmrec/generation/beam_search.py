@@ -24,10 +24,9 @@ from ..evaluation.top_k import best_first
 from .added_scores import added_scores
 from .beam_tree import BeamTree, projects_itself, tree_obstacle
 from .fallback import score_by_forward, search_by_generate
-from .item_bonus import ItemBonus
 from .item_trie import ItemTrie, ranked_items
 from .level_head import NORMALIZATIONS, LevelHead
-from .sparse_item_bonus import SparseItemBonus
+from .search_bonus import SearchBonus
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +112,7 @@ class _Search:
     normalize: str
     num_beams: int
     keys: list[torch.Tensor] | None
-    bonus: ItemBonus | SparseItemBonus | None
+    bonus: SearchBonus | None
 
     def expand(
         self, level: int, nodes: torch.Tensor, scores: torch.Tensor, log_probs: torch.Tensor

@@ -11,11 +11,10 @@ import torch
 from transformers import GenerationConfig, LogitNormalization, LogitsProcessorList, PreTrainedModel
 
 from .beam_tree import uses_positions
-from .item_bonus import ItemBonus
 from .item_trie import ItemTrie
 from .level_head import LevelHead
 from .logits_process import ItemLogitsProcessor
-from .sparse_item_bonus import SparseItemBonus
+from .search_bonus import SearchBonus
 
 # Sequences per forward pass of `score_by_forward`.
 CHUNK = 256
@@ -73,7 +72,7 @@ def search_by_generate(
     normalize: str,
     *,
     exclude: Sequence[np.ndarray] | None = None,
-    bonus: ItemBonus | SparseItemBonus | None = None,
+    bonus: SearchBonus | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Search the trie with transformers' own beam search.
 

@@ -8,13 +8,11 @@ import numpy as np
 import torch
 
 from .item_trie import ItemTrie
+from .search_bonus import SearchBonus
 
 
-class ItemBonus:
-    """For every trie node the largest bonus of the items below it.
-
-    Adding it to the score of a prefix keeps prefixes alive that lead to an item with a high bonus. At the last depth it
-    is the bonus of the item itself, so that the final order is that of score plus bonus.
+class ItemBonus(SearchBonus):
+    """[`SearchBonus`] of a number for every prompt and item.
 
     Args:
         trie: the valid indices.
@@ -43,27 +41,10 @@ class ItemBonus:
             self.by_level.insert(0, best)
         self.at_root = best.amax(dim=1)
 
-    def take(self, prompts: torch.Tensor) -> ItemBonus:
-        """The bonus of some of the prompts.
-
-        Args:
-            prompts: int64 (m,), their rows.
-        """
+    def take(self, prompts):
         part = object.__new__(ItemBonus)
         part.by_level, part.at_root = [best[prompts] for best in self.by_level], self.at_root[prompts]
         return part
 
-    def best_below(self, level: int, nodes: torch.Tensor) -> torch.Tensor:
-        """Largest bonus of the items below nodes.
-
-        Args:
-            level: the level whose codes lead to the nodes: their depth is ``level`` + 1. -1: the root.
-            nodes: int64 (batch, ...); -1 for a dead beam, whose value has no meaning.
-
-        Returns:
-            float (batch, ...).
-        """
-        shape = (-1, *[1] * (nodes.dim() - 1))
-        if level < 0:
-            return self.at_root.view(shape).expand(nodes.shape)
-        return self.by_level[level].gather(1, nodes.clamp_min(0).flatten(1)).view(nodes.shape)
+    def _below(self, level, nodes):
+        return self.by_level[level].gather(1, nodes)

@@ -21,6 +21,7 @@ class TrieLevel:
         first_child: int64 (nodes at depth l, + 1): children of node n are ``first_child[n]`` .. ``first_child[n + 1]``,
             which are also their node numbers at depth l + 1.
         codes: int64 (nodes at depth l + 1,), the code on the edge to each; increasing within a parent.
+        keys: int64 (nodes at depth l + 1,), ``parent * num_codes + code`` of each, increasing.
         leaves: int64 (nodes at depth l + 1,), how many items lie below each.
         node_of_leaf: int64 (items,), the node at depth l + 1 above each leaf.
         fan_out: the largest number of children of a node.
@@ -29,6 +30,7 @@ class TrieLevel:
 
     first_child: torch.Tensor
     codes: torch.Tensor
+    keys: torch.Tensor
     leaves: torch.Tensor
     node_of_leaf: torch.Tensor
     fan_out: int
@@ -93,14 +95,16 @@ class ItemTrie:
             starts = np.flatnonzero(new[:, level])
             node = np.cumsum(new[:, level]) - 1
             children = np.bincount(parent[starts], minlength=parents)
+            num_codes = int(codes[:, level].max()) + 1
             levels.append(
                 TrieLevel(
                     first_child=torch.from_numpy(np.concatenate([[0], np.cumsum(children)])),
                     codes=torch.from_numpy(codes[starts, level]),
+                    keys=torch.from_numpy(parent[starts] * num_codes + codes[starts, level]),
                     leaves=torch.from_numpy(np.bincount(node)),
                     node_of_leaf=torch.from_numpy(node),
                     fan_out=int(children.max()),
-                    num_codes=int(codes[:, level].max()) + 1,
+                    num_codes=num_codes,
                 )
             )
             parent, parents = node, len(starts)
@@ -173,29 +177,11 @@ class ItemTrie:
         Returns:
             int64 (...), the child of each node, -1 where there is none.
         """
-        child, child_codes, real = self.children(level, nodes)
-        match = (child_codes == codes.unsqueeze(-1)) & real
-        picked = child.gather(-1, match.long().argmax(-1, keepdim=True)).squeeze(-1)
-        return torch.where(match.any(-1), picked, -1)
-
-    def child(self, level: int, nodes: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-        """As `step`, by a binary search over all nodes of the level, which takes less memory for many nodes.
-
-        Args:
-            level: the depth of the nodes, from 0 (the root).
-            nodes: int64 (n,), no dead ones.
-            codes: int64 (n,), the code to follow from each node; -1: none.
-
-        Returns:
-            int64 (n,), the child of each node, -1 where there is none.
-        """
         edges = self.levels[level]
-        size = edges.num_codes
-        counts = edges.first_child.diff()
-        parents = torch.arange(len(counts), device=nodes.device).repeat_interleave(counts)
-        keys, wanted = parents * size + edges.codes, nodes * size + codes
-        place = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
-        return torch.where((keys[place] == wanted) & (codes >= 0) & (codes < size), place, -1)
+        wanted = nodes * edges.num_codes + codes
+        place = torch.searchsorted(edges.keys, wanted).clamp_max(len(edges.keys) - 1)
+        is_code = (nodes >= 0) & (codes >= 0) & (codes < edges.num_codes)
+        return torch.where(is_code & (edges.keys[place] == wanted), place, -1)
 
     def codes_of(self, item_rows: torch.Tensor) -> torch.Tensor:
         """Codes of items.

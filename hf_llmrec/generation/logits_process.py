@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor
 
-from .item_bonus import ItemBonus
 from .item_trie import NO_NUMBERS, ItemTrie
 from .level_head import NORMALIZATIONS
-from .sparse_item_bonus import SparseItemBonus
+from .search_bonus import SearchBonus
 
 
 class ItemLogitsProcessor(LogitsProcessor):
@@ -49,7 +48,7 @@ class ItemLogitsProcessor(LogitsProcessor):
         *,
         exclude: Sequence[np.ndarray] | None = None,
         num_beams: int = 1,
-        bonus: ItemBonus | SparseItemBonus | None = None,
+        bonus: SearchBonus | None = None,
     ):
         if normalize not in NORMALIZATIONS:
             raise ValueError(f"normalize must be one of {NORMALIZATIONS}, got {normalize!r}")

@@ -29,7 +29,7 @@ def items_in_prompts(
     if starts < 1:
         return input_ids.new_empty(0), input_ids.new_empty(0)
     size = 1 + max(int(each.max()) for each in ids)
-    # Only places with a code of the first level are followed, and one child is looked up for each.
+    # Only places with a code of the first level are followed.
     prompts, places = torch.nonzero(
         torch.isin(input_ids[:, :starts], ids[0]) & attention_mask[:, :starts].bool(), as_tuple=True
     )
@@ -38,7 +38,7 @@ def items_in_prompts(
         code_of = torch.full((size + 1,), -1, device=device)
         code_of[each] = torch.arange(len(each), device=device)
         codes = code_of[input_ids[prompts, places + level].clamp_max(size)]
-        nodes = trie.child(level, nodes, codes)
+        nodes = trie.step(level, nodes, codes)
         is_there = nodes >= 0
         prompts, places, nodes = prompts[is_there], places[is_there], nodes[is_there]
     keys = torch.unique(prompts * trie.num_items + nodes)

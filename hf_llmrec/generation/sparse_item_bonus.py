@@ -8,12 +8,13 @@ import numpy as np
 import torch
 
 from .item_trie import ItemTrie
+from .search_bonus import SearchBonus
 
 
-class SparseItemBonus:
-    """Largest bonus below every trie node, for sparse bonuses: items without an entry have a bonus of 0.
+class SparseItemBonus(SearchBonus):
+    """[`SearchBonus`] of a few items per prompt: the others have a bonus of 0.
 
-    It is [`ItemBonus`] for few items per prompt: only nodes above items with a bonus are stored.
+    Only nodes above items with a bonus are stored.
 
     Args:
         trie: the valid indices.
@@ -23,9 +24,6 @@ class SparseItemBonus:
         num_prompts: number of prompts.
         exclude: per prompt, int item rows that must not be returned; prefixes that lead to such items only are pruned;
             ``None``: none.
-
-    Attributes:
-        at_root: float (num_prompts,), the largest bonus of all items; -inf where all items are excluded.
     """
 
     def __init__(
@@ -58,12 +56,7 @@ class SparseItemBonus:
         below = best.new_full((num_prompts,), -torch.inf).scatter_reduce_(0, prompts, best, "amax")
         self.at_root = torch.where(counts == trie.num_items, below, below.clamp_min(0))
 
-    def take(self, prompts: torch.Tensor) -> SparseItemBonus:
-        """The bonus of some of the prompts.
-
-        Args:
-            prompts: int64 (m,), their rows, each once.
-        """
+    def take(self, prompts):
         part = object.__new__(SparseItemBonus)
         part._nodes, part.at_root, part._levels = self._nodes, self.at_root[prompts], []
         new = torch.full((len(self.at_root),), -1, device=prompts.device)
@@ -74,23 +67,10 @@ class SparseItemBonus:
             part._levels.append((moved, best[kept][order]))
         return part
 
-    def best_below(self, level: int, nodes: torch.Tensor) -> torch.Tensor:
-        """Largest bonus of the items below nodes.
-
-        Args:
-            level: the level whose codes lead to the nodes: their depth is ``level`` + 1. -1: the root.
-            nodes: int64 (num_prompts, ...); -1 for a dead beam, whose value has no meaning.
-
-        Returns:
-            float (num_prompts, ...).
-        """
-        shape = (-1, *[1] * (nodes.dim() - 1))
-        if level < 0:
-            return self.at_root.view(shape).expand(nodes.shape)
+    def _below(self, level, nodes):
         keys, best = self._levels[level]
         if not len(keys):
             return self.at_root.new_zeros(nodes.shape)
-        prompts = torch.arange(len(nodes), device=nodes.device).view(shape)
-        key = prompts * self._nodes[level] + nodes.clamp_min(0)
+        key = torch.arange(len(nodes), device=nodes.device).unsqueeze(1) * self._nodes[level] + nodes
         place = torch.searchsorted(keys, key).clamp_max(len(keys) - 1)
         return torch.where(keys[place] == key, best[place], 0)

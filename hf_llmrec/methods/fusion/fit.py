@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...data.splits import EvalCases
-from ...evaluation.metrics import ndcg_at
+from ...evaluation.metrics import candidate_ranks, ndcg_at
 from ...evaluation.processes import gather_share, process_share
 from ...recommender import Recommender
 from .candidates import NORMALIZATIONS, normalized, part_scores, union
@@ -50,12 +50,12 @@ class FusionCases:
         users = None if cases.user_ids is None else [cases.user_ids[int(row)] for row in cases.user_rows[share]]
         count = min(num_candidates, len(parts[0].item_ids))
         items = union([part.rank(histories, count, user_ids=users)[0] for part in parts])
-        found = gather_share(list(zip(items, part_scores(parts, histories, items, users), strict=True)))
+        scored = gather_share(list(zip(items, part_scores(parts, histories, items, users), strict=True)))
         self.lengths = np.array([len(cases.histories[number]) for number in range(len(cases))])
-        width = max(len(rows) for rows, _ in found)
-        self.is_target = np.zeros((len(found), width), dtype=bool)
-        self.scores = {name: np.full((len(found), len(parts), width), -np.inf) for name in NORMALIZATIONS}
-        for number, (rows, scores) in enumerate(found):
+        width = max(len(rows) for rows, _ in scored)
+        self.is_target = np.zeros((len(scored), width), dtype=bool)
+        self.scores = {name: np.full((len(scored), len(parts), width), -np.inf) for name in NORMALIZATIONS}
+        for number, (rows, scores) in enumerate(scored):
             self.is_target[number, : len(rows)] = rows == cases.targets[number]
             for name, padded in self.scores.items():
                 padded[number, :, : len(rows)] = normalized(scores, scores, name)
@@ -70,10 +70,7 @@ class FusionCases:
         """
         weighted = np.where(weights[:, None] == 0, 0, weights[:, None] * self.scores[normalize][users]).sum(1)
         is_item = ~np.isneginf(self.scores[normalize][users][:, 0])
-        weighted, is_target = np.where(is_item, weighted, -np.inf), self.is_target[users]
-        own = np.where(is_target, weighted, -np.inf).max(1, initial=-np.inf)
-        above = (weighted > own[:, None]).sum(1)
-        return ndcg_at(np.where(is_target.any(1), above, -1), 10)
+        return ndcg_at(candidate_ranks(np.where(is_item, weighted, -np.inf), self.is_target[users]), 10)
 
     def climb(self, normalize: str, users: np.ndarray) -> tuple[np.ndarray, float]:
         """Coordinate ascent from the best single part.

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from ...data.co_occurrence import CoOccurrence
 from ...data.splits import EvalCases, RecSplit
-from ...evaluation.metrics import ndcg_at
+from ...evaluation.metrics import candidate_ranks, ndcg_at
 from ...evaluation.processes import gather_share, process_share
 from .memory import LCRecMemory, without_history
 from .repeat_bias import fit_bias
@@ -105,9 +105,7 @@ class _Candidates:
         """Rank and score with the model alone, each process a share of the users."""
         numbers = process_share(len(histories))
         own = [histories[number] for number in numbers]
-        before = recommender.memory, recommender.repeat_bias
-        recommender.memory, recommender.repeat_bias = None, 0.0
-        try:
+        with recommender.codes_alone():
             ranked, _ = recommender.rank(own, min(CANDIDATES, len(recommender.item_ids)))
             read = recommender.items_read(own)
             items = []
@@ -116,8 +114,6 @@ class _Candidates:
                 nearest = near.indices[np.argsort(-near.data, kind="stable")[:CANDIDATES]]
                 items.append(np.unique(np.concatenate([rows[rows >= 0], nearest, items_read])))
             scores = recommender.score(own, items)
-        finally:
-            recommender.memory, recommender.repeat_bias = before
         parts = gather_share(list(zip(items, scores, read, strict=True)))
         width = max((len(rows) for rows, _, _ in parts), default=0)
         padded = np.full((len(parts), width), -np.inf), np.zeros((len(parts), width))
@@ -142,7 +138,5 @@ class _Candidates:
             is_repeat = np.any(self.is_read & self.is_target, axis=1)
             bias = fit_bias(shares[has_read], is_repeat[has_read])
         scores = scores + bias * self.is_read
-        own = np.where(self.is_target, scores, -np.inf).max(1, initial=-np.inf)
-        above = (scores > own[:, None]).sum(1)
-        ndcg = ndcg_at(np.where(np.isneginf(own), -1, above), 10)
+        ndcg = ndcg_at(candidate_ranks(scores, self.is_target), 10)
         return {"weight": weight, "scale": scale, "repeat_bias": bias, "ndcg@10": ndcg}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -206,6 +207,16 @@ class LCRecRecommender(Recommender):
     def fallback(self) -> str | None:
         """Why rankings were made by `generate`, without the tree of beams; ``None`` if they were not."""
         return fallback_reason(self.model)
+
+    @contextmanager
+    def codes_alone(self) -> Iterator[None]:
+        """Rank and score without ``repeat_bias`` and ``memory`` inside the block."""
+        before = self.repeat_bias, self.memory
+        self.repeat_bias, self.memory = 0.0, None
+        try:
+            yield
+        finally:
+            self.repeat_bias, self.memory = before
 
     def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None, item_bonus=None):
         bonus, prompts = self.catalog.check_bonus(item_bonus, len(histories)), self._prompts(histories)

@@ -36,12 +36,8 @@ def repeat_probabilities(recommender: LCRecRecommender, cases: EvalCases) -> tup
     numbers = process_share(len(cases))
     histories = [cases.histories[number] for number in numbers]
     read = recommender.items_read(histories)
-    before = recommender.memory, recommender.repeat_bias
-    recommender.memory, recommender.repeat_bias = None, 0.0
-    try:
+    with recommender.codes_alone():
         scores = recommender.score(histories, read)
-    finally:
-        recommender.memory, recommender.repeat_bias = before
     targets = cases.targets[numbers.start : numbers.stop]
     own = [
         (float(np.exp(score).sum()), bool(target in items))

@@ -69,7 +69,7 @@ def train_variant(
     Returns:
         the duration in seconds.
     """
-    options = {"dataset": arguments.dataset, "k_core": arguments.k_core, "protocol": arguments.protocol}
+    options = {"dataset": arguments.dataset, "k_core": arguments.k_core, **arguments.split_options}
     options |= {"output_dir": str(folder), "seed": seed, "disable_tqdm": True, "resume": False, **changes}
     parser = OptionParser((GALRecArguments, GALRecTrainingConfig, ModelConfig))
     parsed = parser.parse_args_and_config(["--config", arguments.base, *as_words(options)])
@@ -94,4 +94,5 @@ def shared_teacher(arguments: AblationArguments, dataset: RecDataset, options: d
     """
     key = json.dumps([options, arguments.data_facts(dataset)], sort_keys=True)
     folder = Path(arguments.output_dir) / f"teacher-{_digest(key.encode())}"
-    return str(train_teacher(arguments, dataset, folder, options, resume=True))
+    split = arguments.split_of(dataset)
+    return str(train_teacher(arguments, dataset, split, folder, options, resume=True))

@@ -19,6 +19,7 @@ from accelerate import PartialState
 from ..cli import main
 from ..data.embedding_files import load_item_embeddings
 from ..data.interactions import RecDataset
+from ..data.splits import RecSplit
 from ..training.main_process import run_on_main_process
 from .option_words import as_words
 from .options import DatasetArguments
@@ -31,6 +32,7 @@ _GROUP = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "GROUP_", "ROLE_", "ACCELER
 def train_teacher(
     data: DatasetArguments,
     dataset: RecDataset,
+    split: RecSplit,
     folder: Path,
     options: Mapping[str, Any],
     *,
@@ -42,6 +44,7 @@ def train_teacher(
     Args:
         data: options of the dataset to train on.
         dataset: that dataset.
+        split: what is held out of it.
         folder: where the teacher, its checkpoints and its embeddings go; not the recommender's folder, which is
             published.
         options: options of `train sasrec`, which replace the defaults chosen here.
@@ -60,7 +63,7 @@ def train_teacher(
 
     def work() -> None:
         if file.exists() and resume:
-            load_item_embeddings(file, dataset, data.split_of(dataset), other_data=other_data)
+            load_item_embeddings(file, dataset, split, other_data=other_data)
             logger.info("no --external_embeddings: those of the teacher in %s are used again", folder)
             return
         logger.info("no --external_embeddings: SASRec is trained first, in %s", folder)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from trl import ModelConfig  # pyright: ignore[reportPrivateImportUsage]  # trl exports it lazily
 
 from ..methods.galrec.adapters import with_own_layers
+from ..methods.galrec.configuration_galrec import GALRecConfig
+from ..methods.galrec.continuing import SavedGALRec
+from ..methods.galrec.recommender import GALRecRecommender
 from ..methods.galrec.trainer import GALRecTrainer
 from ..methods.galrec.trainer_config import GALRecTrainingConfig
 from .data_checks import check_base
-from .galrec_continuation import continue_galrec
-from .galrec_model import galrec_from_backbone
-from .galrec_options import GALRecArguments
+from .galrec_options import EXTERNAL, GALRecArguments
+from .galrec_vectors import item_vectors
+from .json_options import naming
 from .language_model_run import LanguageModelRun
 from .processes import run_command
 
@@ -22,13 +25,28 @@ class GALRecRun(LanguageModelRun[GALRecArguments, GALRecTrainingConfig]):
 
     def recommender(self, dataset, split):
         arguments, training, model_config = self.arguments, self.training, self.model_config
-        base = model_config.model_name_or_path
+        base, revision = model_config.model_name_or_path, model_config.model_revision
         training.start_from(pretrained=bool(base))
-        saved = continue_galrec(arguments, model_config, training, dataset, split)
+        backbone = arguments.source(model_config)
+        saved = SavedGALRec.find(backbone, trust_remote_code=training.trust_remote_code, revision=revision)
         if saved is not None:
-            return saved
-        check_base(base, arguments, dataset, split, revision=model_config.model_revision)
-        return galrec_from_backbone(arguments, model_config, training, dataset, split)
+            saved.check_catalog(dataset)
+            saved.check_kinds(EXTERNAL[arguments.external], "external")
+        check_base(base, arguments, dataset, split, revision=revision)
+        with naming("model_options"):  # checks the values before anything is loaded
+            GALRecConfig(**arguments.model_options)
+        vectors = item_vectors(arguments, dataset, split, training.output_dir, is_saved=saved is not None)
+        return GALRecRecommender.from_backbone(
+            backbone,
+            dataset=dataset,
+            item_vectors=vectors,
+            split=split,
+            prompt=arguments.prompt(training),
+            config=arguments.model_options,
+            include_graph=arguments.include_graph,
+            pretrained=training.pretrained,
+            **arguments.loading(model_config, training),
+        )
 
     def complete_adapters(self, adapters, recommender):
         return with_own_layers(adapters, recommender.model)

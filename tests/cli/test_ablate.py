@@ -82,6 +82,13 @@ def test_runs_made_from_something_else_are_repeated(arguments, dataset, tmp_path
     assert changes("--k_core", "2") and not changes("--k_core", "2")
 
 
+def test_runs_hold_out_what_the_command_holds_out(arguments, tmp_path):
+    """Otherwise the variants would have been trained on the cold items that `ablate` evaluates them on."""
+    ablate.main([*arguments, "--variants", '{"full": {}}', "--seeds", "0", "--cold_items", "0.2", "--cold_seed", "3"])
+    data = json.loads((tmp_path / "out/full/seed_0/recommender.json").read_text())["data"]
+    assert (data["cold_items"], data["cold_seed"]) == (0.2, 3)
+
+
 def test_a_teacher_is_shared_by_runs_with_the_same_options_of_it(arguments, tmp_path):
     """Of two variants with different `teacher_options` the second does not get the first one's teacher."""
     shared = {"external": "both", "teacher_options": {"max_steps": 2, "model_options": {"hidden_size": 8}}}

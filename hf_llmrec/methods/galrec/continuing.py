@@ -1,75 +1,154 @@
-"""Checks before a saved GAL-Rec is trained further: its items and their external embeddings must be the same."""
+"""Training a saved GAL-Rec further: what stays as it is, what may change, and what is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch.nn import functional as F
+from transformers import AutoConfig, PreTrainedModel
 
-from ...data.embedding_files import load_item_embeddings
 from ...data.interactions import RecDataset
-from ...data.splits import RecSplit
+from ...data.recommender_folder import ItemCatalog, load_settings
+from ...training.backbones import BACKBONES
+from .configuration_galrec import GALRecConfig
 from .modeling_galrec import GALRecForCausalLM
+from .prompt import GALRecPrompt
 
+# Fields of the configuration that matter in training only: no weight depends on them.
+ADJUSTABLE = ("external_dropout", "embedding_dropout", "rec_dropout", "rec_weight", "rec_loss", "num_negatives")
 # Cosine above which two vectors count as equal: saved vectors may be in half precision.
 _SAME_DIRECTION = 0.999
 
 
-def check_catalog(name: str, item_ids: Sequence[str], dataset: RecDataset) -> None:
-    """Refuse a dataset whose items are not those of the model.
+@dataclass(frozen=True)
+class SavedGALRec:
+    """A saved GAL-Rec from which training goes on: mapping layers, item vectors and heads stay as learned.
 
     Args:
-        name: of the model, for error messages.
-        item_ids: of the model, by row.
-        dataset: to train on.
-
-    Raises:
-        ValueError: the items differ; names the first row that does.
+        name: its folder or Hub id.
+        config: its configuration.
+        prompt: what it reads.
+        item_ids: its catalogue, by row.
     """
-    if list(item_ids) == dataset.item_ids:
-        return
-    rows = zip(item_ids, dataset.item_ids, strict=False)
-    row = next((row for row, (one, other) in enumerate(rows) if one != other), min(len(item_ids), dataset.num_items))
-    raise ValueError(
-        f"{name} was trained on another catalogue: it has {len(item_ids)} items, --dataset {dataset.num_items}, and "
-        f"they differ from row {row} on; items cannot be added to a GAL-Rec"
-    )
 
+    name: str
+    config: GALRecConfig
+    prompt: GALRecPrompt
+    item_ids: list[str]
 
-def check_item_vectors(
-    name: str,
-    model: GALRecForCausalLM,
-    files: Mapping[str, str | None],
-    dataset: RecDataset,
-    split: RecSplit,
-    *,
-    other_data: bool = False,
-) -> None:
-    """Refuse files of external embeddings that differ from those the model was trained with.
+    @classmethod
+    def find(
+        cls, backbone: str | os.PathLike | PreTrainedModel, *, trust_remote_code: bool = False, **source: Any
+    ) -> SavedGALRec | None:
+        """Read the settings of a saved GAL-Rec.
 
-    Args:
-        name: of the model, for error messages.
-        model: the saved model, with its item vectors.
-        files: safetensors files by kind, ``text`` or ``collaborative``; ``None``: no file, nothing to check.
-        dataset: whose items the files embed.
-        split: whose training interactions the files were fitted on.
-        other_data: accept files that were fitted on other interactions or another split.
+        Args:
+            backbone: folder or Hub id, or what else `load_backbone` accepts.
+            trust_remote_code: whether code in the repository may run.
+            source: ``revision`` and the other options of `load_settings`.
 
-    Raises:
-        ValueError: a file differs; names it.
-    """
-    sizes = model.config.external_widths
-    saved = dict(zip(sizes, model.model.item_external.float().cpu().split(tuple(sizes.values()), dim=-1), strict=True))
-    for kind, file in files.items():
-        if not file or kind not in saved:
-            continue
-        vectors = load_item_embeddings(file, dataset, split, other_data=other_data)
-        given = F.normalize(torch.as_tensor(vectors).float(), dim=-1)
-        same = given.shape == saved[kind].shape
-        if same:
-            expected = F.normalize(saved[kind], dim=-1)
-            is_missing = (given == 0).all(dim=-1) & (expected == 0).all(dim=-1)
-            same = bool((((given * expected).sum(dim=-1) > _SAME_DIRECTION) | is_missing).all())
-        if not same:
-            raise ValueError(f"{file}: not the {kind} embeddings that {name} was trained with; leave the option out")
+        Returns:
+            The settings; ``None`` for a model object, the size of a model from scratch, or another kind of model.
+        """
+        if isinstance(backbone, PreTrainedModel) or str(backbone) in BACKBONES:
+            return None
+        name = str(backbone)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code, **source)
+        if config.model_type != GALRecConfig.model_type:
+            return None
+        prompt = GALRecPrompt(**load_settings(name, **source)["prompt"])
+        # Or the repository's own copy of that class.
+        return cls(name, cast(GALRecConfig, config), prompt, list(ItemCatalog.load(name, **source).item_ids))
+
+    def check_settings(
+        self, prompt: GALRecPrompt | Mapping[str, Any] | None, config: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        """Refuse settings that differ from those that the model was trained with.
+
+        Args:
+            prompt: fields of `GALRecPrompt`, or a complete prompt.
+            config: fields of `GALRecConfig`; those in `ADJUSTABLE` may differ.
+
+        Returns:
+            The fields of the configuration that may differ.
+
+        Raises:
+            ValueError: names every setting that differs, with both values.
+        """
+        given = prompt.to_dict() if isinstance(prompt, GALRecPrompt) else dict(prompt or {})
+        # The text of the chat template is no setting: it stays as it was when the model was trained.
+        given.pop("chat_frame", None)
+        before, after = self.prompt.to_dict(), replace(self.prompt, **given).to_dict()
+        pairs = [(name, before[name], after[name]) for name in given]
+        fixed = {name: value for name, value in (config or {}).items() if name not in ADJUSTABLE}
+        pairs += [(name, getattr(self.config, name), value) for name, value in fixed.items()]
+        differences = [f"{name} was {old}, is {new}" for name, old, new in pairs if old != new]
+        if differences:
+            raise ValueError(
+                f"{self.name} cannot be trained further with other settings than its own: {'; '.join(differences)}. "
+                "Give its settings, or train from its backbone"
+            )
+        return {name: value for name, value in (config or {}).items() if name in ADJUSTABLE}
+
+    def check_kinds(self, kinds: Collection[str], name: str = "item_vectors") -> None:
+        """Refuse other kinds of external embeddings than the model's.
+
+        Args:
+            kinds: ``text``, ``collaborative`` or both.
+            name: parameter that selects them, for the message.
+
+        Raises:
+            ValueError: names both.
+        """
+        own, given = (" and ".join(sorted(each)) for each in (self.config.external_widths, kinds))
+        if own != given:
+            raise ValueError(f"{name}: {self.name} was trained with {own} embeddings, these are {given}")
+
+    def check_catalog(self, dataset: RecDataset) -> None:
+        """Refuse a dataset whose items are not those of the model.
+
+        Args:
+            dataset: to train on.
+
+        Raises:
+            ValueError: the items differ; names the first row that does.
+        """
+        if self.item_ids == dataset.item_ids:
+            return
+        rows = zip(self.item_ids, dataset.item_ids, strict=False)
+        end = min(len(self.item_ids), dataset.num_items)
+        row = next((row for row, (one, other) in enumerate(rows) if one != other), end)
+        raise ValueError(
+            f"{self.name} was trained on another catalogue: it has {len(self.item_ids)} items, the dataset "
+            f"{dataset.num_items}, and they differ from row {row} on; items cannot be added to a GAL-Rec"
+        )
+
+    def check_item_vectors(self, model: GALRecForCausalLM, item_vectors: Mapping[str, np.ndarray]) -> None:
+        """Refuse external embeddings that differ from those the model was trained with.
+
+        Args:
+            model: the model, with its weights.
+            item_vectors: by kind, ``text`` or ``collaborative``, float (num_items, d); kinds may be absent.
+
+        Raises:
+            ValueError: embeddings differ; names their kind.
+        """
+        sizes = self.config.external_widths
+        own = model.model.item_external.float().cpu().split(tuple(sizes.values()), dim=-1)
+        saved = dict(zip(sizes, own, strict=True))
+        for kind, vectors in item_vectors.items():
+            given = F.normalize(torch.as_tensor(np.ascontiguousarray(vectors)).float(), dim=-1)
+            same = kind in saved and given.shape == saved[kind].shape
+            if same:
+                expected = F.normalize(saved[kind], dim=-1)
+                is_missing = (given == 0).all(dim=-1) & (expected == 0).all(dim=-1)
+                same = bool((((given * expected).sum(dim=-1) > _SAME_DIRECTION) | is_missing).all())
+            if not same:
+                raise ValueError(
+                    f"item_vectors: not the {kind} embeddings that {self.name} was trained with; leave them out"
+                )

@@ -20,7 +20,6 @@ from ...data.recommender_folder import ItemCatalog
 from ...data.splits import RecSplit
 from ...evaluation.batches import evaluation_mode, rank_in_batches, score_in_batches
 from ...evaluation.top_k import rank_dense_scores
-from ...indexing.text_embeddings import embed_items
 from ...recommender import Recommender
 from ..dense_recommender import check_catalog_size, pad_histories
 from .building import build_galrec
@@ -97,17 +96,19 @@ class GALRecRecommender(Recommender):
         """Build a recommender to be trained: mapping layers and heads around a causal language model.
 
         Args:
-            backbone: Hub id or folder of a causal language model; a model; or ``"tiny"`` or ``"small"``, from scratch,
-                with a tokenizer trained on the catalogue.
+            backbone: Hub id or folder of a causal language model, or of a saved GAL-Rec, whose item vectors, heads,
+                layers and prompt stay; a model; or ``"tiny"`` or ``"small"``, from scratch, with a tokenizer trained on
+                the catalogue.
             dataset: gives the items, and their titles for prompts that have titles.
             item_vectors: external embeddings by kind, float (num_items, d) in the dataset's order: ``text``, such as
                 `embed_items` gives, and ``collaborative``, such as a trained SASRec's ``item_vectors()``; default:
-                those of the texts alone.
+                those of the texts alone. Those of a saved GAL-Rec can only be repeated here.
             split: how interactions are held out; default: ``dataset.split()``.
             tokenizer: of the backbone, if that is passed as a model.
             prompt: what the model reads, or fields of `GALRecPrompt` that replace the defaults; a model from scratch
-                reads neither words nor titles by default.
-            config: fields of `GALRecConfig` that replace the defaults.
+                reads neither words nor titles by default, and a saved GAL-Rec keeps its prompt.
+            config: fields of `GALRecConfig` that replace the defaults; of a saved GAL-Rec dropout and the loss over
+                items (`continuing.ADJUSTABLE`) can change.
             include_graph: save and publish the interaction graph with the model (rows, no user ids).
             pretrained: whether to use the defaults of loaded weights, or those of a model from scratch; default: by the
                 backbone.
@@ -119,7 +120,7 @@ class GALRecRecommender(Recommender):
 
         Raises:
             ValueError: vectors of another number of items; unknown fields or invalid values; a backbone that cannot be
-                trained.
+                trained; a saved GAL-Rec with other items, vectors or settings than its own.
 
         Example:
             ```python
@@ -129,12 +130,11 @@ class GALRecRecommender(Recommender):
             ```
         """
         split = dataset.split() if split is None else split
-        vectors = {"text": embed_items(dataset)} if item_vectors is None else item_vectors
         built, complete_prompt = build_galrec(
             backbone,
             dataset,
             split,
-            vectors,
+            item_vectors,
             prompt,
             config=config,
             pretrained=pretrained,

@@ -67,13 +67,42 @@ def test_training_leaves_a_trained_recommender(dataset, tmp_path, include_graph)
 
 
 def test_going_on_with_a_saved_one(dataset, tmp_path):
-    make(dataset).save_pretrained(tmp_path / "saved")
-    with pytest.raises(ValueError, match="is a saved GAL-Rec, not a backbone"):
-        make(dataset, tmp_path / "saved")
+    made = make(dataset)
+    made.save_pretrained(tmp_path / "saved")
+    with pytest.raises(ValueError, match="is a GAL-Rec, not a backbone"):
+        make(dataset, made.model, tokenizer=made.tokenizer)
     loaded = GALRecRecommender.from_pretrained(tmp_path / "saved")
     trainer = GALRecTrainer(loaded, config(tmp_path), split=dataset.split())
     trainer.train()
     assert loaded.prompt.template == "bare" and trainer.args.pretrained
+
+
+def test_a_saved_one_is_opened_for_training(dataset, tmp_path):
+    """Weights, vectors and prompt stay; dropout may change; what contradicts them is refused by name."""
+    rng = np.random.default_rng(0)
+    vectors = {"text": rng.standard_normal((24, 5), dtype=np.float32)}
+    made = make(dataset, item_vectors=vectors, config={"projection_size": 12}, prompt={"hops": 3})
+    made.save_pretrained(tmp_path / "saved")
+
+    def again(**options):
+        return GALRecRecommender.from_backbone(tmp_path / "saved", dataset=dataset, **options)
+
+    for options in ({}, {"item_vectors": vectors, "prompt": made.prompt, "config": {"rec_dropout": 0.3}}):
+        opened = again(**options)
+        assert opened.prompt == made.prompt and opened.is_pretrained
+        expected = made.model.state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in opened.model.state_dict().items())
+    assert opened.model.config.rec_dropout == 0.3
+    for options, words in (
+        ({"prompt": {"hops": 2}}, "hops was 3, is 2"),
+        ({"config": {"projection_size": 9}}, "projection_size was 12, is 9"),
+        ({"item_vectors": {"text": vectors["text"][::-1]}}, "item_vectors: not the text embeddings that .*saved"),
+        ({"item_vectors": {"collaborative": vectors["text"]}}, "item_vectors: not the collaborative embeddings"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            again(**options)
+    trainer = GALRecTrainer(opened, config(tmp_path), split=dataset.split())
+    trainer.train()
 
 
 def test_adapters_are_merged_when_it_is_saved(dataset, tmp_path):

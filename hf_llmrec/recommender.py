@@ -20,6 +20,7 @@ from .data.recommender_saving import save_recommender
 from .data.requests import RequestReader
 from .data.same_data import data_facts
 from .data.splits import EvalCases, RecSplit
+from .data.time_features import TimeFeatures
 from .evaluation.evaluator import EvaluationResult, evaluate_ranker
 from .evaluation.ranker import RequestRanker
 from .evaluation.request_ranking import rank_requests
@@ -120,6 +121,9 @@ class Recommender(RequestRanker):
         given = {name: value for name, value in options.items() if value is not None}
         made = cls._from_folder(model, settings, catalog, path_or_hub_id, where, tokenizer=tokenizer, **given)
         made.dataset_name, made.training_data = settings.get("dataset"), settings.get("data", {})
+        made.time_features = TimeFeatures.load(
+            path_or_hub_id, settings.get("time_features"), len(made.item_ids), **where
+        )
         return made
 
     @classmethod
@@ -142,7 +146,9 @@ class Recommender(RequestRanker):
 
         Args:
             requests: each ``{"history": [item ids, oldest first]}``; where `supports_query`, also ``"query"``, a wish
-                in free text, with or without a history. Optionally ``"exclude"`` and ``"allowed"``, item ids.
+                in free text, with or without a history. Optionally ``"exclude"`` and ``"allowed"``, item ids. Models
+                with time features also read ``"time"``, that of the request (default: now), and ``"last_time"``, that
+                of the last interaction, in seconds since 1970 or as ISO text.
             top_k: how many items, at least 1.
             exclude: item ids that nobody is recommended.
             allowed: the only item ids that may be recommended; empty: none.
@@ -171,6 +177,7 @@ class Recommender(RequestRanker):
         candidates: Sequence[np.ndarray],
         *,
         user_ids: Sequence[str] | None = None,
+        times: np.ndarray | None = None,
     ) -> list[np.ndarray]:
         """Scores of given items, those that `rank` gives them: for second stages and for combining methods.
 
@@ -178,6 +185,7 @@ class Recommender(RequestRanker):
             histories: n int arrays of item rows, oldest first.
             candidates: n int arrays of item rows, of any lengths.
             user_ids: n ids, for models that know users. Others ignore them.
+            times: int64 (n,) or (n, 2), see `rank`.
 
         Returns:
             n float64 arrays, a score per candidate.
@@ -229,6 +237,7 @@ class Recommender(RequestRanker):
         ks: Sequence[int] = (),
         targets: str = "first",
         mask_seen: bool = False,
+        request_times: bool = False,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> EvaluationResult:
         """Full-ranking metrics on a split's cases, see `evaluate_ranker`.
@@ -240,6 +249,7 @@ class Recommender(RequestRanker):
             targets: ``first``, the first item after the history is relevant; ``all``, so is every item of the user in
                 the evaluation period of a temporal split, and recall is given, too.
             mask_seen: never recommend an item of the user's history.
+            request_times: let the model know when each case's request is made; most public figures do not.
             on_progress: called with (cases done, cases of this process).
 
         Returns:
@@ -248,7 +258,8 @@ class Recommender(RequestRanker):
         Raises:
             ValueError: there is no case, or the cases are of another catalogue.
         """
-        return evaluate_ranker(self, cases, k=k, ks=ks, targets=targets, mask_seen=mask_seen, on_progress=on_progress)
+        options = {"ks": ks, "targets": targets, "mask_seen": mask_seen, "request_times": request_times}
+        return evaluate_ranker(self, cases, k=k, on_progress=on_progress, **options)
 
     def trained_on(self, dataset: RecDataset, split: RecSplit) -> None:
         """Note what the model was trained on; `save_pretrained` writes it, and commands refuse other data.
@@ -298,8 +309,12 @@ class Recommender(RequestRanker):
                 if save_model is None:
                     self._save_weights(staging)
                 self._save_beside(staging)
+                if self.time_features is not None:
+                    self.time_features.save(staging)
 
         about = {"dataset": self.dataset_name, "data": self.training_data, **self.settings()}
+        if self.time_features is not None:
+            about["time_features"] = self.time_features.settings()
         save_recommender(folder, self.method, self.catalog, about, save, is_writer=is_main_process)
 
     def _save_weights(self, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +11,11 @@ from ..data.interactions import RecDataset
 from ..data.splits import TARGETS, EvalCases, RecSplit
 from ..evaluation.metrics import check_cutoffs
 from ..evaluation.predictions import is_predictions_file
+from ..evaluation.ranker import Ranker, RequestRanker
 from .data_checks import check_training_data
 from .options import SameDataArguments
 
+logger = logging.getLogger("hf_llmrec")
 POPULARITY = "popularity"
 
 
@@ -29,6 +32,7 @@ class CaseArguments(SameDataArguments):
         users: rank a fixed random sample of this many users; 0: all.
         neighbors: let GAL-Rec read neighbours from the training interactions; without, it reads histories only.
         memory: let LC-Rec add its memory of co-occurrences; without, it ranks by codes alone.
+        request_times: let models with time features know when each request is made; `compare` ranks them both ways.
     """
 
     split: str = field(default="test", metadata={"help": "`test` or `validation`"})
@@ -45,6 +49,9 @@ class CaseArguments(SameDataArguments):
         default=True, metadata={"help": "let GAL-Rec read neighbours from the training interactions"}
     )
     memory: bool = field(default=True, metadata={"help": "let LC-Rec add its memory of co-occurrences to its scores"})
+    request_times: bool = field(
+        default=False, metadata={"help": "let models with time features know when each request is made"}
+    )
 
     def __post_init__(self):
         if self.split not in ("test", "validation"):
@@ -68,6 +75,8 @@ class CaseArguments(SameDataArguments):
             if model != POPULARITY and not is_predictions_file(model):
                 check_training_data(model, self, dataset, split)
         cases = split.require_cases(self.split)
+        if self.request_times and cases.request_times is None:
+            raise ValueError(f"--request_times True: {self.dataset} has no timestamp column in its interactions")
         return dataset, split, cases.sample(self.users, seed=0) if self.users else cases
 
     @property
@@ -75,9 +84,22 @@ class CaseArguments(SameDataArguments):
         """Who was ranked, how, and what counts as a hit, for reports; some only if changed."""
         facts = {"split": self.split, **self.split_options, "mask_seen": self.mask_seen}
         facts |= {} if self.targets == "first" else {"targets": self.targets}
+        facts |= {"request_times": True} if self.request_times else {}
         return facts if self.memory else {**facts, "memory": False}
 
     @property
     def metric_options(self) -> dict[str, Any]:
         """Keyword arguments for `evaluate_ranker`."""
         return {"ks": self.ks, "targets": self.targets, "mask_seen": self.mask_seen}
+
+    def uses_times(self, ranker: Ranker, model: str) -> bool:
+        """Whether the times of requests are to be known and change the rankings of a model.
+
+        Args:
+            ranker: the model.
+            model: its name, for a warning if it has no time features.
+        """
+        uses_times = isinstance(ranker, RequestRanker) and ranker.uses_times
+        if self.request_times and not uses_times:
+            logger.warning("%s has no time features: the times of requests change nothing", model)
+        return self.request_times and uses_times

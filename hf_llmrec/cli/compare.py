@@ -24,6 +24,8 @@ from .processes import run_command
 from .results import run_facts
 
 logger = logging.getLogger("hf_llmrec")
+# Added to the name of a model in the row for which the times of requests are known.
+TIMED = " + time"
 BASELINES = {"popularity", "knn", "lightgcn", "sasrec"}
 
 
@@ -35,26 +37,29 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
     baselines = set()
     for name, model in zip(arguments.names, arguments.models, strict=True):
         ranker = open_ranker(model, dataset, split, neighbors=arguments.neighbors, memory=arguments.memory)
-        result = evaluate_ranker(ranker, cases, **arguments.metric_options)
         is_file = isinstance(ranker, PredictedRankings)
         method = "predictions" if is_file else POPULARITY if model == POPULARITY else load_settings(model)["method"]
-        if method in BASELINES:
-            baselines.add(name)
-        results[name] = result
-        facts[name] = {
-            "method": method,
-            "catalogue_coverage": result.catalogue_coverage(dataset.num_items),
-            "users_per_second": len(cases) / max(result.seconds, 1e-9),
-            "max_history": ranker.max_history,
-        }
-        logger.info("%s: NDCG@10 %.4f, %.0f users/s", name, result["ndcg@10"], facts[name]["users_per_second"])
-        if is_file:
-            facts[name]["predictions"] = ranker.notes
-            for line in ranker.report():
-                logger.warning("%s", line)
-        if ranker.fallback:
-            facts[name]["decoding_fallback"] = ranker.fallback
-            logger.warning("%s: %s", name, without_the_tree(ranker.fallback))
+        rows = {name: False, name + TIMED: True} if arguments.uses_times(ranker, name) else {name: False}
+        for row, knows_times in rows.items():
+            result = evaluate_ranker(ranker, cases, **arguments.metric_options, request_times=knows_times)
+            if method in BASELINES and not knows_times:
+                baselines.add(row)
+            results[row] = result
+            facts[row] = {
+                "method": method,
+                "catalogue_coverage": result.catalogue_coverage(dataset.num_items),
+                "users_per_second": len(cases) / max(result.seconds, 1e-9),
+                "max_history": ranker.max_history,
+            }
+            speed = facts[row]["users_per_second"]
+            logger.info("%s: NDCG@10 %.4f, %.0f users/s", row, result["ndcg@10"], speed)
+            if is_file:
+                facts[row]["predictions"] = ranker.notes
+            if ranker.fallback:
+                facts[row]["decoding_fallback"] = ranker.fallback
+                logger.warning("%s: %s", row, without_the_tree(ranker.fallback))
+        for line in ranker.report() if is_file else ():
+            logger.warning("%s", line)
     groups = case_groups(dataset, split, cases)
     compared = compare_results(results, groups, ks=arguments.ks, samples=arguments.bootstrap_samples)
     report = {

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from ..converters.sources import SOURCES
-from . import convert_table
+from . import convert_table, convert_times
 from .list_options import ListOptions
 
 
@@ -17,7 +17,8 @@ def parser() -> argparse.ArgumentParser:
         prog="hf-llmrec convert",
         description="Raw files of a public data set -> a dataset folder (Parquet tables and a card).",
         epilog=f"sources, and the files they read (.gz, .bz2 and .zip as they are):\n{sources}\n"
-        "  table         any table of your own: see `hf-llmrec convert table --help`",
+        "  table         any table of your own: see `hf-llmrec convert table --help`\n"
+        "  times         adds times to a dataset folder: see `hf-llmrec convert times --help`",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options.add_argument("source", choices=sorted(SOURCES), metavar="SOURCE", help="which publisher's format")
@@ -42,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["table"]:
         return convert_table.main(argv[1:])
+    if argv[:1] == ["times"]:
+        return convert_times.main(argv[1:])
     arguments = parser().parse_args(argv)
     from ..converters.convert import convert
 

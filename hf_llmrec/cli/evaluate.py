@@ -37,8 +37,10 @@ def run(arguments: EvaluateArguments) -> dict:
             rate = done / max(time.perf_counter() - began, 1e-9)
             print(f"\r{done}/{total} users, {rate:.0f} users/s", end="\n" if done == total else "", file=sys.stderr)
 
+    options = {**arguments.metric_options, "request_times": arguments.uses_times(ranker, arguments.model)}
+
     def evaluate() -> EvaluationResult:
-        return evaluate_ranker(ranker, cases, **arguments.metric_options, on_progress=progress)
+        return evaluate_ranker(ranker, cases, **options, on_progress=progress)
 
     result = evaluate()
     metrics = result.metrics

@@ -13,7 +13,7 @@ from ..methods.item_knn.recommender import GRID, ItemKNNRecommender
 from ..methods.popularity.recommender import PopularityRecommender
 from ..training.pushes import TrainingPushes
 from ..training.row_config import RowTrainingConfig
-from ..training.row_trainer import validation_cases
+from ..training.validation import validation_cases
 from .baseline_options import BaselineArguments
 
 logger = logging.getLogger("hf_llmrec")

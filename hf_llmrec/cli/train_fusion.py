@@ -17,7 +17,7 @@ from ..methods.fusion.recommender import FusionRecommender
 from ..recommender import Recommender
 from ..training.pushes import TrainingPushes
 from ..training.row_config import RowTrainingConfig
-from ..training.row_trainer import validation_cases
+from ..training.validation import validation_cases
 from .data_checks import check_training_data
 from .fusion_options import FusionArguments
 from .models import open_ranker

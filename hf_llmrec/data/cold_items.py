@@ -64,6 +64,7 @@ def hold_out_items(split: RecSplit, num_items: int, cold: ColdItems) -> RecSplit
         split,
         train_indptr=before[split.train_indptr].astype(np.int32),
         train_indices=split.train_indices[kept],
+        train_times=None if split.train_times is None else split.train_times[kept],
         validation=_cases(split.validation, is_cold, is_validation=True),
         test=_cases(split.test, is_cold, is_validation=False),
         cold=cold,
@@ -74,19 +75,11 @@ def hold_out_items(split: RecSplit, num_items: int, cold: ColdItems) -> RecSplit
 
 def _cases(cases: EvalCases, is_cold: np.ndarray, *, is_validation: bool) -> EvalCases:
     """Cases without the held-out items in their histories; of a validation also without cases with such a target."""
-    numbers = np.flatnonzero(~is_cold[cases.targets]) if is_validation else np.arange(len(cases))
+    cases = cases.take(np.flatnonzero(~is_cold[cases.targets])) if is_validation else cases
     period = cases.period_items
-    return replace(
-        cases,
-        user_rows=cases.user_rows[numbers],
-        targets=cases.targets[numbers],
-        histories=_without(cases.histories.take(numbers), is_cold),
-        period_items=None
-        if period is None
-        else _without(period.take(numbers), is_cold)
-        if is_validation
-        else period.take(numbers),
-    )
+    if period is not None and is_validation:
+        period = _without(period, is_cold)
+    return replace(cases, histories=_without(cases.histories, is_cold), period_items=period)
 
 
 def _without(histories: Histories, is_cold: np.ndarray) -> Histories:

@@ -19,7 +19,7 @@ from .fingerprints import DataFingerprint, catalog_fingerprint, ids_fingerprint
 from .interaction_fingerprints import interactions_fingerprint, split_fingerprint
 from .loading import TABLES, TableSource, arrow_table, read_tables
 from .splits import RecSplit, split_by
-from .subsets import k_core_mask, rows_with_ids
+from .subsets import k_core_parts
 
 ITEM_TEXTS = ("title", "description", "brand", "categories")
 
@@ -291,50 +291,10 @@ class RecDataset:
         Raises:
             ValueError: the subset is empty.
         """
-        users = np.repeat(np.arange(self.num_users), np.diff(self.indptr))
-        keep = k_core_mask(users, self.indices, k)
-        if not keep.any():
-            raise ValueError(f"dataset {self.name!r}: no user and item is left in the {k}-core")
-        core_users, core_items = np.unique(users[keep]), np.unique(self.indices[keep])
-        user_ids = [self.user_ids[user] for user in core_users.tolist()]
-        items = self._items.take(pa.array(core_items))
-        ids = {"user_id": pa.array(user_ids, type=pa.string()), "item_id": items.column("item_id").combine_chunks()}
-        tables = {}
-        for name in TABLES[2:]:
-            table = getattr(self, name)
-            if table is not None:
-                tables[name] = rows_with_ids(table, ids)
-        lengths = np.bincount(users[keep], minlength=self.num_users)[core_users]
-        if "preferences" in tables:
-            # A preference sums up all interactions of a user but the last two. A user who has lost some now holds out
-            # earlier ones, which the preference may reveal.
-            is_complete = lengths == np.diff(self.indptr)[core_users]
-            complete = [user for user, is_same in zip(user_ids, is_complete, strict=True) if is_same]
-            tables["preferences"] = rows_with_ids(
-                tables["preferences"], {"user_id": pa.array(complete, type=pa.string())}
-            )
-        notes = {name: self.notes[name] for name in ("time_ties", "repeated_pairs", "positions_against_time")}
-        return RecDataset(
-            name=self.name,
-            user_ids=user_ids,
-            items=items,
-            indptr=np.concatenate([[0], np.cumsum(lengths)]),
-            indices=np.searchsorted(core_items, self.indices[keep]),
-            timestamps=None if self.timestamps is None else self.timestamps[keep],
-            positions=None if self.positions is None else self.positions[keep],
-            ratings=None if self.ratings is None else self.ratings[keep],
-            tables=tables,
-            notes=notes,
-        )
+        return RecDataset(**k_core_parts(self, k))
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write Parquet tables and a card with ``configs``, so that ``load_dataset(path, "interactions")`` works.
-
-        Each file is written under a temporary name and renamed, the card last.
-
-        Args:
-            path: dataset folder; created if needed.
-        """
+    def tables(self) -> dict[str, pa.Table]:
+        """The tables of a dataset folder by name, interactions in the order of users and time."""
         lengths = np.diff(self.indptr)
         columns = {
             "user_id": pa.array(self.user_ids, type=pa.string()).take(np.repeat(np.arange(self.num_users), lengths)),
@@ -345,6 +305,15 @@ class RecDataset:
         if self.ratings is not None:
             columns["rating"] = pa.array(self.ratings, mask=np.isnan(self.ratings))
         tables = {"interactions": pa.table(columns), "items": self._items}
-        tables |= {name: getattr(self, name) for name in TABLES[2:] if getattr(self, name) is not None}
+        return tables | {name: getattr(self, name) for name in TABLES[2:] if getattr(self, name) is not None}
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write Parquet tables and a card with ``configs``, so that ``load_dataset(path, "interactions")`` works.
+
+        Each file is written under a temporary name and renamed, the card last.
+
+        Args:
+            path: dataset folder; created if needed.
+        """
         summary = f"{self.num_users} users, {self.num_items} items, {self.num_interactions} interactions."
-        save_tables(path, tables, self.name, summary)
+        save_tables(path, self.tables(), self.name, summary)

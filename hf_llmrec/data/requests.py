@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
+from .time_units import to_seconds, units_of
+
 logger = logging.getLogger(__name__)
-FIELDS = ("history", "query", "exclude", "allowed")
+FIELDS = ("history", "query", "exclude", "allowed", "time", "last_time")
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,16 @@ class Request:
         query: what the user is looking for, in free text; ``None``: no query.
         exclude: int64 (m,), sorted rows that must not be returned; ``None``: no limit.
         allowed: int64 (m,), sorted, the only rows that may be returned; ``None``: no limit.
+        time: when the request is made, in seconds since 1970; ``None``: now.
+        last_time: when the last interaction of the history took place; ``None``: not known.
     """
 
     history: np.ndarray
     query: str | None = None
     exclude: np.ndarray | None = None
     allowed: np.ndarray | None = None
+    time: int | None = None
+    last_time: int | None = None
 
     def limited(self, exclude: np.ndarray | None, allowed: np.ndarray | None) -> Request:
         """The request with further limits: the union of both ``exclude`` and the intersection of both ``allowed``.
@@ -36,11 +43,10 @@ class Request:
             exclude: int64, sorted rows that must not be returned; ``None``: no further limit.
             allowed: int64, sorted, the only rows that may be returned; ``None``: no further limit.
         """
-        return Request(
-            self.history,
-            self.query,
-            _join(np.union1d, self.exclude, exclude),
-            _join(np.intersect1d, self.allowed, allowed),
+        return replace(
+            self,
+            exclude=_join(np.union1d, self.exclude, exclude),
+            allowed=_join(np.intersect1d, self.allowed, allowed),
         )
 
 
@@ -50,6 +56,30 @@ def _join(
     if first is None or second is None:
         return second if first is None else first
     return join(first, second)
+
+
+def seconds(time: Any, field: str) -> int:
+    """A time in seconds since 1970.
+
+    Args:
+        time: a number of seconds (or milli-, micro- or nanoseconds, by its magnitude), ISO text such as
+            ``2026-11-30T18:00:00+00:00``, or a `datetime`; without an offset in UTC.
+        field: its name in error messages.
+
+    Raises:
+        ValueError: none of these.
+    """
+    if isinstance(time, str):
+        try:
+            time = datetime.fromisoformat(time)
+        except ValueError:
+            raise ValueError(f"{field!r} is neither a number nor an ISO time: {time!r}") from None
+    if isinstance(time, datetime):
+        return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+    if isinstance(time, bool) or not isinstance(time, (int, float, np.integer, np.floating)) or not np.isfinite(time):
+        raise ValueError(f"{field!r} must be seconds since 1970 or an ISO time, got {time!r}")
+    value = np.array([int(time)])
+    return int(to_seconds(value, units_of(value)[0])[0])
 
 
 class RequestReader:
@@ -110,7 +140,7 @@ class RequestReader:
 
         Args:
             request: a dictionary with ``history`` (item ids, oldest first), ``query`` (text) or both, and optionally
-                ``exclude`` and ``allowed`` (item ids).
+                ``exclude`` and ``allowed`` (item ids), ``time`` and ``last_time`` (see `seconds`).
             strict: raise an error for an item of the history that is not in the catalogue; otherwise skip it with a
                 warning.
 
@@ -121,7 +151,8 @@ class RequestReader:
             raise ValueError('a request is a dictionary with "history" (list of item ids) and/or "query" (text)')
         extra = sorted(set(request) - set(FIELDS))
         if extra:
-            raise ValueError(f'a request has "history", "query", "exclude" and "allowed" only; got {extra}')
+            fields = ", ".join(f'"{name}"' for name in FIELDS)
+            raise ValueError(f"a request has {fields} only; got {extra}")
         history, query = request.get("history"), request.get("query")
         if query is not None and not isinstance(query, str):
             raise ValueError(f'"query" must be text, got {query!r}')
@@ -130,4 +161,5 @@ class RequestReader:
         rows = self.rows(() if history is None else history, "history", strict)
         if not len(rows) and not query:
             logger.warning("empty history: the model's own answer without a history is given")
-        return Request(rows, query, *self.limits(request))
+        times = (seconds(request[name], name) if request.get(name) is not None else None for name in FIELDS[-2:])
+        return Request(rows, query, *self.limits(request), *times)

@@ -54,6 +54,10 @@ class EvalCases:
         histories: n int32 arrays, the item rows of the user's earlier interactions, oldest first.
         period_items: of a temporal split n int32 arrays, everything that the user did in the evaluation period,
             ``targets`` first; otherwise ``None``.
+        times: int64 (n,), seconds, when the held-out interaction took place: the time of the request; ``None``: the
+            log has no times.
+        last_times: int64 (n,), seconds, of the last interaction before it, -1 if there is none; ``None`` like
+            ``times``.
         item_ids: ids of all items of the dataset, by row; ``None``: not available.
         user_ids: ids of all users of the dataset, by row; ``None``: not available.
     """
@@ -62,6 +66,8 @@ class EvalCases:
     targets: np.ndarray
     histories: Histories
     period_items: Histories | None = None
+    times: np.ndarray | None = None
+    last_times: np.ndarray | None = None
     item_ids: Sequence[str] | None = None
     user_ids: Sequence[str] | None = None
 
@@ -77,14 +83,30 @@ class EvalCases:
         """
         if count >= len(self):
             return self
-        chosen = np.sort(np.random.default_rng(seed).choice(len(self), count, replace=False))
+        return self.take(np.sort(np.random.default_rng(seed).choice(len(self), count, replace=False)))
+
+    def take(self, numbers: np.ndarray) -> EvalCases:
+        """A selection of the cases.
+
+        Args:
+            numbers: int (m,), numbers of the cases, in the order to return them.
+        """
         return replace(
             self,
-            user_rows=self.user_rows[chosen],
-            targets=self.targets[chosen],
-            histories=self.histories.take(chosen),
-            period_items=None if self.period_items is None else self.period_items.take(chosen),
+            user_rows=self.user_rows[numbers],
+            targets=self.targets[numbers],
+            histories=self.histories.take(numbers),
+            period_items=None if self.period_items is None else self.period_items.take(numbers),
+            times=None if self.times is None else self.times[numbers],
+            last_times=None if self.last_times is None else self.last_times[numbers],
         )
+
+    @property
+    def request_times(self) -> np.ndarray | None:
+        """int64 (n, 2), ``times`` and ``last_times``, as ``Recommender.rank`` takes them; ``None``: there are none."""
+        if self.times is None or self.last_times is None:
+            return None
+        return np.stack([self.times, self.last_times], axis=1)
 
 
 @dataclass(frozen=True)
@@ -104,6 +126,8 @@ class RecSplit:
         is_cold: bool (num_items,), the held-out items; ``None``: there are none.
         period_lengths: int (num_users,), number of interactions of each user in the training period, those with
             held-out items included; ``None``: the lengths of the training sequences.
+        train_times: int64 (training interactions,), seconds, aligned with ``train_indices``; ``None``: the log has no
+            times.
     """
 
     train_indptr: np.ndarray
@@ -117,6 +141,7 @@ class RecSplit:
     cold: Any = None
     is_cold: np.ndarray | None = None
     period_lengths: np.ndarray | None = None
+    train_times: np.ndarray | None = None
 
     def of(self, dataset: Any) -> RecSplit:
         """The same split with a reference to its dataset and with the dataset's ids in its cases.
@@ -172,23 +197,32 @@ class RecSplit:
         return cases
 
 
-def _cases(
-    indices: np.ndarray, indptr: np.ndarray, users: np.ndarray, places: np.ndarray, stops: np.ndarray | None = None
-) -> EvalCases:
-    """Cases whose targets lie at ``places`` of ``indices``, and whose evaluation period ends at ``stops``."""
-    histories = Histories(indices, indptr[users], places)
-    period_items = None if stops is None else Histories(indices, places, stops)
-    return EvalCases(users.astype(np.int32), indices[places], histories, period_items)
+class _Log:
+    """A log that is split: ``indptr``, ``indices`` and ``timestamps`` of a dataset."""
+
+    def __init__(self, indptr: np.ndarray, indices: np.ndarray, timestamps: np.ndarray | None):
+        self.indptr, self.indices, self.timestamps = indptr, indices, timestamps
+        self.lengths = np.diff(indptr)
+
+    def cases(self, users: np.ndarray, places: np.ndarray, stops: np.ndarray | None = None) -> EvalCases:
+        """Cases whose targets lie at ``places`` of ``indices``, and whose evaluation period ends at ``stops``."""
+        histories = Histories(self.indices, self.indptr[users], places)
+        period_items = None if stops is None else Histories(self.indices, places, stops)
+        times = last_times = None
+        if self.timestamps is not None:
+            times = self.timestamps[places]
+            last_times = np.where(places > self.indptr[users], self.timestamps[places - 1], -1)
+        return EvalCases(users.astype(np.int32), self.indices[places], histories, period_items, times, last_times)
+
+    def training(self, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """The first ``keep[u]`` interactions of every user u, as indptr, indices and times."""
+        position = np.arange(len(self.indices)) - np.repeat(self.indptr[:-1], self.lengths)
+        mask = position < np.repeat(keep, self.lengths)
+        indptr = np.concatenate([[0], np.cumsum(keep)]).astype(np.int32)
+        return indptr, self.indices[mask], None if self.timestamps is None else self.timestamps[mask]
 
 
-def _train(indices: np.ndarray, indptr: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first ``keep[u]`` interactions of every user u, as indptr and indices."""
-    position = np.arange(len(indices)) - np.repeat(indptr[:-1], np.diff(indptr))
-    mask = position < np.repeat(keep, np.diff(indptr))
-    return np.concatenate([[0], np.cumsum(keep)]).astype(np.int32), indices[mask]
-
-
-def leave_one_out(indptr: np.ndarray, indices: np.ndarray) -> RecSplit:
+def leave_one_out(indptr: np.ndarray, indices: np.ndarray, timestamps: np.ndarray | None = None) -> RecSplit:
     """Hold out the last interaction of each user for test and the last but one for validation.
 
     Users with fewer than three interactions are used for training only.
@@ -196,13 +230,21 @@ def leave_one_out(indptr: np.ndarray, indices: np.ndarray) -> RecSplit:
     Args:
         indptr: int (num_users + 1,), where the interactions of each user begin in ``indices``.
         indices: int32 (num_interactions,), item rows per user, oldest first.
+        timestamps: int64 (num_interactions,), seconds, aligned with ``indices``; ``None``: the log has no times. They
+            do not change what is held out.
     """
-    lengths = np.diff(indptr)
-    users = np.flatnonzero(lengths >= 3)
-    train_indptr, train_indices = _train(indices, indptr, np.where(lengths >= 3, lengths - 2, lengths))
-    validation = _cases(indices, indptr, users, indptr[users + 1] - 2)
-    test = _cases(indices, indptr, users, indptr[users + 1] - 1)
-    return RecSplit(train_indptr, train_indices, validation, test, len(lengths) - len(users), "leave_one_out")
+    log = _Log(indptr, indices, timestamps)
+    users = np.flatnonzero(log.lengths >= 3)
+    train_indptr, train_indices, train_times = log.training(np.where(log.lengths >= 3, log.lengths - 2, log.lengths))
+    return RecSplit(
+        train_indptr,
+        train_indices,
+        validation=log.cases(users, indptr[users + 1] - 2),
+        test=log.cases(users, indptr[users + 1] - 1),
+        train_only_users=len(log.lengths) - len(users),
+        strategy="leave_one_out",
+        train_times=train_times,
+    )
 
 
 def temporal(
@@ -236,21 +278,26 @@ def temporal(
         )
     begins = np.quantile(timestamps, [1 - validation_share - test_share, 1 - test_share], method="higher")
     begin_validation, begin_test = (int(begin) for begin in begins)
-    lengths = np.diff(indptr)
+    log = _Log(indptr, indices, timestamps)
+    lengths = log.lengths
     users = np.repeat(np.arange(len(lengths)), lengths)
     before_validation = np.bincount(users[timestamps < begin_validation], minlength=len(lengths))
     before_test = np.bincount(users[timestamps < begin_test], minlength=len(lengths))
-    train_indptr, train_indices = _train(indices, indptr, before_validation)
     in_validation = np.flatnonzero((before_test > before_validation) & (before_validation > 0))
     in_test = np.flatnonzero((lengths > before_test) & (before_test > 0))
     begins_validation, begins_test = indptr[:-1] + before_validation, indptr[:-1] + before_test
-    validation = _cases(
-        indices, indptr, in_validation, begins_validation[in_validation], stops=begins_test[in_validation]
-    )
-    test = _cases(indices, indptr, in_test, begins_test[in_test], stops=indptr[1:][in_test])
     evaluated = len(np.union1d(in_validation, in_test))
-    cuts = begin_validation, begin_test
-    return RecSplit(train_indptr, train_indices, validation, test, len(lengths) - evaluated, "temporal", cuts)
+    train_indptr, train_indices, train_times = log.training(before_validation)
+    return RecSplit(
+        train_indptr,
+        train_indices,
+        validation=log.cases(in_validation, begins_validation[in_validation], stops=begins_test[in_validation]),
+        test=log.cases(in_test, begins_test[in_test], stops=indptr[1:][in_test]),
+        train_only_users=len(lengths) - evaluated,
+        strategy="temporal",
+        cuts=(begin_validation, begin_test),
+        train_times=train_times,
+    )
 
 
 def split_by(
@@ -269,7 +316,7 @@ def split_by(
         ValueError: an unknown strategy, or see `temporal`.
     """
     if strategy == "leave_one_out":
-        return leave_one_out(indptr, indices)
+        return leave_one_out(indptr, indices, timestamps)
     if strategy == "temporal":
         return temporal(indptr, indices, timestamps, **shares)
     raise ValueError(f"unknown split {strategy!r}: leave_one_out or temporal")

@@ -1,12 +1,18 @@
-"""Selecting a part of a dataset: the k-core, and the rows of a table that belong to it."""
+"""Selects a part of a dataset: the k-core, and the rows of a table that belong to it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from .loading import TABLES
+
+if TYPE_CHECKING:
+    from .interactions import RecDataset
 
 
 def k_core_mask(users: np.ndarray, items: np.ndarray, k: int) -> np.ndarray:
@@ -41,3 +47,48 @@ def rows_with_ids(table: pa.Table, ids: Mapping[str, pa.Array]) -> pa.Table:
             is_selected = pc.is_in(column, value_set=selected.cast(column.type))  # pyright: ignore[reportAttributeAccessIssue]
             table = table.filter(is_selected)
     return table
+
+
+def k_core_parts(dataset: RecDataset, k: int) -> dict[str, Any]:
+    """The parameters of `RecDataset` for the largest subset in which every user and item has ``k`` interactions.
+
+    Args:
+        dataset: the dataset.
+        k: minimum number of interactions of a user and of an item.
+
+    Raises:
+        ValueError: the subset is empty.
+    """
+    users = np.repeat(np.arange(dataset.num_users), np.diff(dataset.indptr))
+    keep = k_core_mask(users, dataset.indices, k)
+    if not keep.any():
+        raise ValueError(f"dataset {dataset.name!r}: no user and item is left in the {k}-core")
+    core_users, core_items = np.unique(users[keep]), np.unique(dataset.indices[keep])
+    user_ids = [dataset.user_ids[user] for user in core_users.tolist()]
+    items = dataset.tables()["items"].take(pa.array(core_items))
+    ids = {"user_id": pa.array(user_ids, type=pa.string()), "item_id": items.column("item_id").combine_chunks()}
+    tables = {}
+    for name in TABLES[2:]:
+        table = getattr(dataset, name)
+        if table is not None:
+            tables[name] = rows_with_ids(table, ids)
+    lengths = np.bincount(users[keep], minlength=dataset.num_users)[core_users]
+    if "preferences" in tables:
+        # A preference sums up all interactions of a user but the last two. A user who has lost some now holds out
+        # earlier ones, which the preference may reveal.
+        is_complete = lengths == np.diff(dataset.indptr)[core_users]
+        complete = [user for user, is_same in zip(user_ids, is_complete, strict=True) if is_same]
+        tables["preferences"] = rows_with_ids(tables["preferences"], {"user_id": pa.array(complete, type=pa.string())})
+    notes = {name: dataset.notes[name] for name in ("time_ties", "repeated_pairs", "positions_against_time")}
+    return dict(
+        name=dataset.name,
+        user_ids=user_ids,
+        items=items,
+        indptr=np.concatenate([[0], np.cumsum(lengths)]),
+        indices=np.searchsorted(core_items, dataset.indices[keep]),
+        timestamps=None if dataset.timestamps is None else dataset.timestamps[keep],
+        positions=None if dataset.positions is None else dataset.positions[keep],
+        ratings=None if dataset.ratings is None else dataset.ratings[keep],
+        tables=tables,
+        notes=notes,
+    )

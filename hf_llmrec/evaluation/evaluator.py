@@ -101,6 +101,7 @@ def evaluate_ranker(
     ks: Sequence[int] = (),
     targets: str = "first",
     mask_seen: bool = False,
+    request_times: bool = False,
     chunk_size: int = 1024,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationResult:
@@ -120,6 +121,7 @@ def evaluate_ranker(
         targets: ``first``: the relevant item is the first one after the history. ``all``: so is every item of the user
             in the evaluation period, which a temporal split has; metrics are then those of `Relevance.metrics`.
         mask_seen: never recommend an item of the user's history.
+        request_times: pass the times of the cases to the ranker, which is then asked what is known at that moment.
         chunk_size: cases per call of `Ranker.rank`.
         on_progress: called with (cases done, cases of this process).
 
@@ -129,6 +131,9 @@ def evaluate_ranker(
     """
     if targets not in TARGETS:
         raise ValueError(f"targets must be one of {TARGETS}, got {targets!r}")
+    times = cases.request_times if request_times else None
+    if request_times and times is None:
+        raise ValueError("request_times needs a dataset with a timestamp column: these cases have no times")
     relevant = cases.period_items if targets == "all" else None
     if targets == "all" and relevant is None:
         raise ValueError("targets='all' needs the cases of a temporal split: others hold out one interaction per user")
@@ -152,7 +157,10 @@ def evaluate_ranker(
         if to_ranker is not None:
             histories = [to_ranker[history] for history in histories]
         ids = None if users is None else [users[int(u)] for u in cases.user_rows[first:last]]
-        rows, _ = ranker.rank(histories, k, user_ids=ids, exclude=histories if mask_seen else None)
+        limits = {"exclude": histories if mask_seen else None}
+        if times is not None:
+            limits["times"] = times[first:last]
+        rows, _ = ranker.rank(histories, k, user_ids=ids, **limits)
         if np.shape(rows) != (len(histories), k):
             raise ValueError(
                 f"{type(ranker).__name__}.rank must return ({len(histories)}, {k}) rows, got {np.shape(rows)}"

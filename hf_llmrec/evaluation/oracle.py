@@ -16,7 +16,7 @@ class OracleRanker(Ranker):
         self.shop = shop
         self.item_ids = shop.dataset.item_ids
 
-    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
+    def rank(self, histories, k, *, user_ids=None, times=None, exclude=None, allowed=None):
         if user_ids is None:
             raise ValueError("the oracle needs user_ids: it knows each user's community")
         rows = np.array([self.shop.dataset.user_row[user] for user in user_ids])

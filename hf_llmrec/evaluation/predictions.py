@@ -92,7 +92,7 @@ class PredictedRankings(Ranker):
             raise ValueError(f"{file}: no item of {dataset.name!r} is ranked (there is {made.examples!r})")
         return made
 
-    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None):
+    def rank(self, histories, k, *, user_ids=None, times=None, exclude=None, allowed=None):
         if user_ids is None:
             raise ValueError(f"{self.name} has rankings by user id: user_ids are needed")
         rows = np.full((len(histories), k), -1, dtype=np.int64)

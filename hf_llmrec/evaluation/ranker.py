@@ -8,6 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..data.time_features import TimeFeatures
+
 
 class Ranker(ABC):
     """Ranks the catalogue for a batch of histories.
@@ -29,6 +31,7 @@ class Ranker(ABC):
         k: int,
         *,
         user_ids: Sequence[str] | None = None,
+        times: np.ndarray | None = None,
         exclude: Sequence[np.ndarray] | None = None,
         allowed: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -38,6 +41,9 @@ class Ranker(ABC):
             histories: n int arrays of item rows, oldest first; may be empty arrays.
             k: how many items to return, at least 1.
             user_ids: n ids, for models that know users. Others ignore them.
+            times: int64 (n,), when each request is made, in seconds since 1970; or (n, 2), with the time of the
+                history's last interaction beside it, -1 where it is not known. For models with time features; others
+                ignore them. ``None``: not known, and time features are left out.
             exclude: n int arrays of item rows that must not be returned.
             allowed: int array of the only item rows that may be returned, for all histories; empty: none.
 
@@ -54,11 +60,19 @@ class RequestRanker(Ranker):
         method: name of the method, as folders and commands know it; empty in classes that several methods start from.
         supports_query: whether `rank_queries` reads free text.
         supports_item_bonus: whether `rank` can add scores to items.
+        time_features: what is added to the scores of items at the time of a request; ``None``: nothing, and ``times``
+            change nothing.
     """
 
     method: ClassVar[str] = ""
     supports_query: bool = False
     supports_item_bonus: bool = False
+    time_features: TimeFeatures | None = None
+
+    @property
+    def uses_times(self) -> bool:
+        """Whether rankings depend on the times of requests."""
+        return self.time_features is not None
 
     @abstractmethod
     def rank(
@@ -67,6 +81,7 @@ class RequestRanker(Ranker):
         k: int,
         *,
         user_ids: Sequence[str] | None = None,
+        times: np.ndarray | None = None,
         exclude: Sequence[np.ndarray] | None = None,
         allowed: np.ndarray | None = None,
         item_bonus: np.ndarray | None = None,
@@ -77,6 +92,9 @@ class RequestRanker(Ranker):
             histories: n int arrays of item rows, oldest first; may be empty arrays.
             k: how many items to return, at least 1.
             user_ids: n ids, for models that know users. Others ignore them.
+            times: int64 (n,), when each request is made, in seconds since 1970; or (n, 2), with the time of the
+                history's last interaction beside it, -1 where it is not known. For models with time features; others
+                ignore them. ``None``: not known, and time features are left out.
             exclude: n int arrays of item rows that must not be returned.
             allowed: int array of the only item rows that may be returned, for all histories; empty: none.
             item_bonus: where `supports_item_bonus`, float (num_items,) or (n, num_items), finite: added to the score of
@@ -88,7 +106,7 @@ class RequestRanker(Ranker):
             higher is better, with the bonus, -inf at padding. Equal scores keep the item order.
 
         Raises:
-            ValueError: ``k`` below 1, or a bonus of another shape or that is not finite.
+            ValueError: ``k`` below 1, or times or a bonus of another shape, or one that is not finite.
         """
 
     def rank_queries(

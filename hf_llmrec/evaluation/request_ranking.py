@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ..data.requests import Request
 from .ranker import RequestRanker
+
+
+def request_times(requests: Sequence[Request]) -> np.ndarray:
+    """When requests are made, and when the last interaction of each took place, see `Ranker.rank`.
+
+    Args:
+        requests: those without a time are made now.
+
+    Returns:
+        int64 (n, 2).
+    """
+    now = int(time.time())
+    pairs = [
+        (now if each.time is None else each.time, -1 if each.last_time is None else each.last_time) for each in requests
+    ]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
 def rank_requests(
@@ -49,5 +67,8 @@ def rank_requests(
                 histories, queries, k, exclude=exclusions, allowed=only
             )
         else:
-            rows[numbers], scores[numbers] = ranker.rank(histories, k, exclude=exclusions, allowed=only)
+            options: dict[str, Any] = {"exclude": exclusions, "allowed": only}
+            if ranker.uses_times:
+                options["times"] = request_times(group)
+            rows[numbers], scores[numbers] = ranker.rank(histories, k, **options)
     return rows, scores

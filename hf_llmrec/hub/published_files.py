@@ -19,6 +19,7 @@ from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME, SAFE_WEIGHTS
 from ..data.co_occurrence import CO_OCCURRENCE_FILE
 from ..data.files import read_json
 from ..data.graph_files import GRAPH_FILE
+from ..data.item_activity import ACTIVITY_FILE
 from ..data.item_index import INDEX_FILE, TENSORS_FILE
 from ..data.loading import TABLES
 from ..data.recommender_folder import (
@@ -42,7 +43,15 @@ _TOKENIZER = (
     *("*.tiktoken", "tekken.json"),
 )
 _MODEL = (CONFIG_NAME, GENERATION_CONFIG_NAME, *_TOKENIZER)
-_RECOMMENDER = (CATALOG_FILE, RECOMMENDER_FILE, TRAINING_REPORT, INDEX_FILE, GRAPH_FILE, CO_OCCURRENCE_FILE)
+_RECOMMENDER = (
+    CATALOG_FILE,
+    RECOMMENDER_FILE,
+    TRAINING_REPORT,
+    INDEX_FILE,
+    GRAPH_FILE,
+    CO_OCCURRENCE_FILE,
+    ACTIVITY_FILE,
+)
 # Not `training_args.bin`: resuming does not read it, and it contains the pickled access token.
 _CHECKPOINT = (
     *("adapter_config.json", "adapter_model.safetensors", "*/adapter_config.json", "*/adapter_model.safetensors"),

@@ -7,9 +7,11 @@ from typing import Protocol, cast
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from transformers import PreTrainedModel
 
 from ..data.recommender_folder import ItemCatalog
+from ..data.time_features import added_scores, rows_of
 from ..evaluation.batches import evaluation_mode, rank_in_batches, score_in_batches
 from ..evaluation.top_k import rank_dense_scores
 from ..recommender import Recommender
@@ -46,6 +48,17 @@ def pad_histories(histories: Sequence[np.ndarray], padding: int) -> torch.Tensor
     for number, history in enumerate(histories):
         input_ids[number, : len(history)] = history
     return torch.from_numpy(input_ids)
+
+
+def with_added(scores: torch.Tensor, added: np.ndarray | csr_matrix | None, batch: np.ndarray) -> torch.Tensor:
+    """Add scores to those of a batch of requests.
+
+    Args:
+        scores: float (m, num_items).
+        added: float (n, num_items), of all requests, see `added_scores`; ``None``: nothing is added.
+        batch: int (m,), numbers of the requests of the batch.
+    """
+    return scores if added is None else scores + torch.from_numpy(rows_of(added, batch)).to(scores)
 
 
 def check_catalog_size(model: PreTrainedModel, item_ids: Sequence[str]) -> None:
@@ -98,25 +111,24 @@ class DenseRecommender(Recommender):
         last = self.max_history
         return [np.asarray(history) if last is None else np.asarray(history)[-last:] for history in histories]
 
-    def score(self, histories, candidates, *, user_ids=None):
+    def score(self, histories, candidates, *, user_ids=None, times=None):
         rows, histories = self.catalog.check_rows(candidates, len(histories)), self._latest(histories)
+        added = added_scores(self.catalog, None, self.time_features, times, len(histories))
 
         def score_batch(batch):
             users = None if user_ids is None else [user_ids[int(number)] for number in batch]
-            return self._scores([histories[number] for number in batch], users)
+            return with_added(self._scores([histories[number] for number in batch], users), added, batch)
 
         with evaluation_mode(self.model):
             return score_in_batches(score_batch, [len(history) for history in histories], rows, self.batch_size)
 
-    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None, item_bonus=None):
-        bonus = self.catalog.check_bonus(item_bonus, len(histories))
+    def rank(self, histories, k, *, user_ids=None, times=None, exclude=None, allowed=None, item_bonus=None):
+        added = added_scores(self.catalog, item_bonus, self.time_features, times, len(histories))
         histories = self._latest(histories)
 
         def rank_batch(batch: np.ndarray, excluded: Sequence[np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
             users = None if user_ids is None else [user_ids[int(number)] for number in batch]
-            dense = self._scores([histories[number] for number in batch], users)
-            if bonus is not None:
-                dense = dense + torch.from_numpy(bonus[batch]).to(dense)
+            dense = with_added(self._scores([histories[number] for number in batch], users), added, batch)
             return rank_dense_scores(dense, k, exclude=excluded, allowed=allowed)
 
         with evaluation_mode(self.model):

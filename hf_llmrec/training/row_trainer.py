@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..data.epoch_dataset import EpochDataset
@@ -25,6 +25,7 @@ from .resuming import ResumedRun
 from .run_record import RunRecord
 from .short_log import shorten_logs
 from .training_clock import TrainingClock
+from .validation import early_stopping, learn_times, validation_cases
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -35,29 +36,6 @@ if TYPE_CHECKING:
     _Base = Trainer  # what the mixin is combined with: type checkers then see the attributes and methods it uses
 else:
     _Base = object
-
-
-def validation_cases(split: RecSplit, users: int) -> EvalCases:
-    """Validation users that are ranked at every evaluation.
-
-    Args:
-        split: the split whose validation users are taken.
-        users: maximum number of users, a fixed random sample; 0: all.
-
-    Raises:
-        ValueError: the split has no validation users, see `RecSplit.require_cases`.
-    """
-    cases = split.require_cases("validation")
-    return cases.sample(users, seed=0) if users else cases
-
-
-def early_stopping(args: RowTrainingConfig | LanguageModelTrainingConfig) -> list[TrainerCallback]:
-    """transformers' early stopping where it is configured, as a list of callbacks.
-
-    Args:
-        args: ``patience`` is the number of evaluations without a better result after which a run ends (0: never).
-    """
-    return [EarlyStoppingCallback(args.patience)] if args.patience and args.load_best_model_at_end else []
 
 
 class RowTrainerMixin(_Base):
@@ -95,6 +73,9 @@ class RowTrainerMixin(_Base):
     model_wrapped: nn.Module
     train_dataset: EpochDataset
     eval_dataset: EpochDataset | None
+
+    # Number of items per user on which time features are fitted.
+    _time_candidates = 200
 
     # Whether the batches of one optimizer step are neighbours in length, see `LengthGroupedBatchSampler`.
     _group_steps = False
@@ -214,14 +195,26 @@ class RowTrainerMixin(_Base):
             settings.even_batches = even_batches
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
-        """Train as `transformers.Trainer` does; `hf_llmrec.training.resuming` says what a run can be resumed with."""
+        """Train as `transformers.Trainer` does, then fit what is added to the model's scores on validation users.
+
+        `hf_llmrec.training.resuming` says what a run can be resumed with.
+        """
         if resume_from_checkpoint is True:
             resume_from_checkpoint = last_complete_checkpoint(self.args.output_dir, self.args.world_size)
             if resume_from_checkpoint is None:
                 raise ValueError(f"there is no complete checkpoint in {self.args.output_dir} to resume from")
         record = RunRecord.begin(self.args, self.args.facts, self.train_dataset, self._sharding)
         self._run.begin(record, self.args.output_dir, resume_from_checkpoint or None)
-        return super().train(resume_from_checkpoint, *args, **kwargs)
+        output = super().train(resume_from_checkpoint, *args, **kwargs)
+        if self.eval_cases is not None:
+            with self._gathered_model() as model, self.accelerator.autocast(), self._recommend_with(model):
+                self._fit_additions(self.eval_cases)
+        return output
+
+    def _fit_additions(self, cases: EvalCases) -> None:
+        """Fit what is added to the scores of the trained model, on validation users."""
+        if self.args.learn_time_features and self.split is not None:
+            learn_times(self.recommender, self.split, cases, self._time_candidates)
 
     @property
     def _sharding(self) -> str:

@@ -23,6 +23,9 @@ class TrackedConfig(ConfigBase):
         hub_strategy: with ``push_to_hub``, when the recommender is pushed to the Hub: at the ``end`` (default), at
             ``every_save``, or at every save together with what a run is resumed from (``checkpoint``,
             ``all_checkpoints``).
+        learn_time_features: after training, where the dataset has times, fit what the time of a request says about
+            items, on the validation users, see `fit_time_features`. Rankings use it where requests have times. The
+            times of the training interactions are saved and published with the recommender, without users.
 
     Raises:
         RuntimeError: several processes were launched and cannot be joined.
@@ -38,6 +41,11 @@ class TrackedConfig(ConfigBase):
             "help": "with --push_to_hub: only at the `end`, at `every_save`, or at every save with the latest "
             "`checkpoint` or `all_checkpoints`, from which --resume goes on elsewhere"
         },
+    )
+
+    learn_time_features: bool = field(
+        default=True,
+        metadata={"help": "with timestamps: fit what the time of a request says about items after training"},
     )
 
     def __post_init__(self):

@@ -30,6 +30,7 @@ def part_scores(
     histories: Sequence[np.ndarray],
     items: Sequence[np.ndarray],
     user_ids: Sequence[str] | None = None,
+    times: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Score items by every part.
 
@@ -38,11 +39,12 @@ def part_scores(
         histories: n int arrays of item rows, oldest first.
         items: n int arrays of item rows.
         user_ids: n ids, for parts that know users; ``None``: nobody is known.
+        times: int64 (n,) or (n, 2), of the requests, see `Ranker.rank`; ``None``: not known.
 
     Returns:
         n float64 arrays (parts, number of items).
     """
-    by_part = [part.score(histories, items, user_ids=user_ids) for part in parts]
+    by_part = [part.score(histories, items, user_ids=user_ids, times=times) for part in parts]
     return [np.stack([scores[number] for scores in by_part]).astype(np.float64) for number in range(len(histories))]
 
 

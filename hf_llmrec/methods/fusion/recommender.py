@@ -192,22 +192,27 @@ class FusionRecommender(Recommender):
         return None if None in lengths else max(lengths)  # pyright: ignore[reportArgumentType]  # there is no None
 
     @property
+    def uses_times(self) -> bool:
+        """Whether a part has time features."""
+        return any(part.uses_times for part in self.parts.values())
+
+    @property
     def fallback(self) -> str | None:
         """Why a part ranks in a slower way than its own; ``None``: none does."""
         return next((part.fallback for part in self.parts.values() if part.fallback), None)
 
-    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None, item_bonus=None):
+    def rank(self, histories, k, *, user_ids=None, times=None, exclude=None, allowed=None, item_bonus=None):
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         bonus = self.catalog.check_bonus(item_bonus, len(histories))
-        limits = {"exclude": exclude, "allowed": allowed}
-        items = proposed = self._proposed(histories, user_ids=user_ids, **limits)
+        limits, known = {"exclude": exclude, "allowed": allowed}, {"user_ids": user_ids, "times": times}
+        items = proposed = self._proposed(histories, **known, **limits)
         if k > self.num_candidates:
-            items = self._proposed(histories, k, user_ids=user_ids, **limits)
+            items = self._proposed(histories, k, **known, **limits)
         if bonus is not None:
             most, _ = rank_dense_scores(np.array(bonus), max(k, self.num_candidates), **limits)
             items = [np.union1d(rows, each[each >= 0]) for rows, each in zip(items, most, strict=True)]
-        scores = self._combine(histories, proposed, items, user_ids)
+        scores = self._combine(histories, proposed, items, **known)
         ranked, values = np.full((len(histories), k), -1, dtype=np.int64), np.full((len(histories), k), -np.inf)
         for number, (rows, own) in enumerate(zip(items, scores, strict=True)):
             own = own if bonus is None else own + bonus[number, rows]
@@ -215,9 +220,9 @@ class FusionRecommender(Recommender):
             ranked[number, : len(best)], values[number, : len(best)] = rows[best], own[best]
         return ranked, values
 
-    def score(self, histories, candidates, *, user_ids=None):
-        rows = self.catalog.check_rows(candidates, len(histories))
-        return self._combine(histories, self._proposed(histories, user_ids=user_ids), rows, user_ids)
+    def score(self, histories, candidates, *, user_ids=None, times=None):
+        rows, known = self.catalog.check_rows(candidates, len(histories)), {"user_ids": user_ids, "times": times}
+        return self._combine(histories, self._proposed(histories, **known), rows, **known)
 
     def rank_queries(self, histories, queries, k, *, exclude=None, allowed=None):
         """Rank for queries in free text: by the part that reads them, with the largest weight of several."""
@@ -260,11 +265,11 @@ class FusionRecommender(Recommender):
         histories: Sequence[np.ndarray],
         proposed: Sequence[np.ndarray],
         items: Sequence[np.ndarray],
-        user_ids: Sequence[str] | None,
+        **known: Any,
     ) -> list[np.ndarray]:
         """Weighted scores of items, made comparable over those that were proposed."""
         together = [np.union1d(one, other) for one, other in zip(proposed, items, strict=True)]
-        scores = part_scores(list(self.parts.values()), histories, together, user_ids)
+        scores = part_scores(list(self.parts.values()), histories, together, **known)
         combined = []
         for number, (every, own) in enumerate(zip(together, scores, strict=True)):
             among = own[:, np.searchsorted(every, proposed[number])]

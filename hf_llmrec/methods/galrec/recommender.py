@@ -18,10 +18,11 @@ from ...data.interactions import RecDataset
 from ...data.model_folder import check_tokenizer_files
 from ...data.recommender_folder import ItemCatalog
 from ...data.splits import RecSplit
+from ...data.time_features import added_scores
 from ...evaluation.batches import evaluation_mode, rank_in_batches, score_in_batches
 from ...evaluation.top_k import rank_dense_scores
 from ...recommender import Recommender
-from ..dense_recommender import check_catalog_size, pad_histories
+from ..dense_recommender import check_catalog_size, pad_histories, with_added
 from .building import build_galrec
 from .configuration_galrec import GALRecConfig
 from .modeling_galrec import GALRecModel
@@ -241,14 +242,12 @@ class GALRecRecommender(Recommender):
         ids, _ = served_sequence(self.layout, history, self.graph, user=user)
         return ids[ids >= self.layout.first_user_id] - self.layout.first_user_id
 
-    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None, item_bonus=None):
-        bonus = self.catalog.check_bonus(item_bonus, len(histories))
+    def rank(self, histories, k, *, user_ids=None, times=None, exclude=None, allowed=None, item_bonus=None):
+        added = added_scores(self.catalog, item_bonus, self.time_features, times, len(histories))
         read = self._read(histories, user_ids)
 
         def rank_batch(batch, left_out):
-            dense = self._scores([read[number] for number in batch])
-            if bonus is not None:
-                dense = dense + torch.from_numpy(bonus[batch]).to(dense)
+            dense = with_added(self._scores([read[number] for number in batch]), added, batch)
             return rank_dense_scores(dense, k, exclude=left_out, allowed=allowed)
 
         with evaluation_mode(self.trunk):
@@ -259,11 +258,12 @@ class GALRecRecommender(Recommender):
         users = [-1] * len(histories) if user_ids is None else [self.user_rows.get(user, -1) for user in user_ids]
         return [served_sequence(self.layout, histories[row], self.graph, user=user) for row, user in enumerate(users)]
 
-    def score(self, histories, candidates, *, user_ids=None):
+    def score(self, histories, candidates, *, user_ids=None, times=None):
         rows, read = self.catalog.check_rows(candidates, len(histories)), self._read(histories, user_ids)
+        added = added_scores(self.catalog, None, self.time_features, times, len(histories))
 
         def score_batch(batch):
-            return self._scores([read[number] for number in batch])
+            return with_added(self._scores([read[number] for number in batch]), added, batch)
 
         with evaluation_mode(self.trunk):
             return score_in_batches(score_batch, [len(ids) for ids, _ in read], rows, self.batch_size)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...data.co_occurrence import CoOccurrence
 from ...data.files import staged
+from ...data.item_activity import ItemActivity
 from ...data.item_index import ItemIndex
 from ...data.recommender_folder import ItemCatalog, copy_recommender, load_settings
 from .tokenization_lcrec import LCRecTokenizer
@@ -23,7 +24,7 @@ def save_with_index(
 ) -> None:
     """Copy a recommender folder with the items of another index, so that only these items are recommended.
 
-    New items have no co-occurrences in its memory.
+    New items have no co-occurrences in its memory, and no interactions that time features count.
 
     Args:
         folder: a saved LC-Rec recommender.
@@ -61,7 +62,10 @@ def save_with_index(
         copy_recommender(folder, staging)
         LCRecTokenizer.from_base(old, index, new_titles).save_pretrained(staging)
         ItemCatalog(list(index.item_ids), new_titles, catalog.dataset_fingerprint).save(staging)
-        if load_settings(folder).get("memory"):
-            row_of = {item: row for row, item in enumerate(old.item_index.item_ids)}
-            rows = np.array([row_of.get(item, -1) for item in index.item_ids], dtype=np.int64)
+        row_of = {item: row for row, item in enumerate(old.item_index.item_ids)}
+        rows = np.array([row_of.get(item, -1) for item in index.item_ids], dtype=np.int64)
+        settings = load_settings(folder)
+        if settings.get("memory"):
             CoOccurrence.load(folder).take(rows).save(staging)
+        if settings.get("time_features"):
+            ItemActivity.load(folder, len(row_of)).take(rows).save(staging)

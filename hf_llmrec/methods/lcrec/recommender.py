@@ -20,6 +20,7 @@ from ...data.interactions import RecDataset
 from ...data.item_index import ItemIndex
 from ...data.recommender_folder import ItemCatalog
 from ...data.splits import RecSplit
+from ...data.time_features import add_sparse, added_scores
 from ...evaluation.batches import by_length, evaluation_mode, rank_in_batches
 from ...generation.beam_search import fallback_reason, recommend_items, score_items
 from ...generation.item_trie import ItemTrie
@@ -210,22 +211,22 @@ class LCRecRecommender(Recommender):
 
     @contextmanager
     def codes_alone(self) -> Iterator[None]:
-        """Rank and score without ``repeat_bias`` and ``memory`` inside the block."""
-        before = self.repeat_bias, self.memory
-        self.repeat_bias, self.memory = 0.0, None
+        """Rank and score without ``repeat_bias``, ``memory`` and ``time_features`` inside the block."""
+        before = self.repeat_bias, self.memory, self.time_features
+        self.repeat_bias, self.memory, self.time_features = 0.0, None, None
         try:
             yield
         finally:
-            self.repeat_bias, self.memory = before
+            self.repeat_bias, self.memory, self.time_features = before
 
-    def rank(self, histories, k, *, user_ids=None, exclude=None, allowed=None, item_bonus=None):
-        bonus, prompts = self.catalog.check_bonus(item_bonus, len(histories)), self._prompts(histories)
-        bonus = self._with_memory(bonus, histories, prompts)
-        return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed, item_bonus=bonus)
+    def rank(self, histories, k, *, user_ids=None, times=None, exclude=None, allowed=None, item_bonus=None):
+        prompts = self._prompts(histories)
+        added = self._added_scores(histories, prompts, times, item_bonus)
+        return self.rank_prompts(prompts, k, exclude=exclude, allowed=allowed, item_bonus=added)
 
-    def score(self, histories, candidates, *, user_ids=None):
+    def score(self, histories, candidates, *, user_ids=None, times=None):
         rows, prompts = self.catalog.check_rows(candidates, len(histories)), self._prompts(histories)
-        bonus = self._with_memory(None, histories, prompts)
+        bonus = self._added_scores(histories, prompts, times)
         scores = [np.zeros(0)] * len(prompts)
         with evaluation_mode(self.model):
             for batch in by_length([len(prompt) for prompt in prompts], self.batch_size):
@@ -251,14 +252,12 @@ class LCRecRecommender(Recommender):
     def _prompts(self, histories: Sequence[np.ndarray]) -> list[list[int]]:
         return [self.prompt.encode_history(self.tokenizer, history, self.template) for history in histories]
 
-    def _with_memory(
-        self, bonus: np.ndarray | None, histories: Sequence[np.ndarray], prompts: list[list[int]]
-    ) -> np.ndarray | csr_matrix | None:
-        """The caller's bonus and the memory's."""
+    def _added_scores(self, histories, prompts, times, item_bonus=None) -> np.ndarray | csr_matrix | None:
+        """The caller's bonus, that of the times and the memory's."""
+        added = added_scores(self.catalog, item_bonus, self.time_features, times, len(histories))
         if self.memory is None:
-            return bonus
-        remembered = self.memory.bonus(histories, self._items_in(prompts))
-        return remembered if bonus is None else bonus + remembered.toarray()
+            return added
+        return add_sparse(added, self.memory.bonus(histories, self._items_in(prompts)))
 
     def items_read(self, histories: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The items of histories that the prompt has room for, to which `repeat_bias` applies.

@@ -45,6 +45,7 @@ class LCRecTrainer(LanguageModelTrainer):
     args: LCRecTrainingConfig
     train_dataset: LCRecDataset
     model: nn.Module
+    _time_candidates = 100  # each takes a beam
 
     def __init__(self, recommender: LCRecRecommender, args: LCRecTrainingConfig, **kwargs):
         super().__init__(recommender, args, **kwargs)
@@ -100,14 +101,6 @@ class LCRecTrainer(LanguageModelTrainer):
     def has_target_per_item(recommender):
         return recommender.prompt.form == "packed"
 
-    def train(self, *args, **kwargs):
-        """Train as [`LanguageModelTrainer`] does, then fit what is added to the model's scores on validation users."""
-        output = super().train(*args, **kwargs)
-        if self.eval_cases is not None:
-            with self._gathered_model() as model, self.accelerator.autocast(), self._recommend_with(model):
-                self._fit_additions(self.eval_cases)
-        return output
-
     def _fit_additions(self, cases: EvalCases) -> None:
         recommender, args = self.recommender, self.args
         if args.memory and self.split is not None:
@@ -121,6 +114,7 @@ class LCRecTrainer(LanguageModelTrainer):
             if args.learn_repeat_bias:
                 fit_repeat_bias(recommender, cases)
         logger.info("repeat_bias %.2f is added to the scores of the history's items", recommender.repeat_bias)
+        super()._fit_additions(cases)
 
     def report(self):
         return {"task_rows": self.train_dataset.rows_per_direction, "decoding_fallback": self.decoding_fallback}

@@ -1,0 +1,117 @@
+"""Fits the weights of time features on validation users, whose requests have times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from ..data.item_activity import ItemActivity
+from ..data.splits import EvalCases, RecSplit
+from ..data.time_features import FEATURES, TimeFeatures, item_features, log_gaps
+from .metrics import candidate_ranks, ndcg_at
+from .processes import gather_share, process_share
+from .ranker import RequestRanker
+
+# Penalty of the squared weights, per case.
+_L2 = 1e-4
+# With fewer cases whose target the model ranks at all, nothing is fitted.
+MIN_CASES = 50
+
+
+def fit_time_features(
+    ranker: RequestRanker, split: RecSplit, cases: EvalCases, *, num_candidates: int = 200
+) -> dict[str, Any]:
+    """Give a trained recommender the time features with the largest likelihood on validation users, in place.
+
+    The next item is drawn from the model's best ``num_candidates`` items with probabilities ``softmax(scale * score +
+    weights @ features)``, where scale and weights depend on the days since the user's last interaction, see
+    [`TimeFeatures`]. Users whose next item is not among these items tell nothing about their order. If NDCG@10 is not
+    better with the features, the recommender gets none. Under several processes each ranks a share of the users, and
+    all choose the same.
+
+    Args:
+        ranker: the recommender; its ``time_features`` are replaced.
+        split: its training interactions are counted.
+        cases: validation users with times.
+        num_candidates: number of items per user.
+
+    Returns:
+        ``ndcg@10`` on the users with the features, ``without`` them, and the number of ``cases`` that were fitted.
+
+    Raises:
+        ValueError: the dataset has no times.
+    """
+    activity = ItemActivity.from_split(split, len(ranker.item_ids))
+    if cases.request_times is None:
+        raise ValueError("time features are fitted on cases with times; the dataset has no timestamp column")
+    ranker.time_features = None
+    scores, features, is_target = _candidates(ranker, activity, cases, num_candidates)
+    plain = ndcg_at(candidate_ranks(scores, is_target), 10)
+    gaps = log_gaps(cases.request_times)
+    has_target = is_target.any(axis=1)
+    report = {"ndcg@10": plain, "without": plain, "cases": int(has_target.sum())}
+    if has_target.sum() < MIN_CASES:
+        return report
+    mean, std = float(np.nanmean(gaps)), max(float(np.nanstd(gaps)), 1e-6)
+    standard = np.nan_to_num((gaps - mean) / std, nan=0.0)[:, None]
+    inputs = np.concatenate([features, features * standard[:, :, None]], axis=2)
+    fitted_on = (values[has_target] for values in (scores, inputs, standard, is_target))
+    scale, gap_scale, weights = _most_likely(*fitted_on)
+    count = len(FEATURES)
+    fitted = TimeFeatures(activity, weights[:count], weights[count:], scale, gap_scale, mean, std)
+    timed = scale * np.exp(gap_scale * standard) * scores + inputs @ weights
+    report["ndcg@10"] = ndcg_at(candidate_ranks(timed, is_target), 10)
+    if report["ndcg@10"] > plain:
+        ranker.time_features = fitted
+    return report
+
+
+def _candidates(
+    ranker: RequestRanker, activity: ItemActivity, cases: EvalCases, num_candidates: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores (n, k), features (n, k, F) and whether an item is the target (n, k), of the best items of every user."""
+    share = process_share(len(cases))
+    histories = [cases.histories[number] for number in share]
+    users = None if cases.user_ids is None else [cases.user_ids[int(row)] for row in cases.user_rows[share]]
+    count = min(num_candidates, len(ranker.item_ids))
+    rows, scores = ranker.rank(histories, count, user_ids=users)
+    assert cases.times is not None  # `fit_time_features` has checked that
+    times = cases.times[share.start : share.stop]
+    features = np.zeros((len(rows), count, len(FEATURES)), dtype=np.float32)
+    for time in np.unique(times).tolist():
+        users_then = np.flatnonzero(times == time)
+        features[users_then] = item_features(activity, time)[rows[users_then]]
+    parts = gather_share(list(zip(rows, scores, features, strict=True)))
+    rows, scores, features = (np.stack(part) for part in zip(*parts, strict=True))
+    # Padding: far below what is ranked, and finite, because it is multiplied by gaps.
+    lowest = scores[np.isfinite(scores)].min() if np.isfinite(scores).any() else 0.0
+    scores = np.where(rows < 0, lowest - 100.0, scores)
+    return scores, features, rows == cases.targets[:, None]
+
+
+def _most_likely(
+    scores: np.ndarray, inputs: np.ndarray, gaps: np.ndarray, is_target: np.ndarray
+) -> tuple[float, float, np.ndarray]:
+    """Scale of the scores (n, k), its change with the gaps (n, 1), and weights of the inputs (n, k, m), that make the
+    targets most likely."""
+    unit = max(float(np.std(scores, axis=1).mean()), 1e-9)  # methods score in units of their own
+
+    def loss(numbers: np.ndarray) -> tuple[float, np.ndarray]:
+        scaled = np.exp(numbers[0] + gaps * numbers[1]) * scores / unit
+        logits = scaled + inputs @ numbers[2:]
+        logits = logits - logits.max(axis=1, keepdims=True)
+        total = np.exp(logits).sum(axis=1, keepdims=True)
+        surplus = is_target - np.exp(logits) / total
+        likelihood = (logits[is_target] - np.log(total[:, 0])).mean()
+        by_scale = (surplus * scaled).sum(axis=1, keepdims=True)
+        slope = np.concatenate(
+            [[by_scale.sum(), (by_scale * gaps).sum()], np.einsum("nk,nkm->m", surplus, inputs)]
+        ) / len(scores)
+        return _L2 * float(numbers @ numbers) - likelihood, 2 * _L2 * numbers - slope
+
+    # The bounds keep exponentials of useless scores finite.
+    bounds = [(-5.0, 5.0), (-1.0, 1.0), *[(None, None)] * inputs.shape[2]]
+    numbers = minimize(loss, np.zeros(2 + inputs.shape[2]), jac=True, method="L-BFGS-B", bounds=bounds).x
+    return float(np.exp(numbers[0]) / unit), float(numbers[1]), numbers[2:]

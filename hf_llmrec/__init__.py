@@ -38,6 +38,9 @@ _EXPORTS = {
     "recommend_items": "generation.beam_search",
     "Ranker": "evaluation.ranker",
     "evaluate_ranker": "evaluation.evaluator",
+    "fit_time_features": "evaluation.time_fit",
+    "TimeFeatures": "data.time_features",
+    "add_timestamps": "data.adding_times",
     "load_metric": "evaluation.rankings",
     "paired_bootstrap": "evaluation.compare",
     "LCRecRecommender": "methods.lcrec.recommender",
@@ -71,6 +74,7 @@ _EXPORTS = {
 __all__ = sorted(_EXPORTS)  # pyright: ignore[reportUnsupportedDunderAll]  # the imports below name the same
 
 if TYPE_CHECKING:  # what type checkers and editors see
+    from .data.adding_times import add_timestamps as add_timestamps
     from .data.demo import make_demo_shop as make_demo_shop
     from .data.epoch_dataset import EpochDataset as EpochDataset
     from .data.graph import InteractionGraph as InteractionGraph
@@ -79,11 +83,13 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from .data.recommender_folder import ItemCatalog as ItemCatalog
     from .data.splits import EvalCases as EvalCases
     from .data.splits import RecSplit as RecSplit
+    from .data.time_features import TimeFeatures as TimeFeatures
     from .evaluation.compare import paired_bootstrap as paired_bootstrap
     from .evaluation.evaluator import EvaluationResult as EvaluationResult
     from .evaluation.evaluator import evaluate_ranker as evaluate_ranker
     from .evaluation.ranker import Ranker as Ranker
     from .evaluation.rankings import load_metric as load_metric
+    from .evaluation.time_fit import fit_time_features as fit_time_features
     from .generation.beam_search import recommend_items as recommend_items
     from .generation.item_trie import ItemTrie as ItemTrie
     from .indexing.build import build_index as build_index

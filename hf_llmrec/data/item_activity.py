@@ -62,10 +62,14 @@ class ItemActivity:
         Returns:
             int64 (num_items,).
         """
-        # The first hour that is not before `time`.
-        stop = np.searchsorted(self.hours, -(-time // HOUR), side="left")
-        start = 0 if days is None else np.searchsorted(self.hours, -(-(time - days * DAY) // HOUR), side="left")
+        start = 0 if days is None else self._place(time - days * DAY)
+        stop = self._place(time)
         return np.bincount(self.items[start:stop], minlength=self.num_items)
+
+    def _place(self, time: float) -> int:
+        """Number of interactions strictly before a time."""
+        # Of the same dtype as the array, which would be converted otherwise.
+        return int(np.searchsorted(self.hours, self.hours.dtype.type(-(-time // HOUR)), side="left"))
 
     @cached_property
     def first_hours(self) -> np.ndarray:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .loading import TABLES
-
-if TYPE_CHECKING:
-    from .interactions import RecDataset
 
 
 def k_core_mask(users: np.ndarray, items: np.ndarray, k: int) -> np.ndarray:
@@ -49,11 +46,11 @@ def rows_with_ids(table: pa.Table, ids: Mapping[str, pa.Array]) -> pa.Table:
     return table
 
 
-def k_core_parts(dataset: RecDataset, k: int) -> dict[str, Any]:
+def k_core_parts(dataset: Any, k: int) -> dict[str, Any]:
     """The parameters of `RecDataset` for the largest subset in which every user and item has ``k`` interactions.
 
     Args:
-        dataset: the dataset.
+        dataset: the `RecDataset`.
         k: minimum number of interactions of a user and of an item.
 
     Raises:

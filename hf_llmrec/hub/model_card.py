@@ -46,6 +46,7 @@ class CardFacts:
         plots: captions of plots by file name in the repository.
         has_graph: whether GAL-Rec's graph is in the repository.
         has_memory: whether LC-Rec's co-occurrences of training interactions are.
+        has_times: whether the times of training interactions are, for time features.
         parts: methods or Hub ids of a fusion's parts.
         license: identifier of the license, as the Hub spells it.
         language: language of the item texts, as an ISO 639-1 code.
@@ -66,6 +67,7 @@ class CardFacts:
     plots: Mapping[str, str] = field(default_factory=dict)
     has_graph: bool = False
     has_memory: bool = False
+    has_times: bool = False
     parts: Sequence[str] = ()
     license: str = "apache-2.0"
     language: str = "en"

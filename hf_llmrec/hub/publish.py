@@ -104,6 +104,7 @@ def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, o
         plots={name: plot.stem.replace("_", " ") for name, plot in plots.items()},
         has_graph=bool(settings.get("graph")),
         has_memory=any("co_occurrence" in file for file in recommender_files(folder)),
+        has_times=any("item_activity" in file for file in recommender_files(folder)),
         parts=[part.get("source", part["method"]) for part in settings.get("parts", [])],
         license=publication.license,
         language=publication.language,

@@ -106,6 +106,15 @@ def test_a_card_says_that_co_occurrences_are_published():
     assert "co_occurrence.safetensors" in with_memory and "co_occurrence.safetensors" not in without
 
 
+def test_a_card_says_that_times_are_published_and_known():
+    with_times, without = (str(make_card(dataclasses.replace(facts(), has_times=has))) for has in (True, False))
+    assert "item_activity.safetensors" in with_times and "item_activity.safetensors" not in without
+    timed = copy.deepcopy(facts().result)
+    timed["evaluation"] |= {"request_times": True}
+    assert "the time of each request is known" in str(make_card(facts(comparison=None, result=timed)))
+    assert "the time of each request is known" not in str(make_card(facts(comparison=None)))
+
+
 def test_a_comparison_of_another_run_is_found():
     other = dict(facts().result["metrics"], **{"ndcg@10": 0.9})
     with pytest.raises(ValueError, match=r"lcrec: ndcg@10 is 0\.0354\d+ in the comparison and 0\.9"):

@@ -8,7 +8,9 @@ import pytest
 from transformers import pipeline
 
 from hf_llmrec.data.co_occurrence import CO_OCCURRENCE_FILE, CoOccurrence
+from hf_llmrec.data.item_activity import DAY, HOUR, ItemActivity
 from hf_llmrec.data.item_index import ItemIndex
+from hf_llmrec.data.time_features import TimeFeatures
 from hf_llmrec.evaluation.metrics import ndcg_at, target_ranks
 from hf_llmrec.hub.published_files import recommender_files
 from hf_llmrec.methods.auto import AutoRecommender
@@ -210,3 +212,29 @@ def test_the_bias_without_memory_is_that_of_the_model(recommender, dataset):
     beside = fit_memory(recommender, split, cases)[0]["repeat_bias"]
     assert recommender.memory is not None and recommender.repeat_bias == beside
     assert fit_repeat_bias(recommender, cases) == pytest.approx(beside, abs=1e-4)
+
+
+def test_time_features_are_added_during_the_search(recommender, memory, dataset):
+    """With all beams, the ranking is that of the scores plus memory plus the bonus of the time, item by item."""
+    rng = np.random.default_rng(0)
+    now, num_items = 1_700_000_000, dataset.num_items
+    hours = np.sort(now // HOUR - rng.integers(1, 24 * 200, 300)).astype(np.int32)
+    activity = ItemActivity(rng.integers(0, num_items, 300).astype(np.int32), hours, num_items)
+    features = TimeFeatures(activity, rng.normal(size=5) * 3, rng.normal(size=5), 0.7, 0.2, 1.0, 2.0)
+    times = np.array([[now, now - 5 * DAY], [now - 30 * DAY, -1]])
+    histories, items = HISTORIES[:2], [np.arange(num_items)] * 2
+    recommender.num_beams = num_items
+    for added in (None, memory):
+        recommender.memory = added
+        recommender.time_features = None
+        plain = np.stack(recommender.score(histories, items))
+        recommender.time_features = features
+        expected = plain + features.bonus(times).toarray()
+        np.testing.assert_allclose(np.stack(recommender.score(histories, items, times=times)), expected, atol=1e-4)
+        rows, scores = recommender.rank(histories, num_items, times=times)
+        np.testing.assert_allclose(np.take_along_axis(expected, rows, axis=1), scores, atol=1e-4)
+        assert (np.diff(scores, axis=1) <= 1e-5).all()
+        bonus = rng.normal(size=num_items)
+        _, together = recommender.rank(histories, 1, times=times, item_bonus=bonus)
+        np.testing.assert_allclose(together[:, 0], (expected + bonus).max(axis=1), atol=1e-4)
+        assert np.array_equal(np.stack(recommender.score(histories, items)), plain)  # without times nothing is added

@@ -98,4 +98,5 @@ def _differences(name: str, before: Any, now: Any) -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         names = [*before, *(each for each in now if each not in before)]
         return [words for each in names for words in _differences(f"{name}.{each}", before.get(each), now.get(each))]
-    return [f"{name} was {json.dumps(before)}, is {json.dumps(now)}"]
+    before, now = ("not set" if value is None else json.dumps(value) for value in (before, now))
+    return [f"{name} was {before}, is {now}"]

@@ -34,6 +34,8 @@ OPTIONS = {
 _PLACES = ("dataset", "output_dir", "cpu_threads", "disable_tqdm", "teacher_dir", "resume", "model", "hub_token")
 # Options that belong to one model, and not to all trials.
 _REFUSED = ("push_to_hub", "export_embeddings", "dry_run")
+# Options without which trials cannot be compared, or which are shared by all of them.
+_SHARED = ("seed", "k_core", "protocol", "cold_items", "cold_seed", "other_data", "eval_users", "teacher_options")
 
 
 def _space(arguments: TuneArguments, options: Mapping[str, Any], known: set[str]) -> SearchSpace:
@@ -43,7 +45,7 @@ def _space(arguments: TuneArguments, options: Mapping[str, Any], known: set[str]
     space = SearchSpace.load(arguments.space) if arguments.space else SearchSpace.of_method(bundled)
     for name in space:
         first = name.partition(".")[0]
-        if first not in known or first in {*_PLACES, *_REFUSED, "seed", "k_core", "protocol", "teacher_options"}:
+        if first not in known or first in (*_PLACES, *_REFUSED, *_SHARED):
             source = arguments.space or bundled
             raise ValueError(f"--space {source}: {name} is no option of `train {arguments.method}` to search over")
     return space
@@ -53,17 +55,17 @@ def run(argv: list[str]) -> None:
     """Parse, check what all trials share, and search."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise ValueError("tune trains one trial after the other: launch it with --num_processes 1")
-    first = OptionParser((TuneArguments,)).parse_args_and_config(argv, return_remaining_strings=True)[0]
-    kinds = (TuneArguments, *OPTIONS[first.method])
+    method = argv[argv.index("--method") + 1]  # put there by the name of the command
+    kinds = (TuneArguments, *OPTIONS[method])
     arguments, data, training, *_ = OptionParser(kinds).parse_args_and_config(argv)
     given = given_options(kinds, argv)
     for name in _REFUSED:
         if given.get(name):
             raise ValueError(f"--{name} is of one model, and a search trains many: give it to `train` with best.yaml")
-    known = {name for kind in OPTIONS[arguments.method] for name in kind.__dataclass_fields__}
+    known = {name for kind in OPTIONS[method] for name in kind.__dataclass_fields__}
     space, output = _space(arguments, given, known), Path(training.output_dir)
     places = {name: given[name] for name in ("dataset", "cpu_threads") if name in given}
-    if arguments.method == "galrec":  # one teacher for all trials
+    if method == "galrec":  # one teacher for all trials
         places["teacher_dir"] = given.get("teacher_dir") or str(output / "teacher")
     options = {name: value for name, value in given.items() if name not in _PLACES}
     options["seed"] = seed = given.get("seed", 0)
@@ -71,7 +73,7 @@ def run(argv: list[str]) -> None:
         options.setdefault("metric_for_best_model", arguments.metric)
     dataset, split = data.load()
     split.require_cases("validation")
-    facts = {"method": arguments.method, "data": data.data_facts(dataset), "files": file_facts(options)}
+    facts = {"method": method, "data": data.data_facts(dataset), "files": file_facts(options)}
     search = HyperparameterSearch(
         space,
         output,
@@ -82,9 +84,9 @@ def run(argv: list[str]) -> None:
         seed=seed,
         prune=arguments.prune,
         facts=facts,
-        heading=f"hf-llmrec train {arguments.method} --config best.yaml --dataset D --output_dir O",
+        heading=f"hf-llmrec train {method} --config best.yaml --dataset D --output_dir O",
     )
-    search.run(partial(train_trial, arguments.method, places=places))
+    search.run(partial(train_trial, method, places=places))
     print((output / "trials.md").read_text(encoding="utf-8"))
 
 

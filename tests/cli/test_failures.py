@@ -128,7 +128,9 @@ def test_memory_that_numpy_asks_for():
 
 
 def test_packages_that_are_not_installed(folders, tmp_path):
-    missing = "deepspeed sentence_transformers torch_geometric liger_kernel wandb tensorboard tensorboardX flash_attn"
+    missing = (
+        "optuna deepspeed sentence_transformers torch_geometric liger_kernel wandb tensorboard tensorboardX flash_attn"
+    )
     config = tmp_path / "deepspeed.json"
     config.write_text('{"zero_optimization": {"stage": 2}, "train_micro_batch_size_per_gpu": "auto"}')
     train, data = ["train", "lcrec"], ["--dataset", str(folders / "data"), "--output_dir", str(tmp_path / "out")]
@@ -136,6 +138,7 @@ def test_packages_that_are_not_installed(folders, tmp_path):
     cases = [
         (["build-index", *data, "--text_encoder", str(folders / "encoder")], "pip install 'hf_llmrec[text]'"),
         (["train", "lightgcn", *data, *CPU], "pip install 'hf_llmrec[lightgcn]'"),
+        (["tune", "sasrec", *data, *CPU, "--num_trials", "2"], "pip install 'hf_llmrec[tune]'"),
         ([*train, *lcrec(folders, *CPU, "--use_liger_kernel", "True")], "pip install 'hf_llmrec[liger]'"),
         ([*train, *lcrec(folders, *CPU[:2], *CPU[4:], "--report_to", "wandb")], "pip install wandb"),
         ([*train, *lcrec(folders, *CPU[:2], *CPU[4:], "--report_to", "tensorboard")], "pip install tensorboard"),

@@ -6,14 +6,12 @@ import json
 import logging
 import os
 import queue
-import re
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, Any
 
 import yaml
@@ -22,6 +20,7 @@ from ..data.files import read_json, write_text
 from ..data.recommender_folder import TRAINING_REPORT
 from ..tuning.trials import Trial
 from .option_words import as_words
+from .tune_failure import failure_of
 
 logger = logging.getLogger("hf_llmrec")
 # Environment variables of a process group, which the trial's process must not join.
@@ -51,8 +50,14 @@ def train_trial(method: str, trial: Trial, *, places: Mapping[str, Any]) -> floa
     folder = trial.folder.parent
     write_text(folder / "options.yaml", yaml.safe_dump(trial.options, sort_keys=False, allow_unicode=True))
     options = {"config": folder / "options.yaml", **places, "output_dir": trial.folder, "resume": True}
-    options["disable_tqdm"] = True  # the log has lines
-    command = [sys.executable, "-m", "hf_llmrec.cli.tune_trial", trial.metric, method, *as_words(options)]
+    command = [
+        sys.executable,
+        "-m",
+        "hf_llmrec.cli.tune_trial",
+        trial.metric,
+        method,
+        *as_words({**options, "disable_tqdm": True}),
+    ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_GROUP)}
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
     with open(folder / "log.txt", "a", encoding="utf-8") as log:
@@ -64,7 +69,7 @@ def train_trial(method: str, trial: Trial, *, places: Mapping[str, Any]) -> floa
             finally:
                 process.kill()
     if code:
-        raise RuntimeError(_reason(folder / "log.txt", began, code))
+        raise RuntimeError(failure_of(folder / "log.txt", began, code))
     shutil.copy(trial.folder / TRAINING_REPORT, folder / TRAINING_REPORT)
     return read_json(folder / TRAINING_REPORT)["validation"][trial.metric]
 
@@ -79,7 +84,9 @@ def _follow(process: subprocess.Popen[str], trial: Trial) -> None:
             line = lines.get(timeout=_TICK)
         except queue.Empty:
             trial.check()
-            continue
+            if process.poll() is None:
+                continue
+            line = ""  # processes that it has started may hold the pipe open
         if not line:
             return
         message = json.loads(line)
@@ -97,14 +104,3 @@ def _read(stream: IO[str], lines: queue.SimpleQueue[str]) -> None:
     for line in stream:
         lines.put(line)
     lines.put("")
-
-
-def _reason(file: Path, began: int, code: int) -> str:
-    """Why a training failed: what the command says of it, or else the last line of its log."""
-    with open(file, encoding="utf-8", errors="replace") as stream:
-        stream.seek(began)
-        lines = [line.strip() for line in stream if line.strip()]
-    if code < 0:
-        return f"the process was ended by signal {-code}{' (perhaps for lack of memory)' if code == -9 else ''}"
-    said = [line for line in lines if re.match(r"hf-llmrec train \w+: ", line)]
-    return (said or lines or [f"exit status {code}"])[-1]

@@ -205,8 +205,9 @@ class HyperparameterSearch:
                 raise TrialStopped("the budget was spent")
 
         def on_report() -> None:
-            if self._prune and record.number and self._proposals.is_hopeless(self.trials, record):
-                share, value = max(record.evaluations.items())
+            share, value = max(record.evaluations.items())
+            # At the end there is nothing to save.
+            if self._prune and record.number and share < 100 and self._proposals.is_hopeless(self.trials, record):
                 raise TrialPruned(f"{self.metric} {value:.4f} after {share} % of the training, below the median")
 
         values = ", ".join(f"{name} {value}" for name, value in record.params.items()) if record.number else "defaults"

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from hf_llmrec.cli import main
+from hf_llmrec.cli.tune_failure import failure_of
 from hf_llmrec.cli.tune_options import TuneArguments, given_options
 from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.methods.auto import AutoRecommender
@@ -173,6 +174,25 @@ def test_if_all_fail_the_command_does(folder, capsys):
     assert main(["tune", *words(folder, *options, output="all-failed")]) == 1
     error = capsys.readouterr().err
     assert "hf-llmrec tune sasrec: no trial was completed; the first one: hf-llmrec train sasrec: --model" in error
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        (
+            "hf-llmrec train lcrec: out of memory: lower --x\nTraceback\nRuntimeError: no\n",
+            1,
+            "hf-llmrec train lcrec: out of",
+        ),
+        ("step 3\nTraceback\nRuntimeError: no\n\n", 1, "RuntimeError: no"),
+        ("", 3, "exit status 3"),
+        ("step 3\n", -9, "the process was ended by signal 9 (perhaps for lack of memory)"),
+        ("step 3\n", -11, "the process was ended by signal 11"),
+    ],
+)
+def test_what_is_said_of_a_failure(text, code, said, tmp_path):
+    (tmp_path / "log.txt").write_text("hf-llmrec train lcrec: an earlier failure\n" + text)
+    assert failure_of(tmp_path / "log.txt", len("hf-llmrec train lcrec: an earlier failure\n"), code).startswith(said)
 
 
 @pytest.mark.parametrize(

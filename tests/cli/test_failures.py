@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from trl import ModelConfig
 
 from hf_llmrec.cli import COMMANDS, main
+from hf_llmrec.cli.commands import GROUPS
 from hf_llmrec.cli.failures import as_option, remedy
 from hf_llmrec.cli.remedies import EXTRAS, MEMORY, PRECISION
 from hf_llmrec.indexing.build import build_index
@@ -279,4 +280,4 @@ def test_a_remedy_names_commands_extras_and_files_that_exist():
 def test_a_recipe_is_a_command(script, monkeypatch):
     """Each goes through the one place that tells of failures."""
     words = re.search(r"main\(\[(.+), \*sys\.argv\[1:\]\]\)", (ROOT / "recipes" / script).read_text())
-    assert words is not None and " ".join(re.findall(r'"([^"]+)"', words[1])) in COMMANDS
+    assert words is not None and " ".join(re.findall(r'"([^"]+)"', words[1])) in {*COMMANDS, *GROUPS}

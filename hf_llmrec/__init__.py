@@ -67,6 +67,8 @@ _EXPORTS = {
     "EvalCases": "data.splits",
     "EvaluationResult": "evaluation.evaluator",
     "RowTrainerMixin": "training.row_trainer",
+    "HyperparameterSearch": "tuning.search",
+    "SearchSpace": "tuning.space",
     "LCRecPrompt": "methods.lcrec.prompt",
     "GALRecPrompt": "methods.galrec.prompt",
     "ItemCatalog": "data.recommender_folder",
@@ -135,6 +137,8 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from .prompting.segments import Text as Text
     from .recommender import Recommender as Recommender
     from .training.row_trainer import RowTrainerMixin as RowTrainerMixin
+    from .tuning.search import HyperparameterSearch as HyperparameterSearch
+    from .tuning.space import SearchSpace as SearchSpace
 
 
 def __getattr__(name: str):

@@ -7,7 +7,7 @@ import os
 import sys
 from importlib import import_module
 
-from .commands import COMMANDS
+from .commands import COMMANDS, GROUPS
 from .failures import as_option, remedy
 
 _HELP = {"-h", "--help"}
@@ -31,11 +31,12 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a notebook's is not, and shows every character
             # Titles may have characters that the console lacks: that must not cost the output of hours of work.
             stream.reconfigure(errors="backslashreplace")
-    name = " ".join(argv[: 2 if argv[:1] == ["train"] else 1])
+    group = argv[0] if argv and argv[0] in GROUPS else ""
+    name = " ".join(argv[: 2 if group else 1])
     if name not in COMMANDS:
-        is_help = bool(argv) and (argv[0] in _HELP or argv[:1] == ["train"] and bool(_HELP & set(argv[1:2])))
+        is_help = bool(argv) and (argv[0] in _HELP or bool(group) and bool(_HELP & set(argv[1:2])))
         wrong = "" if is_help or not argv else f"hf-llmrec: unknown command {name!r}\n"
-        print(f"{wrong}{usage('train' if argv[:1] == ['train'] else '')}", file=sys.stdout if is_help else sys.stderr)
+        print(f"{wrong}{usage(group)}", file=sys.stdout if is_help else sys.stderr)
         return 0 if is_help else 2
     command, words = COMMANDS[name], argv[len(name.split()) :]
     if command.options and _HELP & set(words):

@@ -30,6 +30,10 @@ _SAVED = (
     ("seed", "random seed (default: 42)"),
     ("push_to_hub", "publish the recommender at the end, as --hub_model_id"),
 )
+_SEARCHED = (
+    ("output_dir", "folder for the trials, their table, the best options and the best recommender (required)"),
+    ("seed", "random seed of the search and of each training (default: 0)"),
+)
 _BACKBONE = (
     ("model_name_or_path", "pretrained causal LM to start from, instead of --backbone"),
     ("use_peft", "LoRA instead of full tuning (--lora_r, --lora_alpha, ...)"),
@@ -42,6 +46,7 @@ def _baseline(name: str, text: str, config: str) -> Command:
 
 
 _ROWS = "training.row_config:RowTrainingConfig"
+GROUPS = ("train", "tune")  # first words of commands that have two
 COMMANDS: dict[str, Command] = {
     "quickstart": Command(
         "quickstart",
@@ -98,3 +103,8 @@ COMMANDS: dict[str, Command] = {
     "recommend": Command("recommend", "items that a saved model recommends after a history"),
     "push": Command("push", "publish a saved model with its card, results and plots, or a demo Space"),
 }
+for _method in ("sasrec", "galrec", "lcrec"):
+    _train = COMMANDS[f"train {_method}"]
+    _text = f"search for the options of `train {_method}` that are best on validation users"
+    _options, _words = ("cli.tune_options:TuneArguments", *_train.options), ("--method", _method, *_train.words)
+    COMMANDS[f"tune {_method}"] = Command("tune", _text, _options, _words, _SEARCHED)

@@ -38,7 +38,8 @@ def as_option(text: str, command: Command, words: Sequence[str]) -> str:
         words: words of the command line.
     """
     match = re.match(r"(\w+)(?::|\s+(\S+))", text)
-    if match is None or match[1] not in {name for place in command.options for name in options_of(place)[0]}:
+    known = {name for place in command.options for name in options_of(place)[0]} | {name for name, _ in command.also}
+    if match is None or match[1] not in known:
         return text
     name, following = match.groups()
     # A single word may be an ordinary word, unless its value follows.

@@ -45,7 +45,7 @@ class OptionParser(ListOptions, TrlParser):
             ValueError: the ``--config`` file is no YAML mapping or has unknown options, a value is malformed JSON, or
                 there are unknown words.
         """
-        words, path = _without_config(list(args))
+        words, path = without_config(list(args))
         unknown: list[str] = []
         if path is not None:
             config = read_config(path)
@@ -74,7 +74,7 @@ class OptionParser(ListOptions, TrlParser):
         return namespace, rest
 
 
-def _without_config(words: list[str]) -> tuple[list[str], str | None]:
+def without_config(words: list[str]) -> tuple[list[str], str | None]:
     """Split ``--config FILE`` or ``--config=FILE`` off the words; returns the other words and the file."""
     rest, path, is_path = [], None, False
     for word in words:

@@ -39,6 +39,7 @@ EXTRAS = {
     "torch_geometric": "lightgcn",
     "deepspeed": "deepspeed",
     "liger_kernel": "liger",
+    "optuna": "tune",
 }
 
 # Further arguments of pip for these modules.

@@ -17,6 +17,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from ..data.epoch_dataset import EpochDataset
 from ..data.splits import EvalCases, RecSplit
 from ..evaluation.evaluator import evaluate_ranker
+from .added_callbacks import callbacks_in_scope
 from .batch_sampler import LengthGroupedBatchSampler
 from .checkpoints import last_complete_checkpoint
 from .divergence import DivergenceGuard
@@ -118,7 +119,7 @@ class RowTrainerMixin(_Base):
             train_dataset=as_arrow_dataset(train_dataset),
             eval_dataset=None if eval_dataset is None else as_arrow_dataset(eval_dataset),
             # The clock comes last, so that it counts what other callbacks do at a save as part of the save.
-            callbacks=[*own, *(callbacks or []), *early_stopping(args), self._clock],
+            callbacks=[*own, *(callbacks or []), *callbacks_in_scope(), *early_stopping(args), self._clock],
             **kwargs,
         )
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset

@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from trl import ModelConfig
 
 from hf_llmrec.cli import COMMANDS, main
+from hf_llmrec.cli.commands import GROUPS
 from hf_llmrec.cli.failures import as_option, remedy
 from hf_llmrec.cli.remedies import EXTRAS, MEMORY, PRECISION
 from hf_llmrec.indexing.build import build_index
@@ -128,7 +129,9 @@ def test_memory_that_numpy_asks_for():
 
 
 def test_packages_that_are_not_installed(folders, tmp_path):
-    missing = "deepspeed sentence_transformers torch_geometric liger_kernel wandb tensorboard tensorboardX flash_attn"
+    missing = (
+        "optuna deepspeed sentence_transformers torch_geometric liger_kernel wandb tensorboard tensorboardX flash_attn"
+    )
     config = tmp_path / "deepspeed.json"
     config.write_text('{"zero_optimization": {"stage": 2}, "train_micro_batch_size_per_gpu": "auto"}')
     train, data = ["train", "lcrec"], ["--dataset", str(folders / "data"), "--output_dir", str(tmp_path / "out")]
@@ -136,6 +139,7 @@ def test_packages_that_are_not_installed(folders, tmp_path):
     cases = [
         (["build-index", *data, "--text_encoder", str(folders / "encoder")], "pip install 'hf_llmrec[text]'"),
         (["train", "lightgcn", *data, *CPU], "pip install 'hf_llmrec[lightgcn]'"),
+        (["tune", "sasrec", *data, *CPU, "--num_trials", "2"], "pip install 'hf_llmrec[tune]'"),
         ([*train, *lcrec(folders, *CPU, "--use_liger_kernel", "True")], "pip install 'hf_llmrec[liger]'"),
         ([*train, *lcrec(folders, *CPU[:2], *CPU[4:], "--report_to", "wandb")], "pip install wandb"),
         ([*train, *lcrec(folders, *CPU[:2], *CPU[4:], "--report_to", "tensorboard")], "pip install tensorboard"),
@@ -276,4 +280,4 @@ def test_a_remedy_names_commands_extras_and_files_that_exist():
 def test_a_recipe_is_a_command(script, monkeypatch):
     """Each goes through the one place that tells of failures."""
     words = re.search(r"main\(\[(.+), \*sys\.argv\[1:\]\]\)", (ROOT / "recipes" / script).read_text())
-    assert words is not None and " ".join(re.findall(r'"([^"]+)"', words[1])) in COMMANDS
+    assert words is not None and " ".join(re.findall(r'"([^"]+)"', words[1])) in {*COMMANDS, *GROUPS}

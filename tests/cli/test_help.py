@@ -46,6 +46,8 @@ def test_help_is_light_and_complete(name):
     [
         (["--help"], 0, "train lcrec"),
         (["train", "--help"], 0, "train sasrec"),
+        (["tune", "--help"], 0, "tune sasrec"),
+        (["tune", "popularity"], 2, None),
         (["train"], 2, None),
         ([], 2, None),
         (["nothing"], 2, None),
@@ -95,6 +97,8 @@ def test_options_of_others_that_help_shows_exist(name):
 def test_all_options_are_one_more_word_away():
     text = "\n".join(run("train", "lcrec", "--help_all"))
     assert "--gradient_accumulation_steps" in text and "--train_index_rows" in text
+    text = "\n".join(run("tune", "sasrec", "--help_all"))
+    assert "--gradient_accumulation_steps" in text and "--budget" in text and "--item_dropout" in text
 
 
 def test_commands_know_the_packages_models(dataset, tmp_path):

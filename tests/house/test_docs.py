@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_llmrec.cli.commands import COMMANDS
+from hf_llmrec.cli.commands import COMMANDS, GROUPS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -35,8 +35,8 @@ def test_nothing_is_left_open_and_links_lead_somewhere(document):
 def test_commands_in_documents_exist():
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")
-        for command in re.findall(r"hf-llmrec ((?:train )?[a-z][a-z-]+)", text):
-            assert command in COMMANDS or command == "train", command
+        for command in re.findall(r"hf-llmrec ((?:(?:train|tune) )?[a-z][a-z-]+)", text):
+            assert command in COMMANDS or command in GROUPS, command
         for option in re.findall(r"accelerate launch recipes/(\w+)\.py", text):
             assert (ROOT / "recipes" / f"{option}.py").exists()
 

@@ -17,6 +17,7 @@ FLOORS = (
     "pipelines",
     "methods",
     "recommender",
+    "tuning",
     "training",
     "hub",
     "generation",

@@ -64,8 +64,8 @@ def test_what_the_package_asks_for_is_locked_within_its_ranges(python, platform,
 
 
 def test_the_locked_extras_are_those_that_the_makefile_installs():
-    # liger needs Triton, which no CPU machine gets; dev names the other two.
-    assert {*LOCKED_EXTRAS, "liger", "lightgcn", "tracking"} == set(PROJECT["optional-dependencies"])
+    # liger needs Triton, which no CPU machine gets; dev names the other three.
+    assert {*LOCKED_EXTRAS, "liger", "lightgcn", "tracking", "tune"} == set(PROJECT["optional-dependencies"])
     installed = set(re.findall(r"\$\(PIP\).* --editable \"\.\[(.+)\]\"", MAKEFILE) + ["dev"])
     assert {extra for extras in installed for extra in extras.split(",")} == set(LOCKED_EXTRAS)
     built_with = re.search(r"\$\(PIP\) (setuptools .+)$", MAKEFILE, re.M)[1].split()

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix
 
-from .files import staged
-from .recommender_folder import resolve_file
 from .splits import RecSplit
 
 CO_OCCURRENCE_FILE = "co_occurrence.safetensors"
@@ -62,9 +56,7 @@ class CoOccurrence:
         seen.data[:] = 1
         by_item = seen.T.tocsr()
         counts = np.asarray(seen.sum(axis=0)).ravel()
-        width = min(num_neighbors, max(num_items - 1, 1))
-        neighbors = np.full((num_items, width), num_items, dtype=np.int64)
-        similarities = np.zeros((num_items, width), dtype=np.float32)
+        rows = _NeighborRows(num_items, num_neighbors)
         for start in range(0, num_items, ITEMS_AT_ONCE):
             shared = (by_item[start : start + ITEMS_AT_ONCE] @ seen).tocsr()
             for row in range(shared.shape[0]):
@@ -72,11 +64,47 @@ class CoOccurrence:
                 near = shared.indices[shared.indptr[row] : shared.indptr[row + 1]]
                 common = shared.data[shared.indptr[row] : shared.indptr[row + 1]]
                 value = common / (np.sqrt(counts[item] * counts[near]) + shrinkage)
-                others = (near != item) & (common >= min_users)
-                near, value = near[others], value[others]
-                order = np.lexsort((near, -value))[:width]  # ties in item order: the same on every machine
-                neighbors[item, : len(order)], similarities[item, : len(order)] = near[order], value[order]
-        return cls(neighbors, similarities)
+                rows.keep(item, near, value, common >= min_users)
+        return cls(rows.neighbors, rows.similarities)
+
+    @classmethod
+    def from_transitions(
+        cls, split: RecSplit, num_items: int, *, window: int = 3, num_neighbors: int = 200, min_users: int = 1
+    ) -> CoOccurrence:
+        """Count which items follow others in the training sequences of a split.
+
+        The similarity of j to i is ``sum 1 / d`` over the places where j follows i after d steps, at most ``window``,
+        divided by the same sum over all j.
+
+        Args:
+            split: its training interactions are counted.
+            num_items: number of items of the catalogue.
+            window: maximum number of steps.
+            num_neighbors: number of following items that are kept per item.
+            min_users: pairs that occur with fewer users are left out.
+        """
+        users, items = split.train_users, split.train_indices.astype(np.int64)
+        firsts, seconds, steps, owners = [], [], [], []
+        for step in range(1, window + 1):
+            same_user = np.flatnonzero(users[step:] == users[:-step])
+            firsts.append(items[same_user])
+            seconds.append(items[same_user + step])
+            owners.append(users[same_user])
+            steps.append(np.full(len(same_user), 1.0 / step))
+        first, second, owner = (np.concatenate(each) for each in (firsts, seconds, owners))
+        shape = (num_items, num_items)
+        sums = csr_matrix((np.concatenate(steps), (first, second)), shape=shape)
+        pairs = np.unique(np.stack([first, second, owner]), axis=1)
+        people = csr_matrix((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), shape=shape)
+        totals = np.asarray(sums.sum(axis=1)).ravel()
+        rows = _NeighborRows(num_items, num_neighbors)
+        for each in (sums, people):  # which then have the same entries in the same order
+            each.sum_duplicates()
+        for item in np.flatnonzero(np.diff(sums.indptr)).tolist():
+            place = slice(sums.indptr[item], sums.indptr[item + 1])
+            value = sums.data[place] / totals[item]
+            rows.keep(item, sums.indices[place], value, people.data[place] >= min_users)
+        return cls(rows.neighbors, rows.similarities)
 
     def scores(self, histories: Sequence[np.ndarray], decay: float) -> csr_matrix:
         """Sum the similarities of items to those of histories.
@@ -114,32 +142,38 @@ class CoOccurrence:
         similarities[known] = np.where(neighbors[known] < len(rows), self.similarities[rows[known]], 0)
         return CoOccurrence(neighbors, similarities)
 
-    def save(self, folder: str | os.PathLike) -> None:
-        """Write ``co_occurrence.safetensors``: rows of the catalogue, no user ids.
-
-        Args:
-            folder: folder of the model.
-        """
-        tensors = {"neighbors": self.neighbors.astype(np.int32), "similarities": self.similarities}
-        with staged(Path(folder)) as hidden:
-            save_file(tensors, hidden / CO_OCCURRENCE_FILE)
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The arrays by name, as they are saved: rows of the catalogue, no user ids."""
+        return {"neighbors": self.neighbors.astype(np.int32), "similarities": self.similarities}
 
     @classmethod
-    def load(cls, path_or_hub_id: str | os.PathLike, **hub_kwargs: Any) -> CoOccurrence:
-        """Read ``co_occurrence.safetensors`` from a folder or Hub repository.
+    def of_tensors(cls, tensors: Mapping[str, np.ndarray], prefix: str = "") -> CoOccurrence:
+        """The co-occurrences of saved arrays.
 
         Args:
-            path_or_hub_id: folder or Hub id of the model.
-            **hub_kwargs: options of ``from_pretrained`` such as ``revision``, see `recommender_folder.HUB_OPTIONS`.
-
-        Raises:
-            FileNotFoundError: there is no such file.
+            tensors: as of `tensors`.
+            prefix: of their names.
         """
-        tensors = load_file(resolve_file(path_or_hub_id, CO_OCCURRENCE_FILE, **hub_kwargs))
-        return cls(tensors["neighbors"].astype(np.int64), tensors["similarities"])
+        return cls(tensors[f"{prefix}neighbors"].astype(np.int64), tensors[f"{prefix}similarities"])
 
     @cached_property
     def _matrix(self) -> csr_matrix:
         real = self.neighbors < self.num_items
         indptr = np.concatenate([[0], np.cumsum(real.sum(1))])
         return csr_matrix((self.similarities[real], self.neighbors[real], indptr), shape=(self.num_items,) * 2)
+
+
+class _NeighborRows:
+    """Collects the neighbours of items, the most similar ones of each."""
+
+    def __init__(self, num_items: int, num_neighbors: int):
+        self._width = min(num_neighbors, max(num_items - 1, 1))
+        self.neighbors = np.full((num_items, self._width), num_items, dtype=np.int64)
+        self.similarities = np.zeros((num_items, self._width), dtype=np.float32)
+
+    def keep(self, item: int, near: np.ndarray, value: np.ndarray, is_allowed: np.ndarray) -> None:
+        """Store the neighbours of an item, without the item itself."""
+        others = (near != item) & is_allowed
+        near, value = near[others], value[others]
+        order = np.lexsort((near, -value))[: self._width]  # ties in item order: the same on every machine
+        self.neighbors[item, : len(order)], self.similarities[item, : len(order)] = near[order], value[order]

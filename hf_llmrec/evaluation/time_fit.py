@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 
 from ..data.item_activity import ItemActivity
 from ..data.splits import EvalCases, RecSplit
 from ..data.time_features import FEATURES, TimeFeatures, item_features, log_gaps
+from .conditional_logit import fit_conditional_logit
 from .metrics import candidate_ranks, ndcg_at
 from .processes import gather_share, process_share
 from .ranker import RequestRanker
 
-# Penalty of the squared weights, per case.
-_L2 = 1e-4
 # With fewer cases whose target the model ranks at all, nothing is fitted.
 MIN_CASES = 50
 
@@ -57,8 +55,8 @@ def fit_time_features(
     mean, std = float(np.nanmean(gaps)), max(float(np.nanstd(gaps)), 1e-6)
     standard = np.nan_to_num((gaps - mean) / std, nan=0.0)[:, None]
     inputs = np.concatenate([features, features * standard[:, :, None]], axis=2)
-    fitted_on = (values[has_target] for values in (scores, inputs, standard, is_target))
-    scale, gap_scale, weights = _most_likely(*fitted_on)
+    fitted_on = (values[has_target] for values in (scores, inputs, is_target, standard))
+    scale, gap_scale, weights = fit_conditional_logit(*fitted_on)
     count = len(FEATURES)
     fitted = TimeFeatures(activity, weights[:count], weights[count:], scale, gap_scale, mean, std)
     timed = scale * np.exp(gap_scale * standard) * scores + inputs @ weights
@@ -89,29 +87,3 @@ def _candidates(
     lowest = scores[np.isfinite(scores)].min() if np.isfinite(scores).any() else 0.0
     scores = np.where(rows < 0, lowest - 100.0, scores)
     return scores, features, rows == cases.targets[:, None]
-
-
-def _most_likely(
-    scores: np.ndarray, inputs: np.ndarray, gaps: np.ndarray, is_target: np.ndarray
-) -> tuple[float, float, np.ndarray]:
-    """Scale of the scores (n, k), its change with the gaps (n, 1), and weights of the inputs (n, k, m), that make the
-    targets most likely."""
-    unit = max(float(np.std(scores, axis=1).mean()), 1e-9)  # methods score in units of their own
-
-    def loss(numbers: np.ndarray) -> tuple[float, np.ndarray]:
-        scaled = np.exp(numbers[0] + gaps * numbers[1]) * scores / unit
-        logits = scaled + inputs @ numbers[2:]
-        logits = logits - logits.max(axis=1, keepdims=True)
-        total = np.exp(logits).sum(axis=1, keepdims=True)
-        surplus = is_target - np.exp(logits) / total
-        likelihood = (logits[is_target] - np.log(total[:, 0])).mean()
-        by_scale = (surplus * scaled).sum(axis=1, keepdims=True)
-        slope = np.concatenate(
-            [[by_scale.sum(), (by_scale * gaps).sum()], np.einsum("nk,nkm->m", surplus, inputs)]
-        ) / len(scores)
-        return _L2 * float(numbers @ numbers) - likelihood, 2 * _L2 * numbers - slope
-
-    # The bounds keep exponentials of useless scores finite.
-    bounds = [(-5.0, 5.0), (-1.0, 1.0), *[(None, None)] * inputs.shape[2]]
-    numbers = minimize(loss, np.zeros(2 + inputs.shape[2]), jac=True, method="L-BFGS-B", bounds=bounds).x
-    return float(np.exp(numbers[0]) / unit), float(numbers[1]), numbers[2:]

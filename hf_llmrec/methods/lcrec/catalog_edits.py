@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ...data.co_occurrence import CoOccurrence
 from ...data.files import staged
 from ...data.item_activity import ItemActivity
 from ...data.item_index import ItemIndex
 from ...data.recommender_folder import ItemCatalog, copy_recommender, load_settings
+from .memory import LCRecMemory
 from .tokenization_lcrec import LCRecTokenizer
 
 
@@ -66,6 +66,6 @@ def save_with_index(
         rows = np.array([row_of.get(item, -1) for item in index.item_ids], dtype=np.int64)
         settings = load_settings(folder)
         if settings.get("memory"):
-            CoOccurrence.load(folder).take(rows).save(staging)
+            LCRecMemory.load(folder, settings["memory"]).take(rows).save(staging)
         if settings.get("time_features"):
             ItemActivity.load(folder, len(row_of)).take(rows).save(staging)

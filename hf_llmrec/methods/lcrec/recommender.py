@@ -15,7 +15,6 @@ from scipy.sparse import csr_matrix
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from ...data.co_occurrence import CoOccurrence
 from ...data.interactions import RecDataset
 from ...data.item_index import ItemIndex
 from ...data.recommender_folder import ItemCatalog
@@ -80,10 +79,8 @@ class LCRecRecommender(Recommender):
         self.tokenizer, self.prompt = tokenizer, prompt
         self.num_beams, self.normalize, self.batch_size = num_beams, normalize, batch_size
         self.repeat_bias, self.memory = repeat_bias, memory
-        if memory is not None and memory.co_occurrence.num_items != len(self.item_ids):
-            raise ValueError(
-                f"the memory is of {memory.co_occurrence.num_items} items, the catalogue has {len(self.item_ids)}"
-            )
+        if memory is not None and memory.num_items != len(self.item_ids):
+            raise ValueError(f"the memory is of {memory.num_items} items, the catalogue has {len(self.item_ids)}")
         self.template = 0
         self.trie = ItemTrie.from_codes(index.codes)
         self._level_token_ids = [torch.as_tensor(ids) for ids in tokenizer.level_token_ids]
@@ -191,7 +188,7 @@ class LCRecRecommender(Recommender):
         memory = options.pop("memory", True)
         if not isinstance(memory, LCRecMemory):
             stored = settings.get("memory") if memory else None
-            memory = stored and LCRecMemory(CoOccurrence.load(path_or_hub_id, **where), **stored)
+            memory = stored and LCRecMemory.load(path_or_hub_id, stored, **where)
         options = {**decoding_settings(settings), **options}
         return cls(model, tokenizer, prompt, catalog=catalog, memory=memory, **options)
 
@@ -202,7 +199,7 @@ class LCRecRecommender(Recommender):
     def _save_beside(self, folder):
         self.tokenizer.save_pretrained(folder)
         if self.memory is not None:
-            self.memory.co_occurrence.save(folder)
+            self.memory.save(folder)
 
     @property
     def fallback(self) -> str | None:

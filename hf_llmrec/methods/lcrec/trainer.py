@@ -105,10 +105,9 @@ class LCRecTrainer(LanguageModelTrainer):
         recommender, args = self.recommender, self.args
         if args.memory and self.split is not None:
             options = {"num_neighbors": args.memory_neighbors, "min_users": args.memory_min_users}
-            trials = fit_memory(recommender, self.split, cases, learn_repeat_bias=args.learn_repeat_bias, **options)
-            best, plain = max(trials, key=lambda trial: trial["ndcg@10"]), trials[0]["ndcg@10"]
-            numbers = "weight {weight:g}, scale {scale:g}, validation NDCG@10 {ndcg@10:.4f}".format(**best)
-            logger.info("memory: %s; without memory %.4f", numbers if best["weight"] else "none helps", plain)
+            report = fit_memory(recommender, self.split, cases, learn_repeat_bias=args.learn_repeat_bias, **options)
+            numbers = "validation NDCG@10 {ndcg@10:.4f}, without {without:.4f}".format(**report)
+            logger.info("memory: %s", numbers if recommender.memory else f"none ({numbers})")
         else:
             recommender.memory = None
             if args.learn_repeat_bias:

@@ -26,9 +26,9 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
         residual_dropout: dropout on the outputs of attention and MLP before they are added to the residual stream.
         learn_repeat_bias: after training, fit the number that is added to the scores of the history's items, on the
             validation users, see `fit_repeat_bias`.
-        memory: after training, add co-occurrences of the training interactions to the recommender, with the weight that
-            is best on the validation users, see `fit_memory`. They are saved and published with it.
-        memory_neighbors: number of neighbours of each item that are stored.
+        memory: after training, add co-occurrences and transitions of the training interactions to the recommender, with
+            weights that are fitted on the validation users, see `fit_memory`. They are saved and published with it.
+        memory_neighbors: number of neighbours of each item that are stored in each of the two tables.
         memory_min_users: pairs of items that fewer users have in common are not stored. With 2 or more, no pair comes
             from a single user.
     """
@@ -56,7 +56,7 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
     )
     memory: bool = field(
         default=True,
-        metadata={"help": "fit item-item co-occurrence scores after training, saved with the model"},
+        metadata={"help": "fit item-item co-occurrences and transitions after training, saved with the model"},
     )
     memory_neighbors: int = field(default=200, metadata={"help": "neighbours of each item that the memory stores"})
     memory_min_users: int = field(

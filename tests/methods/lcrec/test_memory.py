@@ -16,7 +16,7 @@ from hf_llmrec.hub.published_files import recommender_files
 from hf_llmrec.methods.auto import AutoRecommender
 from hf_llmrec.methods.item_knn.recommender import ItemKNNRecommender
 from hf_llmrec.methods.lcrec.catalog_edits import save_with_index
-from hf_llmrec.methods.lcrec.memory import LCRecMemory
+from hf_llmrec.methods.lcrec.memory import LCRecMemory, MemoryTerm
 from hf_llmrec.methods.lcrec.memory_fit import fit_memory
 from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
 from hf_llmrec.methods.lcrec.recommender import LCRecRecommender
@@ -32,7 +32,9 @@ def recommender(model, tokenizer):
 
 @pytest.fixture
 def memory(dataset):
-    return LCRecMemory(CoOccurrence.from_split(dataset.split(), dataset.num_items), 2.0, 0.05, 0.7, -1.5)
+    split, size = dataset.split(), dataset.num_items
+    terms = MemoryTerm("co_occurrence", 0.7, 0.05, 2.0), MemoryTerm("transitions", 0.0, 0.1, -0.5)
+    return LCRecMemory(CoOccurrence.from_split(split, size), CoOccurrence.from_transitions(split, size), terms, -1.5)
 
 
 HISTORIES = [np.array([2, 7, 9]), np.array([], dtype=np.int64), np.array([5, 5])]
@@ -46,15 +48,43 @@ def test_similarities_are_those_of_item_knn(dataset, memory):
     np.testing.assert_allclose(memory.co_occurrence.scores(HISTORIES, 0.7).toarray(), ranked, atol=2e-6)
 
 
-def test_the_bonus_is_a_logarithm_and_leaves_the_history_out(memory):
+@pytest.mark.parametrize("least", [1, 2])
+def test_transitions_are_those_of_a_loop(dataset, least):
+    split = dataset.split()
+    table = CoOccurrence.from_transitions(split, dataset.num_items, window=2, num_neighbors=5, min_users=least)
+    sums, people = np.zeros((2, dataset.num_items, dataset.num_items))
+    for user in range(dataset.num_users):
+        items, seen = split.train_sequence(user).tolist(), set()
+        for place, first in enumerate(items):
+            for step in (1, 2):
+                if place + step < len(items):
+                    sums[first, items[place + step]] += 1 / step
+                    seen.add((first, items[place + step]))
+        for pair in seen:
+            people[pair] += 1
+    expected = sums / np.maximum(sums.sum(1, keepdims=True), 1e-9)
+    expected[people < least] = 0
+    np.fill_diagonal(expected, 0)
+    after = table.scores([np.array([item]) for item in range(dataset.num_items)], 1.0).toarray()
+    for item in range(dataset.num_items):
+        best = np.argsort(-expected[item], kind="stable")[:5]
+        np.testing.assert_allclose(after[item, best], expected[item, best], rtol=1e-6)
+        assert (after[item] > 0).sum() == min((expected[item] > 0).sum(), 5)
+    # A ring: after each item comes the next one, and not the one before it.
+    assert expected[3, 4] > 0 and (expected[4, 3] == 0 or expected[4, 3] < expected[3, 4])
+
+
+def test_the_bonus_is_a_sum_of_logarithms_and_leaves_the_history_out(memory):
     bonus, similar = memory.bonus(HISTORIES, READ).toarray(), memory.co_occurrence.scores(HISTORIES, 0.7).toarray()
-    expected = 2.0 * np.log1p(similar / 0.05)
+    following = memory.transitions.scores([history[-1:] for history in HISTORIES], 1.0).toarray()
+    expected = 2.0 * np.log1p(similar / 0.05) - 0.5 * np.log1p(following / 0.1)
     assert expected[0, HISTORIES[0]].any()  # they occur together
     for row, history in enumerate(HISTORIES):
         expected[row, history] = -1.5
     np.testing.assert_allclose(bonus, expected, rtol=1e-5)
     assert not bonus[1].any() and bonus[2].any()
     assert not replace(memory, repeat_bias=0.0).bonus(HISTORIES, READ)[:, [2, 5]].toarray().diagonal().any()
+    assert replace(memory, terms=(), repeat_bias=0.0).bonus(HISTORIES, READ).nnz == 0
 
 
 def test_pairs_of_few_users_are_left_out(dataset):
@@ -90,9 +120,10 @@ def test_it_is_saved_published_and_left_out_on_request(recommender, memory, data
     recommender.memory = memory
     recommender.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "recommender.json").read_text())["memory"] == {
-        "weight": 2.0,
-        "scale": 0.05,
-        "decay": 0.7,
+        "terms": [
+            {"table": "co_occurrence", "decay": 0.7, "scale": 0.05, "weight": 2.0},
+            {"table": "transitions", "decay": 0.0, "scale": 0.1, "weight": -0.5},
+        ],
         "repeat_bias": -1.5,
     }
     assert CO_OCCURRENCE_FILE in recommender_files(tmp_path)
@@ -109,38 +140,33 @@ def test_it_is_saved_published_and_left_out_on_request(recommender, memory, data
     assert not (tmp_path / CO_OCCURRENCE_FILE).exists()  # the earlier recommender's
 
 
-def test_trials_are_what_the_ranking_with_them_gives(recommender, dataset):
-    """NDCG over the candidates, for a few numbers, is that of a search with all beams."""
+def test_what_is_reported_is_what_the_ranking_gives(recommender, dataset):
+    """NDCG over the candidates is that of a search with all beams, with the memory and without."""
     split = dataset.split()
     cases = split.validation.sample(25)
-    trials = fit_memory(recommender, split, cases)
-    assert len(trials) == 26 and trials[0]["weight"] == 0
-    best = max(trials, key=lambda trial: trial["ndcg@10"])
-    assert recommender.memory is not None and recommender.memory.weight == best["weight"]
+    report = fit_memory(recommender, split, cases)
+    memory = recommender.memory
+    assert memory is not None and report["ndcg@10"] > 2 * report["without"]  # a ring, on which transitions tell all
     # Both biases: one to rank without memory, and what the memory adds to it.
-    assert recommender.repeat_bias == trials[0]["repeat_bias"] != best["repeat_bias"]
-    assert recommender.repeat_bias + recommender.memory.repeat_bias == pytest.approx(best["repeat_bias"])
+    assert recommender.repeat_bias == report["repeat_bias_without"] != report["repeat_bias"]
+    assert recommender.repeat_bias + memory.repeat_bias == pytest.approx(report["repeat_bias"])
     recommender.num_beams = dataset.num_items
     histories = [cases.histories[number] for number in range(len(cases))]
-    chosen = recommender.memory
-    for trial in (best, trials[3], trials[0]):
-        recommender.repeat_bias = trial["repeat_bias"]
-        recommender.memory = (
-            LCRecMemory(chosen.co_occurrence, trial["weight"], trial["scale"], chosen.decay)
-            if trial["weight"]
-            else None
-        )
+    for chosen, name in ((memory, "ndcg@10"), (None, "without")):
+        recommender.memory = chosen
         rows, _ = recommender.rank(histories, 10)
-        assert ndcg_at(target_ranks(rows, cases.targets), 10) == pytest.approx(trial["ndcg@10"], abs=1e-9)
+        assert ndcg_at(target_ranks(rows, cases.targets), 10) == pytest.approx(report[name], abs=1e-9)
 
 
 def test_a_memory_that_does_not_help_is_left_out(recommender, dataset, monkeypatch):
     split = dataset.split()
-    monkeypatch.setattr("hf_llmrec.methods.lcrec.memory_fit.ADDITIONS", {"weight": (1e-12,), "scale": (1.0,)})
+    # Nothing is close to anything: all terms are next to 0.
+    useless = (MemoryTerm("co_occurrence", 1.0, 1e12, 0.0),)
+    monkeypatch.setattr("hf_llmrec.methods.lcrec.memory_fit.TERMS", useless)
     recommender.repeat_bias = 0.25
-    trials = fit_memory(recommender, split, split.validation.sample(10), learn_repeat_bias=False)
+    report = fit_memory(recommender, split, split.validation.sample(15), learn_repeat_bias=False)
     assert recommender.memory is None and recommender.repeat_bias == 0.25
-    assert [trial["repeat_bias"] for trial in trials] == [0.25, 0.25]
+    assert report["repeat_bias"] == report["repeat_bias_without"] == 0.25
 
 
 @pytest.mark.parametrize("options, has_memory", [({}, True), ({"memory": False}, False)])
@@ -156,14 +182,14 @@ def test_training_adds_it(model, tokenizer, dataset, tmp_path, options, has_memo
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        ({"weight": 0.0}, "weight and scale must be positive"),
-        ({"scale": -1.0}, "weight and scale must be positive"),
+        ({"table": "purchases"}, r"table must be one of \['co_occurrence', 'transitions'\], got 'purchases'"),
+        ({"scale": 0.0}, "scale must be positive"),
         ({"decay": 1.5}, r"decay in \[0, 1\]"),
     ],
 )
-def test_numbers_out_of_range(memory, wrong, message):
+def test_terms_out_of_range(wrong, message):
     with pytest.raises(ValueError, match=message):
-        LCRecMemory(memory.co_occurrence, **{**memory.settings(), **wrong})
+        MemoryTerm(**{"table": "transitions", "decay": 0.5, "scale": 1.0, "weight": 1.0, **wrong})
     with pytest.raises(ValueError, match="memory_min_users must be at least 1, got 0"):
         LCRecTrainingConfig("out", memory_min_users=0)
 
@@ -196,7 +222,7 @@ def test_another_catalogue_moves_its_rows(recommender, memory, dataset, tmp_path
     assert pairs(changed, ids, kept) == {item: value for item, value in expected.items() if item != gone}
     assert pairs(changed, ids, "new") == {} and not changed.similarities[-1].any()
     with pytest.raises(ValueError, match="the memory is of 23 items, the catalogue has 24"):
-        fewer = replace(memory, co_occurrence=before.take(np.arange(23)))
+        fewer = memory.take(np.arange(23))
         LCRecRecommender(recommender.model, recommender.tokenizer, LCRecPrompt(), memory=fewer)
 
 
@@ -209,7 +235,7 @@ def test_the_bias_without_memory_is_that_of_the_model(recommender, dataset):
     """Fitted beside a memory, over candidates, or by itself: the same number."""
     split = dataset.split()
     cases = split.validation.sample(25)
-    beside = fit_memory(recommender, split, cases)[0]["repeat_bias"]
+    beside = fit_memory(recommender, split, cases)["repeat_bias_without"]
     assert recommender.memory is not None and recommender.repeat_bias == beside
     assert fit_repeat_bias(recommender, cases) == pytest.approx(beside, abs=1e-4)
 

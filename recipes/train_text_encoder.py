@@ -1,4 +1,4 @@
-"""Train a retriever of item texts: frozen text vectors with a learned adaptor, or a fine-tuned sentence-transformers model.
+"""Train a retriever of item texts: an adaptor of frozen text vectors, or a fine-tuned sentence-transformers model.
 
 accelerate launch recipes/train_text_encoder.py --dataset D --output_dir O [--text_encoder M] [--finetune lora|full]
 """

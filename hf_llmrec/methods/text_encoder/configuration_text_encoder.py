@@ -16,7 +16,7 @@ class TextEncoderConfig(PreTrainedConfig):
         history_encoder (`str`, defaults to `"transformer"`): what makes a vector of a history: a ``transformer`` over
             the adapted vectors of its items, or the sentence-transformers model itself, fine-tuned, from the ``text``
             of its last titles. With ``text`` there are no layers and no adaptor, and the sizes below are not used.
-        hidden_size (`int`, defaults to 256): width of the adapted item vectors and hidden states.
+        hidden_size (`int`, defaults to 128): width of the adapted item vectors and hidden states.
         num_hidden_layers (`int`, defaults to 2): number of transformer blocks.
         num_attention_heads (`int`, defaults to 4): attention heads per block.
         intermediate_size (`int`, *optional*): width of the feed-forward layers. Default: the hidden size.
@@ -24,11 +24,13 @@ class TextEncoderConfig(PreTrainedConfig):
         hidden_dropout (`float`, defaults to 0.2): dropout on the item vectors of a history and on the output of each
             sub-layer.
         initializer_range (`float`, defaults to 0.02): standard deviation of the initial weights.
-        score_temperature (`float`, defaults to 0.07): scores are cosines divided by it.
-        num_negatives (`int`, defaults to 1024): number of sampled negatives, drawn once per batch and shared by its
+        score_temperature (`float`, defaults to 0.12): scores are cosines divided by it.
+        num_negatives (`int`, defaults to 512): number of sampled negatives, drawn once per batch and shared by its
             positions, uniformly from the items with training interactions; 0: all of these items.
         repeat_bias (`bool`, defaults to `True`): add one learned number to the scores of the items of the history.
-        query_titles (`int`, defaults to 5): number of the last titles in the query of ``text``.
+        query_titles (`int`, defaults to 5): number of the last titles in a query, the ``text`` of a history.
+        query_prefix (`str`, defaults to `"next after: "`): what a query begins with, unlike an item's text:
+            otherwise an item would be as near to the one before it as to the one after it.
     """
 
     model_type = "text_encoder"
@@ -36,17 +38,18 @@ class TextEncoderConfig(PreTrainedConfig):
     num_items: int = 1000
     text_size: int = 384
     history_encoder: str = "transformer"
-    hidden_size: int = 256
+    hidden_size: int = 128
     num_hidden_layers: int = 2
     num_attention_heads: int = 4
     intermediate_size: int | None = None
     max_position_embeddings: int = 50
     hidden_dropout: float | int = 0.2
     initializer_range: float = 0.02
-    score_temperature: float | int = 0.07
-    num_negatives: int = 1024
+    score_temperature: float | int = 0.12
+    num_negatives: int = 512
     repeat_bias: bool = True
     query_titles: int = 5
+    query_prefix: str = "next after: "
 
     def __post_init__(self, **kwargs):
         if self.intermediate_size is None:

@@ -81,8 +81,7 @@ class TextEncoderPreTrainedModel(PreTrainedModel):
                 if getattr(module, name) is not None:
                     initialization.zeros_(getattr(module, name))
             if module.adaptor is not None:  # starts as the first principal components
-                initialization.zeros_(module.adaptor.weight)
-                module.adaptor.weight.fill_diagonal_(1.0)
+                initialization.eye_(module.adaptor.weight)
 
 
 class TextEncoderModel(TextEncoderPreTrainedModel):

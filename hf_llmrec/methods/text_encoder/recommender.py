@@ -172,7 +172,7 @@ class TextEncoderRecommender(DenseRecommender):
         return np.concatenate(vectors)
 
     def _encode_queries(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        texts = query_texts(histories, self.catalog.titles, self.model.config.query_titles, self.encoder)
+        texts = query_texts(histories, self.catalog.titles, self.model.config, self.encoder)
         with evaluation_mode(self.encoder):
             return encode_texts(self.encoder, texts)
 

@@ -10,6 +10,7 @@ import torch
 
 from ...data.epoch_dataset import EpochDataset
 from ...data.splits import EvalCases, RecSplit
+from .configuration_text_encoder import TextEncoderConfig
 from .queries import query_texts
 
 
@@ -111,16 +112,14 @@ class TitleQueryCollator:
         encoder: a `sentence_transformers.SentenceTransformer`, whose tokenizer is used.
         titles: of all items, by row.
         texts: of all items, by row, as documents.
-        query_titles: largest number of titles of a query.
+        config: how queries are made, see `query_texts`.
     """
 
-    def __init__(self, encoder: Any, titles: Sequence[str], texts: Sequence[str], query_titles: int):
-        self.encoder, self.titles, self.texts, self.query_titles = encoder, titles, texts, query_titles
+    def __init__(self, encoder: Any, titles: Sequence[str], texts: Sequence[str], config: TextEncoderConfig):
+        self.encoder, self.titles, self.texts, self.config = encoder, titles, texts, config
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        queries = query_texts(
-            [np.asarray(row["history"]) for row in rows], self.titles, self.query_titles, self.encoder
-        )
+        queries = query_texts([np.asarray(row["history"]) for row in rows], self.titles, self.config, self.encoder)
         targets = np.array([int(row["target"]) for row in rows])
         documents, labels = np.unique(targets, return_inverse=True)
         excluded = np.stack([np.isin(documents, [*row["chosen"], row["target"]]) for row in rows])

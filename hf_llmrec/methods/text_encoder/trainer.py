@@ -18,10 +18,11 @@ from ...training.epoch_rows import RightPadCollator
 from ...training.row_trainer import RowTrainerMixin
 from .fine_tuning import FineTunedNetwork
 from .recommender import TextEncoderRecommender
+from .repeat_bias import set_repeat_bias
 from .rows import TitleQueryCollator, TitleQueryDataset, TitleQueryEvalDataset
 from .trainer_config import TextEncoderTrainingConfig
 
-RATES = {None: 1e-3, "lora": 2e-4, "full": 2e-5}
+RATES = {None: 3e-3, "lora": 2e-4, "full": 2e-5}
 # Queries and documents per batch, and epochs, of fine-tuning.
 TUNING_BATCH, TUNING_EPOCHS = 64, 3.0
 
@@ -98,7 +99,7 @@ class TextEncoderTrainer(RowTrainerMixin, Trainer):
         config = self.recommender.model.config
         if self.recommender.reads_text:
             titles = self.recommender.catalog.titles
-            return TitleQueryCollator(self.recommender.encoder, titles, self._texts, config.query_titles)
+            return TitleQueryCollator(self.recommender.encoder, titles, self._texts, config)
         return RightPadCollator(config.num_items)
 
     def prepare(self, args, train_dataset, *, has_adapters) -> nn.Module:
@@ -109,6 +110,8 @@ class TextEncoderTrainer(RowTrainerMixin, Trainer):
             fill_row_budget(args, int(train_dataset.lengths(0).sum()))
             counts = np.bincount(train_dataset.items, minlength=model.config.num_items)
             model.candidates.copy_(torch.from_numpy(counts > 0))
+            if self.split is not None:  # learned from there; an item is most like itself, so 0 is a poor start
+                set_repeat_bias(model, self.split, self.recommender.user_vectors)
             return model
         if args.tokens_per_batch is None:
             args.tokens_per_batch = TUNING_BATCH
@@ -166,4 +169,6 @@ def add_lora(encoder: Any, args: TextEncoderTrainingConfig) -> None:
         encoder[0].model = encoder[0].model.merge_and_unload()
     encoder.requires_grad_(False)
     sizes = {"r": args.lora_r, "lora_alpha": args.lora_alpha, "lora_dropout": args.lora_dropout}
-    encoder[0].model = get_peft_model(encoder[0].model, LoraConfig(target_modules="all-linear", **sizes))
+    # Mean pooling does not read the pooling layer of BERT and its relatives.
+    config = LoraConfig(target_modules="all-linear", exclude_modules=["pooler.dense"], **sizes)
+    encoder[0].model = get_peft_model(encoder[0].model, config)

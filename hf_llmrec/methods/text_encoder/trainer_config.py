@@ -17,7 +17,10 @@ class TextEncoderTrainingConfig(RowTrainingConfig):
     interactions.
 
     Args:
-        learning_rate: peak learning rate; default: 1e-3 with frozen text vectors, 2e-4 with LoRA, 2e-5 of full
+        target_steps: optimizer steps of a run where ``num_train_epochs`` is not set; fine-tuning then takes 3 epochs.
+        tokens_per_batch: items per batch and process; default: as many as give ``steps_per_epoch`` steps, or 64 queries
+            and their documents for fine-tuning.
+        learning_rate: peak learning rate; default: 3e-3 with frozen text vectors, 2e-4 with LoRA, 2e-5 of full
             fine-tuning.
         finetune: ``lora`` or ``full``, how the sentence-transformers model is fine-tuned; ``None``: text vectors stay
             as they are.
@@ -31,9 +34,13 @@ class TextEncoderTrainingConfig(RowTrainingConfig):
         ValueError: a value out of range.
     """
 
+    target_steps: int = field(default=3000, metadata={"help": "optimizer steps, without num_train_epochs"})
+    tokens_per_batch: int | None = field(
+        default=None, metadata={"help": "items, or tuned queries, per batch and process"}
+    )
     # Filled in by `TextEncoderTrainer`.
     learning_rate: float | None = field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        default=None, metadata={"help": "peak learning rate (default: 1e-3; lora 2e-4, full 2e-5)"}
+        default=None, metadata={"help": "peak learning rate (default: 3e-3; lora 2e-4, full 2e-5)"}
     )
     finetune: str | None = field(
         default=None,

@@ -53,7 +53,7 @@ def test_exported_vectors_carry_the_interactions_and_feed_the_index(folder, data
         build_index.main([*places, "--levels", "3", "--codebook_size", "8"])
         assert ItemIndex.from_pretrained(tmp_path / option).data_fingerprint.split is not None
     with pytest.raises(ValueError, match="another split"):
-        load_item_embeddings(file, dataset, dataset.split("temporal"))
+        load_item_embeddings(file, dataset, dataset.split(cold_items=0.2))
 
 
 @pytest.mark.parametrize(

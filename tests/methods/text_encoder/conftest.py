@@ -5,6 +5,7 @@ import pytest
 
 from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.indexing.text_embeddings import item_texts
+
 from ...sentence_models import small_sentence_model
 
 KINDS = ("apple", "bread", "candle", "drill", "eraser", "fiddle")

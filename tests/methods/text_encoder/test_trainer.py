@@ -111,14 +111,14 @@ def test_items_are_added_without_training(kinds, kind_vectors, tmp_path):
     trainer = trainer_for(kinds, kind_vectors, split, tmp_path)
     trainer.train()
     ours = trainer.recommender
-    twin = int(np.flatnonzero(np.array(kinds.titles) == "bread aa")[0])
+    twin = int(np.flatnonzero(np.array(kinds.titles) == "bread bread aa")[0])
     larger = ours.add_items({"new": "bread new"}, kind_vectors[[twin]])
     assert larger.item_ids == [*ours.item_ids, "new"] and larger.catalog.titles[-1] == "bread new"
     assert len(ours.item_ids) == kinds.num_items
     np.testing.assert_allclose(larger.item_vectors()[:-1], ours.item_vectors(), atol=1e-6)
     np.testing.assert_allclose(larger.item_vectors()[-1], ours.item_vectors()[twin], atol=1e-5)
     larger.save_pretrained(tmp_path / "larger")
-    history = [kinds.item_ids[kinds.titles.index("apple aa")]]
+    history = [kinds.item_ids[kinds.titles.index("apple apple aa")]]
     best = AutoRecommender.from_pretrained(tmp_path / "larger").recommend([{"history": history}], top_k=12)[0]
     assert "new" in {each["item_id"] for each in best}, "bread follows apples"
     with pytest.raises(ValueError, match="'i3' is in the catalogue already"):

@@ -33,6 +33,8 @@ from hf_llmrec.methods.text_encoder.modeling_text_encoder import TextEncoderMode
 from hf_llmrec.training.backbones import build_backbone
 from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
 
+from .sentence_models import small_sentence_model
+
 # How long an example takes depends on what else the machine does.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
@@ -172,6 +174,12 @@ def recommender_folders(dataset, tokenizer, save_recommender, tmp_path_factory):
     fusion.model.weights.data = torch.tensor([[1.0, 0.5, 0.25]])
     fusion.save_pretrained(root / "fusion")
     return {**found, "fusion": root / "fusion"}
+
+
+@pytest.fixture(scope="session")
+def make_sentence_model():
+    """Writes a small sentence-transformers model for given texts below a folder, and returns its folder."""
+    return small_sentence_model
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ class TextEncoderTrainingConfig(RowTrainingConfig):
         target_steps: optimizer steps of a run where ``num_train_epochs`` is not set; fine-tuning then takes 3 epochs.
         tokens_per_batch: items per batch and process; default: as many as give ``steps_per_epoch`` steps, or 64 queries
             and their documents for fine-tuning.
+        per_device_eval_batch_size: rows per batch and process of the validation loss, for each of which the catalogue is
+            adapted again.
         learning_rate: peak learning rate; default: 3e-3 with frozen text vectors, 2e-4 with LoRA, 2e-5 of full
             fine-tuning.
         finetune: ``lora`` or ``full``, how the sentence-transformers model is fine-tuned; ``None``: text vectors stay
@@ -34,10 +36,11 @@ class TextEncoderTrainingConfig(RowTrainingConfig):
         ValueError: a value out of range.
     """
 
-    target_steps: int = field(default=3000, metadata={"help": "optimizer steps, without num_train_epochs"})
+    target_steps: int = field(default=2000, metadata={"help": "optimizer steps, without num_train_epochs"})
     tokens_per_batch: int | None = field(
         default=None, metadata={"help": "items, or tuned queries, per batch and process"}
     )
+    per_device_eval_batch_size: int = field(default=128, metadata={"help": "rows per batch of the validation loss"})
     # Filled in by `TextEncoderTrainer`.
     learning_rate: float | None = field(  # pyright: ignore[reportIncompatibleVariableOverride]
         default=None, metadata={"help": "peak learning rate (default: 3e-3; lora 2e-4, full 2e-5)"}

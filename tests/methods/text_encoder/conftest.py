@@ -6,8 +6,6 @@ import pytest
 from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.indexing.text_embeddings import item_texts
 
-from ...sentence_models import small_sentence_model
-
 KINDS = ("apple", "bread", "candle", "drill", "eraser", "fiddle")
 PER_KIND = 8
 
@@ -46,5 +44,5 @@ def kind_vectors(kinds) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def sentence_folder(kinds, tmp_path_factory) -> str:
-    return small_sentence_model(tmp_path_factory.mktemp("sentence"), item_texts(kinds))
+def sentence_folder(kinds, make_sentence_model, tmp_path_factory) -> str:
+    return make_sentence_model(tmp_path_factory.mktemp("sentence"), item_texts(kinds))

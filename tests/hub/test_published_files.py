@@ -29,7 +29,7 @@ MODEL = {"config.json", "model.safetensors", "item_catalog.json", "recommender.j
 WORDS = {"generation_config.json", "tokenizer.json", "tokenizer_config.json"}
 CODE = {
     **{name: {f"configuration_{name}.py", f"modeling_{name}.py"} for name in ("sasrec", "lightgcn", "popularity")},
-    "text_encoder": {"configuration_text_encoder.py", "modeling_text_encoder.py"},
+    "text_encoder": {"configuration_text_encoder.py", "modeling_text_encoder.py", "history_layers.py"},
     "knn": {"configuration_item_knn.py", "modeling_item_knn.py"},
     "galrec": {
         *("configuration_galrec.py", "entity_embeddings.py", "entity_layers.py"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,19 +31,21 @@ def query_texts(
     Returns:
         n texts; the prefix alone for a history without titles.
     """
-    texts, lengths = [], {}
-    limit = None if encoder is None else encoder.max_seq_length
-    has_limit = limit is not None and limit < float("inf")
+    limit = math.inf if encoder is None or encoder.max_seq_length is None else float(encoder.max_seq_length)
+    lengths: dict[str, int] = {}
 
     def tokens(text: str) -> int:
         if text not in lengths:
             lengths[text] = len(encoder.tokenizer(text, add_special_tokens=False)["input_ids"])
         return lengths[text]
 
+    texts = []
     for history in histories:
-        chosen = [titles[row] for row in history if titles[row]][-config.query_titles :]
-        if has_limit:
-            room, kept = limit - _ADDED_TOKENS - tokens(config.query_prefix), []
+        named = [titles[int(row)] for row in history if titles[int(row)]]
+        chosen = named[-config.query_titles :]
+        if limit < math.inf:
+            room = limit - _ADDED_TOKENS - tokens(config.query_prefix)
+            kept: list[str] = []
             for title in reversed(chosen):
                 room -= tokens(title) + _SEPARATOR_TOKENS
                 if kept and room < 0:

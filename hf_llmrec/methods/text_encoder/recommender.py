@@ -231,6 +231,7 @@ class TextEncoderRecommender(DenseRecommender):
             [*self.item_ids, *titles], [*self.catalog.titles, *titles.values()], self.catalog.dataset_fingerprint
         )
         options = {"max_history": self.max_history, "batch_size": self.batch_size, "encoder": self._encoder}
-        made = TextEncoderRecommender(model.to(state["text_vectors"]), catalog, **options)
+        model.to(state["text_vectors"].device)  # pyright: ignore[reportArgumentType]  # transformers wraps it
+        made = TextEncoderRecommender(model, catalog, **options)
         made.dataset_name, made.training_data = self.dataset_name, self.training_data
         return made

@@ -31,7 +31,7 @@ def set_repeat_bias(
         return
     if len(users) > MAX_USERS:
         users = np.sort(np.random.default_rng(0).choice(users, MAX_USERS, replace=False))
-    sequences = [split.train_sequence(user) for user in users]
+    sequences = [split.train_sequence(int(user)) for user in users]
     targets = torch.tensor([int(each[-1]) for each in sequences])
     histories = pad_histories([each[:-1] for each in sequences], model.config.num_items)
     vectors = torch.from_numpy(user_vectors([each[:-1] for each in sequences]))

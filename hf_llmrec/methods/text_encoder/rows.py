@@ -125,14 +125,14 @@ class TitleQueryCollator:
         excluded = np.stack([np.isin(documents, [*row["chosen"], row["target"]]) for row in rows])
         return {
             "queries": self._tokenized(queries),
-            "documents": self._tokenized([self.texts[row] for row in documents]),
+            "documents": self._tokenized([self.texts[int(row)] for row in documents]),
             "labels": torch.from_numpy(labels.astype(np.int64)),
             "excluded": torch.from_numpy(excluded),
         }
 
-    def _tokenized(self, texts: list[str]) -> dict[str, torch.Tensor]:
+    def _tokenized(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
         prompt = (
             self.encoder.prompts.get(self.encoder.default_prompt_name) if self.encoder.default_prompt_name else None
         )
-        features = self.encoder.preprocess(texts, **({"prompt": prompt} if prompt else {}))
+        features = self.encoder.preprocess(list(texts), **({"prompt": prompt} if prompt else {}))
         return {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedModel, Trainer
+from transformers import Trainer
 
 from ...data.epoch_dataset import EpochDataset
 from ...data.splits import RecSplit
@@ -17,6 +17,7 @@ from ...training.budget import fill_row_budget
 from ...training.epoch_rows import RightPadCollator
 from ...training.row_trainer import RowTrainerMixin
 from .fine_tuning import FineTunedNetwork
+from .modeling_text_encoder import TextEncoderModel
 from .recommender import TextEncoderRecommender
 from .repeat_bias import set_repeat_bias
 from .rows import TitleQueryCollator, TitleQueryDataset, TitleQueryEvalDataset
@@ -108,7 +109,7 @@ class TextEncoderTrainer(RowTrainerMixin, Trainer):
             args.learning_rate = RATES[args.finetune]
         if args.finetune is None:
             fill_row_budget(args, int(train_dataset.lengths(0).sum()))
-            counts = np.bincount(train_dataset.items, minlength=model.config.num_items)
+            counts = np.bincount(cast(ItemSequenceDataset, train_dataset).items, minlength=model.config.num_items)
             model.candidates.copy_(torch.from_numpy(counts > 0))
             if self.split is not None:  # learned from there; an item is most like itself, so 0 is a poor start
                 set_repeat_bias(model, self.split, self.recommender.user_vectors)
@@ -147,7 +148,7 @@ class TextEncoderTrainer(RowTrainerMixin, Trainer):
         users = range(len(self.split.train_indptr) - 1)
         return self.recommender.user_vectors([self.split.train_sequence(user) for user in users])
 
-    def _recommending(self, model: Any) -> PreTrainedModel:
+    def _recommending(self, model: Any) -> TextEncoderModel:
         return model.export() if isinstance(model, FineTunedNetwork) else model
 
     def _tokens_of(self, inputs) -> int:

@@ -20,8 +20,8 @@ class TextEncoderTrainingConfig(RowTrainingConfig):
         target_steps: optimizer steps of a run where ``num_train_epochs`` is not set; fine-tuning then takes 3 epochs.
         tokens_per_batch: items per batch and process; default: as many as give ``steps_per_epoch`` steps, or 64 queries
             and their documents for fine-tuning.
-        per_device_eval_batch_size: rows per batch and process of the validation loss, for each of which the catalogue is
-            adapted again.
+        per_device_eval_batch_size: rows per batch and process of the validation loss; the catalogue is adapted anew
+            for each batch.
         learning_rate: peak learning rate; default: 3e-3 with frozen text vectors, 2e-4 with LoRA, 2e-5 of full
             fine-tuning.
         finetune: ``lora`` or ``full``, how the sentence-transformers model is fine-tuned; ``None``: text vectors stay

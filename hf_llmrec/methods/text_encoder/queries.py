@@ -32,11 +32,12 @@ def query_texts(
         n texts; the prefix alone for a history without titles.
     """
     limit = math.inf if encoder is None or encoder.max_seq_length is None else float(encoder.max_seq_length)
+    tokenizer: Any = getattr(encoder, "tokenizer", None)
     lengths: dict[str, int] = {}
 
     def tokens(text: str) -> int:
         if text not in lengths:
-            lengths[text] = len(encoder.tokenizer(text, add_special_tokens=False)["input_ids"])
+            lengths[text] = len(tokenizer(text, add_special_tokens=False)["input_ids"])
         return lengths[text]
 
     texts = []

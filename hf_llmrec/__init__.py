@@ -31,6 +31,8 @@ _EXPORTS = {
     "PopularityModel": "methods.popularity.modeling_popularity",
     "FusionConfig": "methods.fusion.configuration_fusion",
     "FusionModel": "methods.fusion.modeling_fusion",
+    "TextEncoderConfig": "methods.text_encoder.configuration_text_encoder",
+    "TextEncoderModel": "methods.text_encoder.modeling_text_encoder",
     "LCRecTokenizer": "methods.lcrec.tokenization_lcrec",
     "Items": "prompting.segments",
     "Text": "prompting.segments",
@@ -51,6 +53,7 @@ _EXPORTS = {
     "LightGCNRecommender": "methods.lightgcn.recommender",
     "ItemKNNRecommender": "methods.item_knn.recommender",
     "PopularityRecommender": "methods.popularity.recommender",
+    "TextEncoderRecommender": "methods.text_encoder.recommender",
     "FusionRecommender": "methods.fusion.recommender",
     "AutoRecommender": "methods.auto",
     "LCRecTrainer": "methods.lcrec.trainer",
@@ -61,6 +64,8 @@ _EXPORTS = {
     "SASRecTrainingConfig": "methods.sasrec.trainer_config",
     "LightGCNTrainer": "methods.lightgcn.trainer",
     "LightGCNTrainingConfig": "methods.lightgcn.trainer_config",
+    "TextEncoderTrainer": "methods.text_encoder.trainer",
+    "TextEncoderTrainingConfig": "methods.text_encoder.trainer_config",
     "RecommendationPipeline": "pipelines.recommendation",
     "EpochDataset": "data.epoch_dataset",
     "RecSplit": "data.splits",
@@ -132,6 +137,11 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from .methods.sasrec.recommender import SASRecRecommender as SASRecRecommender
     from .methods.sasrec.trainer import SASRecTrainer as SASRecTrainer
     from .methods.sasrec.trainer_config import SASRecTrainingConfig as SASRecTrainingConfig
+    from .methods.text_encoder.configuration_text_encoder import TextEncoderConfig as TextEncoderConfig
+    from .methods.text_encoder.modeling_text_encoder import TextEncoderModel as TextEncoderModel
+    from .methods.text_encoder.recommender import TextEncoderRecommender as TextEncoderRecommender
+    from .methods.text_encoder.trainer import TextEncoderTrainer as TextEncoderTrainer
+    from .methods.text_encoder.trainer_config import TextEncoderTrainingConfig as TextEncoderTrainingConfig
     from .pipelines.recommendation import RecommendationPipeline as RecommendationPipeline
     from .prompting.segments import Items as Items
     from .prompting.segments import Text as Text

@@ -20,6 +20,8 @@ from .methods.popularity.configuration_popularity import PopularityConfig
 from .methods.popularity.modeling_popularity import PopularityModel
 from .methods.sasrec.configuration_sasrec import SASRecConfig
 from .methods.sasrec.modeling_sasrec import SASRecModel
+from .methods.text_encoder.configuration_text_encoder import TextEncoderConfig
+from .methods.text_encoder.modeling_text_encoder import TextEncoderModel
 from .pipelines.model_source import RecommenderModel
 from .pipelines.recommendation import RecommendationPipeline
 
@@ -32,6 +34,7 @@ MODELS = {
     PopularityConfig: PopularityModel,
     GALRecConfig: GALRecModel,
     FusionConfig: FusionModel,
+    TextEncoderConfig: TextEncoderModel,
 }
 
 

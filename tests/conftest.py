@@ -28,8 +28,12 @@ from hf_llmrec.methods.lightgcn.modeling_lightgcn import LightGCNModel
 from hf_llmrec.methods.popularity.recommender import PopularityRecommender
 from hf_llmrec.methods.sasrec.configuration_sasrec import SASRecConfig
 from hf_llmrec.methods.sasrec.modeling_sasrec import SASRecModel
+from hf_llmrec.methods.text_encoder.configuration_text_encoder import TextEncoderConfig
+from hf_llmrec.methods.text_encoder.modeling_text_encoder import TextEncoderModel
 from hf_llmrec.training.backbones import build_backbone
 from hf_llmrec.training.corpus_tokenizer import train_corpus_tokenizer
+
+from .sentence_models import small_sentence_model
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -143,11 +147,22 @@ def _lightgcn(dataset, _):
     return model, None, {"user_ids": ["u0", "u1"]}
 
 
+def _text_encoder(dataset, _):
+    sizes = {"hidden_size": 16, "text_size": 8, "max_position_embeddings": 6, "initializer_range": 0.3}
+    model = TextEncoderModel(TextEncoderConfig(num_items=dataset.num_items, **sizes))
+    model.set_text_vectors(torch.randn(dataset.num_items, 8))
+    return model, None, {"max_history": 6}
+
+
+UNTRAINED = {"lcrec": _lcrec, "galrec": _galrec, "sasrec": _sasrec, "lightgcn": _lightgcn}
+UNTRAINED |= {"text_encoder": _text_encoder}
+
+
 @pytest.fixture(scope="session")
 def recommender_folders(dataset, tokenizer, save_recommender, tmp_path_factory):
     """A saved recommender of each method, untrained where there is something to train, by method."""
     root, found = tmp_path_factory.mktemp("recommenders"), {}
-    for method, make in {"lcrec": _lcrec, "galrec": _galrec, "sasrec": _sasrec, "lightgcn": _lightgcn}.items():
+    for method, make in UNTRAINED.items():
         torch.manual_seed(0)
         model, words, settings = make(dataset, tokenizer)
         found[method] = save_recommender(root / method, method, model, words, settings)
@@ -159,6 +174,12 @@ def recommender_folders(dataset, tokenizer, save_recommender, tmp_path_factory):
     fusion.model.weights.data = torch.tensor([[1.0, 0.5, 0.25]])
     fusion.save_pretrained(root / "fusion")
     return {**found, "fusion": root / "fusion"}
+
+
+@pytest.fixture(scope="session")
+def make_sentence_model():
+    """Writes a small sentence-transformers model for given texts below a folder, and returns its folder."""
+    return small_sentence_model
 
 
 @pytest.fixture

@@ -81,6 +81,15 @@ COMMANDS: dict[str, Command] = {
     "train lightgcn": _baseline("lightgcn", "train LightGCN", "methods.lightgcn.trainer_config:LightGCNTrainingConfig"),
     "train knn": _baseline("knn", "fit nearest neighbours of items", _ROWS),
     "train popularity": _baseline("popularity", "count how often each item was chosen", _ROWS),
+    "train text_encoder": Command(
+        "train_text_encoder",
+        "train a retriever of item texts, which also finds items without interactions",
+        (
+            "cli.text_encoder_options:TextEncoderArguments",
+            "methods.text_encoder.trainer_config:TextEncoderTrainingConfig",
+        ),
+        also=_SAVED,
+    ),
     "train fusion": Command(
         "train_fusion",
         "combine saved recommenders into a weighted ensemble tuned on validation users",

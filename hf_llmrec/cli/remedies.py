@@ -19,6 +19,7 @@ MEMORY = {
     "train lightgcn": _ROWS,
     "train knn": "--k_core leaves out rare users and items",
     "train popularity": "--k_core leaves out rare users and items",
+    "train text_encoder": f"{_ROWS}; a smaller model as --text_encoder",
     "train fusion": "lower --num_candidates; a part that is too large alone is too large here",
     "evaluate": "lower --batch_size, and of LC-Rec --num_beams",
     "compare": "its batches are the models' own, which only `hf-llmrec evaluate` lowers: it takes a machine with more",

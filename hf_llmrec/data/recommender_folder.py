@@ -23,6 +23,8 @@ RECOMMENDER_FILE = "recommender.json"
 # The recommenders that a fusion is made of, a folder each.
 PARTS_FOLDER = "parts"
 PART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# The sentence-transformers model of a text encoder.
+TEXT_ENCODER_FOLDER = "text_encoder"
 # How a model was trained; absent for models that were not.
 TRAINING_REPORT = "training_report.json"
 # In a checkpoint: what the run needs to be resumed.

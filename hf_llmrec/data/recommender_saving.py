@@ -14,7 +14,14 @@ from .co_occurrence import CO_OCCURRENCE_FILE
 from .files import move_files, read_json
 from .graph_files import GRAPH_FILE
 from .item_activity import ACTIVITY_FILE
-from .recommender_folder import PART_NAME, PARTS_FOLDER, RECOMMENDER_FILE, ItemCatalog, save_settings
+from .recommender_folder import (
+    PART_NAME,
+    PARTS_FOLDER,
+    RECOMMENDER_FILE,
+    TEXT_ENCODER_FOLDER,
+    ItemCatalog,
+    save_settings,
+)
 
 
 def save_recommender(
@@ -60,13 +67,9 @@ def _remove_replaced(folder: Path, staging: Path) -> None:
     weights = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
     before = read_json(folder / RECOMMENDER_FILE) if (folder / RECOMMENDER_FILE).is_file() else {}
     names = [part["name"] for part in before.get("parts", []) if PART_NAME.fullmatch(part["name"])]
-    for pattern in (
-        *weights,
-        GRAPH_FILE,
-        CO_OCCURRENCE_FILE,
-        ACTIVITY_FILE,
-        *(f"{PARTS_FOLDER}/{name}/**/*" for name in names),
-    ):
+    folders = [f"{PARTS_FOLDER}/{name}" for name in names]
+    folders += [TEXT_ENCODER_FOLDER] if before.get("text_encoder") else []
+    for pattern in (*weights, GRAPH_FILE, CO_OCCURRENCE_FILE, ACTIVITY_FILE, *(f"{name}/**/*" for name in folders)):
         for file in folder.glob(pattern):
             if file.is_file() and not (staging / file.relative_to(folder)).exists():
                 file.unlink()

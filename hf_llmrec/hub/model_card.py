@@ -22,6 +22,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "lightgcn": {"title": "LightGCN", "library": "hf_llmrec", "pipeline_tag": "graph-ml", "arxiv": "2002.02126"},
     "knn": {"title": "item neighbours", "library": "hf_llmrec", "pipeline_tag": None, "arxiv": None},
     "popularity": {"title": "popularity", "library": "hf_llmrec", "pipeline_tag": None, "arxiv": None},
+    "text_encoder": {"title": "text encoder", "library": "hf_llmrec", "pipeline_tag": None, "arxiv": "2206.05941"},
     "fusion": {"title": "fusion", "library": "hf_llmrec", "pipeline_tag": None, "arxiv": None},
 }
 

@@ -28,6 +28,7 @@ from ..data.recommender_folder import (
     PARTS_FOLDER,
     RECOMMENDER_FILE,
     RUN_FILE,
+    TEXT_ENCODER_FOLDER,
     TRAINING_REPORT,
 )
 from ..indexing.plots import PLOT_FILE
@@ -42,6 +43,8 @@ _TOKENIZER = (
     *("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
     *("*.tiktoken", "tekken.json"),
 )
+_SENTENCE_MODULES = "modules.json"
+_SENTENCE_MODEL = (_SENTENCE_MODULES, "config_sentence_transformers.json", "sentence_bert_config.json")
 _MODEL = (CONFIG_NAME, GENERATION_CONFIG_NAME, *_TOKENIZER)
 _RECOMMENDER = (
     CATALOG_FILE,
@@ -83,7 +86,23 @@ def recommender_files(folder: str | os.PathLike) -> list[str]:
         if "source" not in part and PART_NAME.fullmatch(part["name"])  # with a source it is a repository of its own
         for file in recommender_files(Path(folder) / PARTS_FOLDER / part["name"])
     ]
+    encoder = Path(folder) / TEXT_ENCODER_FOLDER
+    if (encoder / _SENTENCE_MODULES).is_file():
+        inside += [f"{TEXT_ENCODER_FOLDER}/{file}" for file in sentence_model_files(encoder)]
     return sorted({*_present(folder, _RECOMMENDER), *model_files(folder), *inside})
+
+
+def sentence_model_files(folder: str | os.PathLike) -> list[str]:
+    """Files of a sentence-transformers model: the list of its modules, and of each module configuration and weights.
+
+    Args:
+        folder: folder of the model.
+    """
+    modules = [module["path"] for module in read_json(Path(folder) / _SENTENCE_MODULES)]
+    places = [f"{glob.escape(path)}/" if path else "" for path in ["", *modules] if Path(path).name == path]
+    files = (CONFIG_NAME, SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, "model-*-of-*.safetensors", *_TOKENIZER)
+    names = (*_SENTENCE_MODEL, *(f"{place}{file}" for place in places for file in files))
+    return _present(folder, names)
 
 
 def checkpoint_files(folder: str | os.PathLike) -> list[str]:

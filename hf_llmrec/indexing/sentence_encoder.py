@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from huggingface_hub import _CACHED_NO_EXIST, get_cached_repo_tree, hf_hub_download, try_to_load_from_cache
@@ -76,6 +77,26 @@ def sentence_embeddings(source: str, texts: Sequence[str], max_tokens: int, batc
     Raises:
         ImportError: the extra ``text`` is not installed.
     """
+    model = load_sentence_model(source, max_tokens)
+    vectors = model.encode(
+        list(texts), batch_size=batch_size, show_progress_bar=True, normalize_embeddings=True, convert_to_numpy=True
+    )
+    return np.asarray(vectors, dtype=np.float32)
+
+
+def load_sentence_model(source: str, max_tokens: int = 512) -> Any:
+    """Load a sentence-transformers model.
+
+    Args:
+        source: folder or Hub id of the model.
+        max_tokens: length in tokens that texts are truncated to, or the model's own limit if that is smaller.
+
+    Returns:
+        a `sentence_transformers.SentenceTransformer`.
+
+    Raises:
+        ImportError: the extra ``text`` is not installed.
+    """
     try:
         from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports]  # extra `text`
     except ImportError as error:
@@ -87,7 +108,4 @@ def sentence_embeddings(source: str, texts: Sequence[str], max_tokens: int, batc
     own = model.max_seq_length
     if own is None or max_tokens < own < float("inf"):
         model.max_seq_length = max_tokens
-    vectors = model.encode(
-        list(texts), batch_size=batch_size, show_progress_bar=True, normalize_embeddings=True, convert_to_numpy=True
-    )
-    return np.asarray(vectors, dtype=np.float32)
+    return model

@@ -21,6 +21,7 @@ RECOMMENDERS: dict[str, str] = {
     "lightgcn": "hf_llmrec.methods.lightgcn.recommender:LightGCNRecommender",
     "knn": "hf_llmrec.methods.item_knn.recommender:ItemKNNRecommender",
     "popularity": "hf_llmrec.methods.popularity.recommender:PopularityRecommender",
+    "text_encoder": "hf_llmrec.methods.text_encoder.recommender:TextEncoderRecommender",
     "fusion": "hf_llmrec.methods.fusion.recommender:FusionRecommender",
 }
 

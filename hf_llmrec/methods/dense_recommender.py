@@ -1,4 +1,4 @@
-"""Recommenders that score all items at once: SASRec, LightGCN, nearest neighbours, popularity."""
+"""Recommenders that score all items at once: SASRec, LightGCN, text encoders, nearest neighbours, popularity."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_nothing_is_left_open_and_links_lead_somewhere(document):
 def test_commands_in_documents_exist():
     for document in DOCUMENTS:
         text = document.read_text(encoding="utf-8")
-        for command in re.findall(r"hf-llmrec ((?:(?:train|tune) )?[a-z][a-z-]+)", text):
+        for command in re.findall(r"hf-llmrec ((?:(?:train|tune) )?[a-z][a-z_-]+)", text):
             assert command in COMMANDS or command in GROUPS, command
         for option in re.findall(r"accelerate launch recipes/(\w+)\.py", text):
             assert (ROOT / "recipes" / f"{option}.py").exists()

@@ -53,8 +53,8 @@ from transformers import AutoModel, AutoModelForCausalLM
 names = [type(AutoModel.from_pretrained(folder)).__name__ for folder in sys.argv[1:]]
 print(*names, type(AutoModelForCausalLM.from_pretrained(sys.argv[1])).__name__)
 """
-    folders = [str(recommender_folders[method]) for method in ("galrec", "sasrec", "lightgcn")]
-    assert run(code, *folders) == "GALRecModel SASRecModel LightGCNModel GALRecForCausalLM"
+    folders = [str(recommender_folders[method]) for method in ("galrec", "sasrec", "lightgcn", "text_encoder")]
+    assert run(code, *folders) == "GALRecModel SASRecModel LightGCNModel TextEncoderModel GALRecForCausalLM"
 
 
 def test_auto_tokenizer_knows_the_tokenizer(recommender_folders, dataset):
@@ -68,7 +68,7 @@ print(type(tokenizer).__name__, tokenizer.item_index.num_items)
     assert run(code, str(recommender_folders["lcrec"])) == f"LCRecTokenizer {dataset.num_items}"
 
 
-@pytest.mark.parametrize("method", ["lcrec", "galrec", "sasrec", "lightgcn"])
+@pytest.mark.parametrize("method", ["lcrec", "galrec", "sasrec", "lightgcn", "text_encoder"])
 def test_pipeline_knows_the_task(recommender_folders, method):
     code = """
 import sys

@@ -12,7 +12,7 @@ from hf_llmrec.indexing.rqvae.modeling_rqvae import RQVAEModel
 
 from .server import TOKEN, run
 
-METHODS = ("lcrec", "galrec", "sasrec", "lightgcn")
+METHODS = ("lcrec", "galrec", "sasrec", "lightgcn", "text_encoder")
 WITHOUT = 'import sys; sys.modules["hf_llmrec"] = None\n'
 
 
@@ -122,7 +122,7 @@ answers = Shop.load(sys.argv[1:]).recommend(["i3"], "number 5", count=4)
 print(*(f"{answer.name}:{len(answer.rows)}" for answer in answers))
 """
     found = run(hub, home, code, *(f"me/{method}-ring" for method in METHODS))
-    assert found == "LC-Rec:4 GAL-Rec:4 SASRec:4 LightGCN:4"
+    assert found == "LC-Rec:4 GAL-Rec:4 SASRec:4 LightGCN:4 text encoder:4"
 
 
 def test_the_rqvae_with_the_package_and_without(hub, home):

@@ -29,6 +29,7 @@ MODEL = {"config.json", "model.safetensors", "item_catalog.json", "recommender.j
 WORDS = {"generation_config.json", "tokenizer.json", "tokenizer_config.json"}
 CODE = {
     **{name: {f"configuration_{name}.py", f"modeling_{name}.py"} for name in ("sasrec", "lightgcn", "popularity")},
+    "text_encoder": {"configuration_text_encoder.py", "modeling_text_encoder.py", "history_layers.py"},
     "knn": {"configuration_item_knn.py", "modeling_item_knn.py"},
     "galrec": {
         *("configuration_galrec.py", "entity_embeddings.py", "entity_layers.py"),
@@ -36,7 +37,7 @@ CODE = {
     },
 }
 EXPECTED = {
-    **{name: RUN | MODEL | CODE[name] for name in ("sasrec", "lightgcn", "knn", "popularity")},
+    **{name: RUN | MODEL | CODE[name] for name in ("sasrec", "lightgcn", "knn", "popularity", "text_encoder")},
     "lcrec": RUN | MODEL | WORDS | {"item_index.json", "custom_generate/generate.py", "co_occurrence.safetensors"},
     "fusion": RUN
     | MODEL
@@ -49,7 +50,8 @@ STATE = {"trainer_state.json", "training_run.json", "optimizer.pt", "scheduler.p
 PUSH = """
 import json, sys
 from hf_llmrec.cli import build_index, convert, push, train_baseline, train_fusion, train_galrec, train_lcrec
-mains = {"lcrec": train_lcrec, "galrec": train_galrec, "fusion": train_fusion}
+from hf_llmrec.cli import train_text_encoder
+mains = {"lcrec": train_lcrec, "galrec": train_galrec, "fusion": train_fusion, "text_encoder": train_text_encoder}
 mains |= {"index": build_index, "dataset": convert, "space": push}
 for name, words in json.loads(sys.argv[1]).items():
     mains.get(name.split("-")[0], train_baseline).main(words)
@@ -87,6 +89,7 @@ def pushed(hub, home, dataset, tmp_path_factory):
         "lightgcn": ["--model", "lightgcn", *short],
         "knn": ["--model", "knn", "--use_cpu", "True"],
         "popularity": ["--model", "popularity", "--use_cpu", "True"],
+        "text_encoder": ["--model_options", '{"hidden_size": 16}', *short],
         "fusion": ["--parts", str(root / "sasrec"), str(root / "knn"), "--use_cpu", "True"],
         "lcrec": [*index, *short],
         "lcrec-often": [*index, *short, *lora, *often],

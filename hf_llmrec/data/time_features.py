@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -140,6 +140,14 @@ class TimeFeatures:
         indptr = np.concatenate([[0], np.cumsum([len(rows) for rows in items])])
         shape = (len(times), self.activity.num_items)
         return csr_matrix((np.concatenate(values), np.concatenate(items), indptr), shape=shape)
+
+    def take(self, rows: np.ndarray) -> TimeFeatures:
+        """The time features of another catalogue.
+
+        Args:
+            rows: int (m,), for each item of that catalogue its row in this one; -1 for new items.
+        """
+        return replace(self, activity=self.activity.take(rows))
 
     def settings(self) -> dict[str, Any]:
         """The numbers, as JSON values; `save` writes the rest."""

@@ -114,6 +114,13 @@ def test_another_catalogue_takes_its_items_with_it():
     activity = activity_of([(0, NOW - DAY), (4, NOW - 9 * DAY), (4, NOW - 2 * DAY), (2, NOW - 3 * DAY)])
     moved = activity.take(np.array([4, -1, 0]))
     assert moved.counts(NOW).tolist() == [2, 0, 1] and moved.counts(NOW, 7).tolist() == [1, 0, 1]
+    asked = np.array([[NOW, NOW - DAY]])
+    features = made(activity)
+    expected, own = (each.bonus(asked).toarray()[0] for each in (features, features.take(np.array([4, -1, 0]))))
+    assert own[1] == 0  # a new item
+    # Shares of all interactions change with the items that leave.
+    np.testing.assert_allclose(own, made(moved).bonus(asked).toarray()[0])
+    assert expected[4] != 0
 
 
 def test_times_of_requests():

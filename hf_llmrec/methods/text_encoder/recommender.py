@@ -234,4 +234,7 @@ class TextEncoderRecommender(DenseRecommender):
         model.to(state["text_vectors"].device)  # pyright: ignore[reportArgumentType]  # transformers wraps it
         made = TextEncoderRecommender(model, catalog, **options)
         made.dataset_name, made.training_data = self.dataset_name, self.training_data
+        if self.time_features is not None:
+            rows = np.concatenate([np.arange(config.num_items), np.full(len(titles), -1)])
+            made.time_features = self.time_features.take(rows)
         return made

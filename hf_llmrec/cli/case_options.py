@@ -84,7 +84,6 @@ class CaseArguments(SameDataArguments):
         """Who was ranked, how, and what counts as a hit, for reports; some only if changed."""
         facts = {"split": self.split, **self.split_options, "mask_seen": self.mask_seen}
         facts |= {} if self.targets == "first" else {"targets": self.targets}
-        facts |= {"request_times": True} if self.request_times else {}
         return facts if self.memory else {**facts, "memory": False}
 
     @property

@@ -17,15 +17,13 @@ from ..evaluation.comparison_report import markdown_report, save_comparison_plot
 from ..evaluation.evaluator import EvaluationResult, evaluate_ranker
 from ..evaluation.predictions import PredictedRankings
 from .case_options import POPULARITY
-from .compare_options import CompareArguments
+from .compare_options import TIMED, CompareArguments
 from .decoding_words import without_the_tree
 from .models import open_ranker
 from .processes import run_command
 from .results import run_facts
 
 logger = logging.getLogger("hf_llmrec")
-# Added to the name of a model in the row for which the times of requests are known.
-TIMED = " + time"
 BASELINES = {"popularity", "knn", "lightgcn", "sasrec"}
 
 
@@ -47,6 +45,7 @@ def run(arguments: CompareArguments) -> dict[str, Any]:
             results[row] = result
             facts[row] = {
                 "method": method,
+                **({"request_times": True} if knows_times else {}),
                 "catalogue_coverage": result.catalogue_coverage(dataset.num_items),
                 "users_per_second": len(cases) / max(result.seconds, 1e-9),
                 "max_history": ranker.max_history,

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from .case_options import CaseArguments
 
+# Added to the name of a model in the row for which the times of requests are known.
+TIMED = " + time"
+
 
 @dataclass
 class CompareArguments(CaseArguments):
@@ -35,5 +38,7 @@ class CompareArguments(CaseArguments):
             raise ValueError(f"--bootstrap_samples must be at least 100, got {self.bootstrap_samples}")
         if not self.names:
             self.names = [Path(model).name for model in self.models]
+        if self.request_times and any(name.endswith(TIMED) for name in self.names):
+            raise ValueError(f"--names must not end in {TIMED!r}: rows with the times of requests do")
         if len(self.names) != len(self.models) or len(set(self.names)) != len(self.names):
             raise ValueError(f"--names must give each of the {len(self.models)} models one of its own: {self.names}")

@@ -57,6 +57,7 @@ def run(arguments: EvaluateArguments) -> dict:
         **metrics,
         "templates": arguments.templates,
         **arguments.case_facts,
+        **({"request_times": True} if options["request_times"] else {}),
         "max_history": ranker.max_history,
         "catalogue_coverage": result.catalogue_coverage(dataset.num_items),
         "train_only_users": split.train_only_users,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
-from .commands import Command
+from .command import Command
 from .hub_failures import hub_failure, repository_of
 from .option_help import options_of
 from .remedies import EXTRAS, FLAGS, MEMORY, NO_MEMORY, PACKAGES, PRECISION

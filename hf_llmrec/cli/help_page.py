@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from .commands import Command
+from .command import Command
 from .option_help import Option, options_of
 
 

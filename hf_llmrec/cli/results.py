@@ -51,6 +51,8 @@ def changed_options(options: Any, defaults: Any) -> dict[str, Any]:
         value, default = getattr(options, field.name), getattr(defaults, field.name)
         if field.name == "model_name_or_path" and value:
             changed["base_model"] = value if not Path(value).exists() else Path(value).name
+        elif field.name == "text_encoder" and value and value != default:
+            changed[field.name] = value if not Path(value).exists() else Path(value).name
         elif field.name in _FILES and value:
             changed[field.name] = Path(value).name
         elif field.name not in _PLACES and value != default:

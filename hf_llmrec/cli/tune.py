@@ -31,11 +31,21 @@ OPTIONS = {
     "lcrec": (LCRecArguments, LCRecTrainingConfig, ModelConfig),
 }
 # Places and ways of running, which do not affect what is learned: they are not written to `best.yaml`.
-_PLACES = ("dataset", "output_dir", "cpu_threads", "disable_tqdm", "teacher_dir", "resume", "model", "hub_token")
+_PLACES = ("dataset", "output_dir", "cpu_threads", "disable_tqdm", "resume", "model", "hub_token")
 # Options that belong to one model, and not to all trials.
 _REFUSED = ("push_to_hub", "export_embeddings", "dry_run")
 # Options without which trials cannot be compared, or which are shared by all of them.
-_SHARED = ("seed", "k_core", "protocol", "cold_items", "cold_seed", "other_data", "eval_users", "teacher_options")
+_SHARED = (
+    "seed",
+    "k_core",
+    "protocol",
+    "cold_items",
+    "cold_seed",
+    "other_data",
+    "eval_users",
+    "teacher_options",
+    "teacher_dir",
+)
 
 
 def _space(arguments: TuneArguments, options: Mapping[str, Any], known: set[str]) -> SearchSpace:
@@ -65,8 +75,8 @@ def run(argv: list[str]) -> None:
     known = {name for kind in OPTIONS[method] for name in kind.__dataclass_fields__}
     space, output = _space(arguments, given, known), Path(training.output_dir)
     places = {name: given[name] for name in ("dataset", "cpu_threads") if name in given}
-    if method == "galrec":  # one teacher for all trials
-        places["teacher_dir"] = given.get("teacher_dir") or str(output / "teacher")
+    if method == "galrec" and not given.get("teacher_dir"):  # one teacher for all trials
+        places["teacher_dir"] = str(output / "teacher")
     options = {name: value for name, value in given.items() if name not in _PLACES}
     options["seed"] = seed = given.get("seed", 0)
     if arguments.metric != "ndcg@10":  # that of the best checkpoint, unless it is set

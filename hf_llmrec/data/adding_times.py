@@ -43,6 +43,12 @@ def add_timestamps(dataset: RecDataset, times: pa.Table, source: str = "times") 
     if missing:
         raise ValueError(f"{source}: no column {missing[0]!r}; there are {times.column_names}")
     own = dataset.tables()
+    times = pa.table(
+        {
+            name: times.column(name).cast(own["interactions"].schema.field(name).type) if name in _KEYS else column
+            for name, column in zip(times.column_names, times.columns, strict=True)
+        }
+    )
     keyed = [[tuple(row.values()) for row in table.select(_KEYS).to_pylist()] for table in (own["interactions"], times)]
     stamps = dict(zip(keyed[1], times.column("timestamp").to_pylist(), strict=True))
     if len(stamps) != len(keyed[1]):
@@ -55,7 +61,7 @@ def add_timestamps(dataset: RecDataset, times: pa.Table, source: str = "times") 
     extra = set(stamps) - set(keyed[0])
     if extra:
         raise ValueError(f"{source}: {_words(min(extra))} is no interaction of {dataset.name!r}")
-    stamped = pa.array([stamps[key] for key in keyed[0]], type=pa.int64())
+    stamped = pa.array([stamps[key] for key in keyed[0]], type=times.schema.field("timestamp").type)
     table = own["interactions"]
     if "timestamp" in table.column_names:
         table = table.drop_columns("timestamp")
@@ -76,17 +82,19 @@ def add_times_to_folder(folder: str | os.PathLike, times: str | os.PathLike, out
     Args:
         folder: dataset folder or Hub id.
         times: Parquet file.
-        output_dir: dataset folder that is written; may be ``folder``.
+        output_dir: dataset folder that is written, another one than ``folder``, whose card it does not have.
 
     Returns:
         what was done, in words.
 
     Raises:
         FileNotFoundError: there is no such folder or file.
-        ValueError: see `add_timestamps`.
+        ValueError: the two folders are the same, and see `add_timestamps`.
     """
     if not Path(times).is_file():
         raise FileNotFoundError(f"{times}: no such file")
+    if Path(output_dir).resolve() == Path(folder).resolve():
+        raise ValueError(f"output_dir {output_dir}: choose another folder than that of the dataset")
     timed = add_timestamps(RecDataset.load(folder), pq.read_table(times), str(times))
     timed.save(output_dir)
     assert timed.timestamps is not None  # `add_timestamps` has added them

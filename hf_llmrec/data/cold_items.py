@@ -79,7 +79,13 @@ def _cases(cases: EvalCases, is_cold: np.ndarray, *, is_validation: bool) -> Eva
     period = cases.period_items
     if period is not None and is_validation:
         period = _without(period, is_cold)
-    return replace(cases, histories=_without(cases.histories, is_cold), period_items=period)
+    histories = _without(cases.histories, is_cold)
+    last_times = cases.last_times
+    if last_times is not None:
+        # The last interaction that is left is not looked up: where one was removed at the end, its time is not known.
+        ends = [len(each) > 0 and not is_cold[each[-1]] for each in map(cases.histories.__getitem__, range(len(cases)))]
+        last_times = np.where(np.array(ends, dtype=bool), last_times, -1)
+    return replace(cases, histories=histories, period_items=period, last_times=last_times)
 
 
 def _without(histories: Histories, is_cold: np.ndarray) -> Histories:

@@ -17,6 +17,7 @@ from .splits import RecSplit
 
 ACTIVITY_FILE = "item_activity.safetensors"
 HOUR, DAY = 3600, 86_400
+_HOURS = np.iinfo(np.int32).min, np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class ItemActivity:
     Times are stored in hours, rounded up, so that an interaction is never counted before it took place.
 
     Attributes:
-        items: int32 (n,), item rows, in the order of time.
+        items: int32 (n,), item rows, in the order of the hours and within an hour in that of the catalogue.
         hours: int32 (n,), hours since 1970, ascending.
         num_items: number of items of the catalogue.
     """
@@ -49,7 +50,8 @@ class ItemActivity:
         if split.train_times is None:
             raise ValueError("item activity needs a timestamp column in interactions; this dataset has positions only")
         hours = -(-split.train_times // HOUR)
-        order = np.argsort(hours, kind="stable")
+        # Within an hour by item: the order of the log would tell which interactions are of one user.
+        order = np.lexsort((split.train_indices, hours))
         return cls(split.train_indices[order].astype(np.int32), hours[order].astype(np.int32), num_items)
 
     def counts(self, time: int, days: float | None = None) -> np.ndarray:
@@ -69,7 +71,8 @@ class ItemActivity:
     def _place(self, time: float) -> int:
         """Number of interactions strictly before a time."""
         # Of the same dtype as the array, which would be converted otherwise.
-        return int(np.searchsorted(self.hours, self.hours.dtype.type(-(-time // HOUR)), side="left"))
+        hour = np.clip(-(-time // HOUR), *_HOURS).astype(self.hours.dtype)
+        return int(np.searchsorted(self.hours, hour, side="left"))
 
     @cached_property
     def first_hours(self) -> np.ndarray:

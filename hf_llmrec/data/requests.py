@@ -76,7 +76,8 @@ def seconds(time: Any, field: str) -> int:
             raise ValueError(f"{field!r} is neither a number nor an ISO time: {time!r}") from None
     if isinstance(time, datetime):
         return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
-    if isinstance(time, bool) or not isinstance(time, (int, float, np.integer, np.floating)) or not np.isfinite(time):
+    is_number = isinstance(time, (int, float, np.integer, np.floating)) and not isinstance(time, bool)
+    if not is_number or not abs(time) < 2**63:
         raise ValueError(f"{field!r} must be seconds since 1970 or an ISO time, got {time!r}")
     value = np.array([int(time)])
     return int(to_seconds(value, units_of(value)[0])[0])

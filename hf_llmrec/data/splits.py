@@ -56,8 +56,8 @@ class EvalCases:
             ``targets`` first; otherwise ``None``.
         times: int64 (n,), seconds, when the held-out interaction took place: the time of the request; ``None``: the
             log has no times.
-        last_times: int64 (n,), seconds, of the last interaction before it, -1 if there is none; ``None`` like
-            ``times``.
+        last_times: int64 (n,), seconds, of the last interaction before it, -1 if there is none, or if it was held out
+            with its item; ``None`` like ``times``.
         item_ids: ids of all items of the dataset, by row; ``None``: not available.
         user_ids: ids of all users of the dataset, by row; ``None``: not available.
     """

@@ -16,6 +16,8 @@ from .recommender_folder import ItemCatalog
 WINDOWS = (7, 30, 90, 365)
 # Interactions in proportion to an item's share of all time that are added to the count of a window.
 PSEUDO_COUNTS = 50.0
+# Standard deviations beyond which gaps between interactions count as no longer or shorter.
+MAX_GAP = 3.0
 # Age in days from which an item counts as old.
 NEW_DAYS = 365.0
 FEATURES = (*(f"last_{days}_days" for days in WINDOWS), "newness")
@@ -54,6 +56,17 @@ def log_gaps(times: np.ndarray) -> np.ndarray:
     return np.where(times[:, 1] < 0, np.nan, gaps)
 
 
+def standard_gaps(times: np.ndarray, mean: float, std: float) -> np.ndarray:
+    """Standardised `log_gaps`, float64 (n,), within `MAX_GAP` standard deviations; 0 where a gap is not known.
+
+    Args:
+        times: int64 (n, 2), see `check_times`.
+        mean: of the logarithms.
+        std: standard deviation of the logarithms, positive.
+    """
+    return np.clip(np.nan_to_num((log_gaps(times) - mean) / std, nan=0.0), -MAX_GAP, MAX_GAP)
+
+
 def item_features(activity: ItemActivity, time: int) -> np.ndarray:
     """Features of every item at a time, from interactions strictly before it.
 
@@ -84,7 +97,7 @@ def item_features(activity: ItemActivity, time: int) -> np.ndarray:
 class TimeFeatures:
     """A learned score of every item at the time of a request, see `item_features`.
 
-    With g, the standardised logarithm of the days since the user's last interaction (0 if that is not known), item i
+    With g, the standardised logarithm of the days since the user's last interaction (see `standard_gaps`), item i
     gets ``(weights + g * gap_weights) @ features_i / (scale * exp(g * gap_scale))`` added to the model's score. The
     divisor is how much the model's own score counts, which is less after a long time.
 
@@ -113,7 +126,7 @@ class TimeFeatures:
         shape = (len(FEATURES),)
         if np.shape(self.weights) != shape or np.shape(self.gap_weights) != shape:
             raise ValueError(f"time features have {len(FEATURES)} weights, got {len(self.weights)}")
-        if self.scale <= 0 or self.gap_std <= 0:
+        if not (0 < self.scale < np.inf and 0 < self.gap_std < np.inf):
             raise ValueError(f"scale and gap_std must be positive, got {self.scale} and {self.gap_std}")
 
     def bonus(self, times: np.ndarray) -> csr_matrix:
@@ -125,7 +138,7 @@ class TimeFeatures:
         Returns:
             float32 (n, num_items).
         """
-        gaps = np.nan_to_num((log_gaps(times) - self.gap_mean) / self.gap_std, nan=0.0)
+        gaps = standard_gaps(times, self.gap_mean, self.gap_std)
         scales = self.scale * np.exp(gaps * self.gap_scale)
         # float32 (n, F)
         weights = ((self.weights + gaps[:, None] * self.gap_weights) / scales[:, None]).astype(np.float32)
@@ -139,6 +152,8 @@ class TimeFeatures:
                 items[request], values[request] = rows, features[rows] @ weights[request]
         indptr = np.concatenate([[0], np.cumsum([len(rows) for rows in items])])
         shape = (len(times), self.activity.num_items)
+        if not len(times):
+            return csr_matrix(shape, dtype=np.float32)
         return csr_matrix((np.concatenate(values), np.concatenate(items), indptr), shape=shape)
 
     def take(self, rows: np.ndarray) -> TimeFeatures:

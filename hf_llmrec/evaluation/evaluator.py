@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -157,10 +158,9 @@ def evaluate_ranker(
         if to_ranker is not None:
             histories = [to_ranker[history] for history in histories]
         ids = None if users is None else [users[int(u)] for u in cases.user_rows[first:last]]
-        limits = {"exclude": histories if mask_seen else None}
-        if times is not None:
-            limits["times"] = times[first:last]
-        rows, _ = ranker.rank(histories, k, user_ids=ids, **limits)
+        # Rankers of other packages need not know of times.
+        known: dict[str, Any] = {} if times is None else {"times": times[first:last]}
+        rows, _ = ranker.rank(histories, k, user_ids=ids, exclude=histories if mask_seen else None, **known)
         if np.shape(rows) != (len(histories), k):
             raise ValueError(
                 f"{type(ranker).__name__}.rank must return ({len(histories)}, {k}) rows, got {np.shape(rows)}"

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..data.splits import EvalCases
 from ..data.time_features import TimeFeatures
 
 
@@ -53,6 +54,23 @@ class Ranker(ABC):
         """
 
 
+def check_same_items(ranker: Ranker, cases: EvalCases) -> None:
+    """Refuse cases of another catalogue than the ranker's: their item rows mean other items.
+
+    Args:
+        ranker: the ranker.
+        cases: of a split.
+
+    Raises:
+        ValueError: other items, or another order of them.
+    """
+    if cases.item_ids is not None and list(cases.item_ids) != list(ranker.item_ids):
+        raise ValueError(
+            f"the model's {len(ranker.item_ids)} items are not the dataset's {len(cases.item_ids)}, in the same order: "
+            "fit on the catalogue that it was trained on"
+        )
+
+
 class RequestRanker(Ranker):
     """A ranker that requests may ask for more: the base of recommenders.
 
@@ -60,6 +78,7 @@ class RequestRanker(Ranker):
         method: name of the method, as folders and commands know it; empty in classes that several methods start from.
         supports_query: whether `rank_queries` reads free text.
         supports_item_bonus: whether `rank` can add scores to items.
+        supports_time_features: whether it may have time features of its own.
         time_features: what is added to the scores of items at the time of a request; ``None``: nothing, and ``times``
             change nothing.
     """
@@ -67,6 +86,7 @@ class RequestRanker(Ranker):
     method: ClassVar[str] = ""
     supports_query: bool = False
     supports_item_bonus: bool = False
+    supports_time_features: bool = True
     time_features: TimeFeatures | None = None
 
     @property

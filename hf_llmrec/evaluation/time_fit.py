@@ -8,11 +8,11 @@ import numpy as np
 
 from ..data.item_activity import ItemActivity
 from ..data.splits import EvalCases, RecSplit
-from ..data.time_features import FEATURES, TimeFeatures, item_features, log_gaps
+from ..data.time_features import FEATURES, TimeFeatures, item_features, log_gaps, standard_gaps
 from .conditional_logit import fit_conditional_logit
 from .metrics import candidate_ranks, ndcg_at
 from .processes import gather_share, process_share
-from .ranker import RequestRanker
+from .ranker import RequestRanker, check_same_items
 
 # With fewer cases whose target the model ranks at all, nothing is fitted.
 MIN_CASES = 50
@@ -39,27 +39,36 @@ def fit_time_features(
         ``ndcg@10`` on the users with the features, ``without`` them, and the number of ``cases`` that were fitted.
 
     Raises:
-        ValueError: the dataset has no times.
+        ValueError: the dataset has no times; no case, or a catalogue other than the dataset's; a fusion, whose parts
+            may have time features.
     """
+    check_same_items(ranker, cases)
+    if not ranker.supports_time_features:
+        raise ValueError(f"a {ranker.method} has no time features of its own: fit those of its parts")
     activity = ItemActivity.from_split(split, len(ranker.item_ids))
+    if not len(cases):
+        raise ValueError("there is no validation user to fit time features on")
     if cases.request_times is None:
         raise ValueError("time features are fitted on cases with times; the dataset has no timestamp column")
     ranker.time_features = None
-    scores, features, is_target = _candidates(ranker, activity, cases, num_candidates)
+    rows, scores, features = _candidates(ranker, activity, cases, num_candidates)
+    is_target, is_padding = rows == cases.targets[:, None], rows < 0
     plain = ndcg_at(candidate_ranks(scores, is_target), 10)
     gaps = log_gaps(cases.request_times)
     has_target = is_target.any(axis=1)
     report = {"ndcg@10": plain, "without": plain, "cases": int(has_target.sum())}
     if has_target.sum() < MIN_CASES:
         return report
-    mean, std = float(np.nanmean(gaps)), max(float(np.nanstd(gaps)), 1e-6)
-    standard = np.nan_to_num((gaps - mean) / std, nan=0.0)[:, None]
+    stated = gaps[np.isfinite(gaps)]
+    mean, std = (float(stated.mean()), max(float(stated.std()), 1e-6)) if len(stated) else (0.0, 1.0)
+    standard = standard_gaps(cases.request_times, mean, std)[:, None]
     inputs = np.concatenate([features, features * standard[:, :, None]], axis=2)
     fitted_on = (values[has_target] for values in (scores, inputs, is_target, standard))
     scale, gap_scale, weights = fit_conditional_logit(*fitted_on)
     count = len(FEATURES)
     fitted = TimeFeatures(activity, weights[:count], weights[count:], scale, gap_scale, mean, std)
     timed = scale * np.exp(gap_scale * standard) * scores + inputs @ weights
+    timed[is_padding] = -np.inf
     report["ndcg@10"] = ndcg_at(candidate_ranks(timed, is_target), 10)
     if report["ndcg@10"] > plain:
         ranker.time_features = fitted
@@ -69,7 +78,7 @@ def fit_time_features(
 def _candidates(
     ranker: RequestRanker, activity: ItemActivity, cases: EvalCases, num_candidates: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores (n, k), features (n, k, F) and whether an item is the target (n, k), of the best items of every user."""
+    """Rows (n, k), scores (n, k) and features (n, k, F) of the best items of every user."""
     share = process_share(len(cases))
     histories = [cases.histories[number] for number in share]
     users = None if cases.user_ids is None else [cases.user_ids[int(row)] for row in cases.user_rows[share]]
@@ -83,7 +92,8 @@ def _candidates(
         features[users_then] = item_features(activity, time)[rows[users_then]]
     parts = gather_share(list(zip(rows, scores, features, strict=True)))
     rows, scores, features = (np.stack(part) for part in zip(*parts, strict=True))
+    features[rows < 0] = 0
     # Padding: far below what is ranked, and finite, because it is multiplied by gaps.
     lowest = scores[np.isfinite(scores)].min() if np.isfinite(scores).any() else 0.0
     scores = np.where(rows < 0, lowest - 100.0, scores)
-    return scores, features, rows == cases.targets[:, None]
+    return rows, scores, features

@@ -15,7 +15,7 @@ import yaml
 
 from ..data.files import read_json, write_json, write_text
 from ..data.item_index import INDEX_FILE, ItemIndex
-from ..data.recommender_folder import TRAINING_REPORT, ItemCatalog, load_settings
+from ..data.recommender_folder import TEXT_ENCODER_FOLDER, TRAINING_REPORT, ItemCatalog, load_settings
 from .export import full_name, make_repo, push_folder
 from .model_card import CardFacts, make_card
 from .published_files import CARD_FILE, all_files, copy_files, log_left_out, recommender_files
@@ -152,7 +152,9 @@ def publish(
     with tempfile.TemporaryDirectory() as staging:
         prepare(folder, repo_id, publication or Publication(), staging)  # before anything is created on the Hub
         make_repo(repo_id, token=token, private=private)
-        write_requirements(staging, push_requirement(repo_id, token=token, revision=revision))
+        # A text encoder may read histories by its sentence-transformers model.
+        extra = "text" if any(Path(staging).rglob(f"{TEXT_ENCODER_FOLDER}/modules.json")) else None
+        write_requirements(staging, push_requirement(repo_id, extra=extra, token=token, revision=revision))
         return push_folder(staging, all_files(staging), repo_id, **hub_options)
 
 

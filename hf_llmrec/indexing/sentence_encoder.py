@@ -84,12 +84,13 @@ def sentence_embeddings(source: str, texts: Sequence[str], max_tokens: int, batc
     return np.asarray(vectors, dtype=np.float32)
 
 
-def load_sentence_model(source: str, max_tokens: int = 512) -> Any:
+def load_sentence_model(source: str, max_tokens: int | None = 512) -> Any:
     """Load a sentence-transformers model.
 
     Args:
         source: folder or Hub id of the model.
-        max_tokens: length in tokens that texts are truncated to, or the model's own limit if that is smaller.
+        max_tokens: length in tokens that texts are truncated to, or the model's own limit if that is smaller; ``None``:
+            the model's own limit.
 
     Returns:
         a `sentence_transformers.SentenceTransformer`.
@@ -106,6 +107,6 @@ def load_sentence_model(source: str, max_tokens: int = 512) -> Any:
     model = SentenceTransformer(source)
     # None: the model has no limit of its own. Infinite: the model reads any length and does not accept a limit.
     own = model.max_seq_length
-    if own is None or max_tokens < own < float("inf"):
+    if max_tokens is not None and (own is None or max_tokens < own < float("inf")):
         model.max_seq_length = max_tokens
     return model

@@ -18,7 +18,7 @@ from .corpus_tokenizer import train_corpus_tokenizer
 from .generation_defaults import mend_generation_config
 
 # Options of ``from_pretrained`` about where files are and whether their code may run; tokenizers accept them, too.
-_SOURCE = ("revision", "trust_remote_code", "token", "cache_dir", "local_files_only", "subfolder")
+SOURCE_OPTIONS = ("revision", "trust_remote_code", "token", "cache_dir", "local_files_only", "subfolder")
 # Options about weights, which configurations do not accept.
 _LOADING = ("attn_implementation", "quantization_config", "device_map", "low_cpu_mem_usage", "use_safetensors")
 
@@ -95,15 +95,17 @@ def load_backbone(
                 attn_implementation=options.get("attn_implementation"),
             )
         return Backbone(model, tokenizer, False, name)
-    options = {key: value for key, value in options.items() if value is not None or key not in (*_SOURCE, *_LOADING)}
-    source = {key: value for key, value in options.items() if key in _SOURCE}
+    options = {
+        key: value for key, value in options.items() if value is not None or key not in (*SOURCE_OPTIONS, *_LOADING)
+    }
+    source = {key: value for key, value in options.items() if key in SOURCE_OPTIONS}
     if tokenizer is None:
         check_tokenizer_files(name, "--model_name_or_path")
         tokenizer = cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(name, **source))
     tokenizer = extend(tokenizer)
     dtype = options.pop("dtype", None) or "auto"
     if not has_weights:
-        fields = {key: value for key, value in options.items() if key not in (*_SOURCE, *_LOADING)}
+        fields = {key: value for key, value in options.items() if key not in (*SOURCE_OPTIONS, *_LOADING)}
         config = AutoConfig.from_pretrained(name, **source, **fields)
         with torch.device("meta"):
             chosen = config.dtype if dtype == "auto" else getattr(torch, str(dtype).removeprefix("torch."))

@@ -216,6 +216,8 @@ class RowTrainerMixin(_Base):
         """Fit what is added to the scores of the trained model, on validation users."""
         if self.args.learn_time_features and self.split is not None:
             learn_times(self.recommender, self.split, cases, self._time_candidates)
+        else:
+            self.recommender.time_features = None
 
     @property
     def _sharding(self) -> str:

@@ -134,6 +134,7 @@ class HyperparameterSearch:
         logger.info("the search ends: %s", ending)
         best = self.best
         if best is None:
+            self._write(ending)
             reason = self.trials[0].reason if self.trials else ending
             raise ValueError(f"no trial was completed; the first one: {reason}")
         self._write(ending)
@@ -171,6 +172,8 @@ class HyperparameterSearch:
         number = len(self.trials)
         if number >= _MAX_FAILURES and self.best is None:
             return f"none of {number} trials was completed"
+        if number >= _MAX_FAILURES and all(each.state == "failed" for each in self.trials[-_MAX_FAILURES:]):
+            return f"the last {_MAX_FAILURES} trials have failed, trial {number - 1}: {self.trials[-1].reason}"
         if self.num_trials is not None and number >= self.num_trials:
             return f"all {number} trials are done"
         left = self._left()

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_llmrec.cli import main
-from hf_llmrec.data.adding_times import add_timestamps
+from hf_llmrec.data.adding_times import add_times_to_folder, add_timestamps
 from hf_llmrec.data.interactions import RecDataset
 
 DAY = 86_400
@@ -54,3 +54,18 @@ def test_by_command(dataset, tmp_path, capsys):
 def test_refused(dataset, table, words):
     with pytest.raises(ValueError, match=words):
         add_timestamps(dataset, table)
+
+
+def test_times_of_another_type_and_the_same_folder(dataset, tmp_path):
+    stamps = pa.array([np.datetime64(time, "s") for time in TIMES])
+    timed = add_timestamps(dataset, times(timestamp=stamps))
+    np.testing.assert_array_equal(timed.timestamps, TIMES)
+    numbers = {"user_id": [1] * 3 + [2] * 3, "item_id": LOG["item_id"], "position": LOG["position"]}
+    texts = {**numbers, "user_id": [str(user) for user in numbers["user_id"]]}
+    titles = {"item_id": [*"xyz"], "title": [*"xyz"]}
+    numbered = RecDataset.from_datasets(texts, titles)
+    assert add_timestamps(numbered, pa.table({**numbers, "timestamp": TIMES})).timestamps.tolist() == TIMES
+    dataset.save(tmp_path)
+    pq.write_table(times(), tmp_path / "times.parquet")
+    with pytest.raises(ValueError, match="choose another folder"):
+        add_times_to_folder(tmp_path, tmp_path / "times.parquet", tmp_path)

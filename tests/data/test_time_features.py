@@ -158,5 +158,23 @@ def test_cases_have_the_times_of_their_targets(strategy):
         own = dataset.timestamps[dataset.indptr[user] :][: at[user + 1] - at[user]]
         np.testing.assert_array_equal(split.train_times[at[user] : at[user + 1]], own)
     cold = dataset.split(strategy, cold_items=0.3)
+    for one, other, last in zip(cold.test.histories, split.test.histories, cold.test.last_times, strict=True):
+        assert (last == -1) == (len(one) == 0 or one[-1] != other[-1] or cold.is_cold[other[-1]])
     assert len(cold.train_times) == len(cold.train_indices) < len(split.train_indices)
     assert len(cold.validation.times) == len(cold.validation)
+
+
+def test_gaps_are_bounded_and_the_order_within_an_hour_is_that_of_the_catalogue():
+    activity = activity_of([(0, NOW - DAY), (1, NOW - 2 * DAY)])
+    features = made(activity, gap_mean=0.1, gap_std=0.01, gap_scale=-1.0)
+    far = features.bonus(np.array([[NOW, NOW - 4000 * DAY]])).toarray()
+    assert np.abs(far).max() < 1e4
+    log = {"user_id": ["a"] * 5 + ["b"] * 5, "item_id": ["i4", "i2", "i3", "i0", "i0", "i1", "i4", "i0", "i0", "i0"]}
+    log["timestamp"] = [NOW + place for place in range(10)]
+    ids = [f"i{row}" for row in range(5)]
+    listed = ItemActivity.from_split(
+        RecDataset.from_datasets(log, {"item_id": ids, "title": ids}, time_unit="s").split(), 5
+    )
+    # Whose interactions these were cannot be told from the list.
+    assert listed.items.tolist() == sorted(listed.items.tolist())
+    assert activity.counts(10**18).tolist() == [1, 1, 0, 0, 0] and activity.counts(-(10**18)).sum() == 0

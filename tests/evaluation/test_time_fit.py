@@ -16,6 +16,9 @@ from hf_llmrec.hub.published_files import recommender_files
 from hf_llmrec.methods.auto import AutoRecommender
 from hf_llmrec.methods.fusion.recommender import FusionRecommender
 from hf_llmrec.methods.popularity.recommender import PopularityRecommender
+from hf_llmrec.methods.sasrec.recommender import SASRecRecommender
+from hf_llmrec.methods.sasrec.trainer import SASRecTrainer
+from hf_llmrec.methods.sasrec.trainer_config import SASRecTrainingConfig
 
 NUM_ITEMS = 40
 START = 1_500_000_000
@@ -162,3 +165,38 @@ def test_positions_alone_have_no_times(dataset, tmp_path):
         popularity.evaluate(dataset.split().test, request_times=True)
     with pytest.raises(ValueError, match="--request_times True: .* has no timestamp column"):
         evaluate.main(["--model", "popularity", "--dataset", str(tmp_path / "data"), "--request_times", "True"])
+
+
+def test_refused_where_rows_mean_other_items_and_for_fusions(fitted):
+    dataset, split, recommender, _ = fitted
+    other = RecDataset.from_datasets(
+        {"user_id": ["a"] * 3, "item_id": ["x", "y", "z"], "timestamp": [START, START + 1, START + 2]},
+        {"item_id": ["x", "y", "z"], "title": ["x", "y", "z"]},
+    ).split()
+    with pytest.raises(ValueError, match="the model's 40 items are not the dataset's 3"):
+        fit_time_features(recommender, other, other.validation)
+    with pytest.raises(ValueError, match="a fusion has no time features of its own"):
+        fit_time_features(FusionRecommender({"a": recommender, "b": recommender}), split, split.validation)
+    with pytest.raises(ValueError, match="no validation user"):
+        fit_time_features(recommender, split, split.validation.take(np.arange(0)))
+    assert recommender.rank([], 3, times=np.zeros((0, 2), dtype=int))[0].shape == (0, 3)
+
+
+def test_users_whose_last_interaction_is_not_known(fitted):
+    _, split, _, _ = fitted
+    recommender = PopularityRecommender.fit(*fitted[:2])
+    cases = replace(split.validation, last_times=np.full(len(split.validation), -1))
+    report = fit_time_features(recommender, split, cases)
+    assert report["ndcg@10"] > 2 * report["without"] and recommender.time_features.gap_std == 1
+    json.dumps(recommender.time_features.settings(), allow_nan=False)
+
+
+def test_training_on_drops_them(dataset, fitted, tmp_path):
+    """What was counted before is not what the new weights were fitted with, and may have been held out since."""
+    shop_data, split = fitted[:2]
+    recommender = SASRecRecommender.from_dataset(shop_data, hidden_size=8)
+    values = {"max_steps": 2, "eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
+    for learn, has in ((True, True), (False, False)):
+        args = SASRecTrainingConfig(str(tmp_path), learn_time_features=learn, use_cpu=True, disable_tqdm=True, **values)
+        SASRecTrainer(recommender, args, split=split).train()
+        assert (recommender.time_features is not None) is has

@@ -49,6 +49,7 @@ class FusionRecommender(Recommender):
 
     method = "fusion"
     supports_item_bonus = True
+    supports_time_features = False
 
     def __init__(
         self,
@@ -193,7 +194,7 @@ class FusionRecommender(Recommender):
 
     @property
     def uses_times(self) -> bool:
-        """Whether a part has time features."""
+        """Whether a part has time features; a fusion has none of its own."""
         return any(part.uses_times for part in self.parts.values())
 
     @property

@@ -18,7 +18,7 @@ from ...generation.level_head import input_weight
 from ...indexing.text_embeddings import embed_items
 from ...prompting.training_text import corpus_texts
 from ...training.gathered_weight import gathered_weight
-from ...training.load_backbone import Backbone, load_backbone
+from ...training.load_backbone import SOURCE_OPTIONS, Backbone, load_backbone
 from .continuing import SavedGALRec
 from .modeling_galrec import GALRecForCausalLM
 from .prompt import GALRecPrompt
@@ -76,7 +76,7 @@ def build_galrec(
             GAL-Rec has its own, which this must equal.
         config: fields of `GALRecConfig` that replace those chosen here; of a saved GAL-Rec only those of training.
         pretrained: whether to choose defaults as for loaded weights, or as for a model from scratch; default: by the
-            backbone.
+            backbone. A saved GAL-Rec always counts as loaded.
         options: other parameters of `load_backbone`.
 
     Returns:
@@ -89,7 +89,7 @@ def build_galrec(
     for kind, vectors in (item_vectors or {}).items():
         if len(vectors) != dataset.num_items:
             raise ValueError(f"item_vectors: {len(vectors)} {kind} embeddings for {dataset.num_items} items")
-    source = {name: options[name] for name in ("revision", "trust_remote_code") if options.get(name) is not None}
+    source = {name: options[name] for name in SOURCE_OPTIONS if options.get(name) is not None}
     saved = SavedGALRec.find(backbone, **source)
     if saved is not None:
         saved.check_catalog(dataset)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel
+from transformers.utils import CONFIG_NAME
 
 from ...data.interactions import RecDataset
 from ...data.recommender_folder import ItemCatalog, load_settings
@@ -50,7 +52,7 @@ class SavedGALRec:
         Args:
             backbone: folder or Hub id, or what else `load_backbone` accepts.
             trust_remote_code: whether code in the repository may run.
-            source: ``revision`` and the other options of `load_settings`.
+            source: ``revision``, ``token`` and the other options that say where files are.
 
         Returns:
             The settings; ``None`` for a model object, the size of a model from scratch, or another kind of model.
@@ -58,6 +60,9 @@ class SavedGALRec:
         if isinstance(backbone, PreTrainedModel) or str(backbone) in BACKBONES:
             return None
         name = str(backbone)
+        folder = Path(name, source.get("subfolder") or "")
+        if folder.is_dir() and not (folder / CONFIG_NAME).is_file():
+            return None  # `load_backbone` says what is wrong
         config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code, **source)
         if config.model_type != GALRecConfig.model_type:
             return None
@@ -78,11 +83,17 @@ class SavedGALRec:
             The fields of the configuration that may differ.
 
         Raises:
-            ValueError: names every setting that differs, with both values.
+            ValueError: an unknown name, or settings that differ: names each with both values.
         """
         given = prompt.to_dict() if isinstance(prompt, GALRecPrompt) else dict(prompt or {})
         # The text of the chat template is no setting: it stays as it was when the model was trained.
         given.pop("chat_frame", None)
+        unknown = sorted(set(given) - set(self.prompt.to_dict()))
+        if unknown:
+            raise ValueError(f"prompt: GALRecPrompt has no {unknown}")
+        unknown = sorted(set(config or {}) - set(self.config.to_dict()))
+        if unknown:
+            raise ValueError(f"config: GALRecConfig has no {unknown}")
         before, after = self.prompt.to_dict(), replace(self.prompt, **given).to_dict()
         pairs = [(name, before[name], after[name]) for name in given]
         fixed = {name: value for name, value in (config or {}).items() if name not in ADJUSTABLE}

@@ -112,7 +112,7 @@ class GALRecRecommender(Recommender):
                 items (`continuing.ADJUSTABLE`) can change.
             include_graph: save and publish the interaction graph with the model (rows, no user ids).
             pretrained: whether to use the defaults of loaded weights, or those of a model from scratch; default: by the
-                backbone.
+                backbone. A saved GAL-Rec always counts as loaded.
             options: other parameters of `load_backbone`: ``dtype``, ``revision``, ``attn_implementation``; for a model
                 from scratch ``architecture``, ``overrides`` and ``corpus_vocab_size``.
 

@@ -145,8 +145,9 @@ class LCRecMemory:
             ValueError: the settings of a term are not valid.
         """
         tensors = load_file(resolve_file(path_or_hub_id, CO_OCCURRENCE_FILE, **hub_kwargs))
-        tables = [CoOccurrence.of_tensors(tensors, prefix) for prefix in TABLES.values()]
-        return cls(*tables, tuple(MemoryTerm(**each) for each in settings["terms"]), settings["repeat_bias"])
+        tables = {name: CoOccurrence.of_tensors(tensors, prefix) for name, prefix in TABLES.items()}
+        terms = tuple(MemoryTerm(**each) for each in settings["terms"])
+        return cls(**tables, terms=terms, repeat_bias=settings["repeat_bias"])
 
 
 def without_history(scores: csr_matrix, histories: Sequence[np.ndarray]) -> csr_matrix:

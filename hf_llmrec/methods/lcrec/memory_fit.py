@@ -14,6 +14,7 @@ from ...data.splits import EvalCases, RecSplit
 from ...evaluation.conditional_logit import fit_conditional_logit
 from ...evaluation.metrics import candidate_ranks, ndcg_at
 from ...evaluation.processes import gather_share, process_share
+from ...evaluation.ranker import check_same_items
 from .memory import LCRecMemory, MemoryTerm
 from .repeat_bias import fit_bias
 
@@ -60,7 +61,11 @@ def fit_memory(
     Returns:
         on the candidates: ``ndcg@10`` with the memory and ``without`` it, and the ``repeat_bias`` of both
         (``repeat_bias_without``).
+
+    Raises:
+        ValueError: a catalogue other than the dataset's.
     """
+    check_same_items(recommender, cases)
     histories = [cases.histories[number] for number in range(len(cases))]
     options = {"num_neighbors": num_neighbors, "min_users": min_users}
     num_items = len(recommender.item_ids)
@@ -115,7 +120,7 @@ class _Candidates:
             items = []
             for number, rows, items_read in zip(numbers, ranked, read, strict=True):
                 place = slice(proposed.indptr[number], proposed.indptr[number + 1])
-                best = np.argsort(-proposed.data[place], kind="stable")[:CANDIDATES]
+                best = np.argsort(-np.asarray(proposed.data[place]), kind="stable")[:CANDIDATES]
                 items.append(np.unique(np.concatenate([rows[rows >= 0], proposed.indices[place][best], items_read])))
             scores = recommender.score(own, items)
         parts = gather_share(list(zip(items, scores, read, strict=True)))

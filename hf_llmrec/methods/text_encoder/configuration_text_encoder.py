@@ -64,6 +64,9 @@ class TextEncoderConfig(PreTrainedConfig):
         """Check that options have one of their values and that sizes are consistent."""
         if self.history_encoder not in HISTORY_ENCODERS:
             raise ValueError(f"history_encoder must be one of {HISTORY_ENCODERS}, got {self.history_encoder!r}")
+        for name in ("hidden_size", "num_attention_heads", "num_hidden_layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size ({self.hidden_size}) must be a multiple of num_attention_heads "

@@ -150,8 +150,11 @@ class TextEncoderModel(TextEncoderPreTrainedModel):
         """
         if self.adaptor is None or self.whitening is None or self.text_mean is None:
             raise ValueError("history_encoder is 'text': there is no adaptor")
-        weight = self.adaptor.weight.detach().double() @ self.whitening.double()
-        return weight, self.adaptor.bias.detach().double() - weight @ self.text_mean.double()
+        # On the CPU: not every accelerator has float64.
+        tensors = (self.adaptor.weight, self.adaptor.bias, self.whitening, self.text_mean)
+        adaptor, bias, whitening, mean = (tensor.detach().cpu().double() for tensor in tensors)
+        weight = adaptor @ whitening
+        return weight, bias - weight @ mean
 
     def item_vectors(self, item_rows: torch.Tensor | None = None) -> torch.Tensor:
         """Vectors of items, of unit length: adapted text vectors.

@@ -83,6 +83,9 @@ class TextEncoderRecommender(DenseRecommender):
             recommender.item_vectors().shape
             ```
         """
+        sized = sorted({"num_items", "text_size"} & set(fields))
+        if sized:
+            raise ValueError(f"{sized[0]} follows from the data: leave it out")
         tuned, encoder = fields.get("history_encoder") == "text", None
         if text_vectors is None:
             texts = item_texts(dataset)
@@ -162,6 +165,8 @@ class TextEncoderRecommender(DenseRecommender):
         Returns:
             float32 (n, d).
         """
+        if not len(histories):
+            return np.zeros((0, self.item_vectors().shape[1]), dtype=np.float32)
         recent, vectors = self._latest(histories), []
         if self.reads_text:
             return self._encode_queries(recent)
@@ -200,8 +205,8 @@ class TextEncoderRecommender(DenseRecommender):
             a recommender of all items, the new ones last. This one does not change.
 
         Raises:
-            ValueError: an item that there is already, another number of vectors or texts than of items, vectors of
-                another width, or neither vectors nor an encoder.
+            ValueError: no item, an item that there is already, another number of vectors or texts than of items,
+                vectors of another width or that are not finite, or neither vectors nor an encoder.
 
         Example:
             ```python
@@ -209,6 +214,8 @@ class TextEncoderRecommender(DenseRecommender):
             larger.save_pretrained("outputs/june")
             ```
         """
+        if not titles:
+            raise ValueError("titles: there is no item to add")
         known = sorted(set(self.item_ids) & set(titles))
         if known:
             raise ValueError(f"titles: item {known[0]!r} is in the catalogue already")
@@ -221,6 +228,8 @@ class TextEncoderRecommender(DenseRecommender):
         config = self.model.config
         if np.shape(text_vectors) != (len(titles), config.text_size):
             raise ValueError(f"text_vectors must be ({len(titles)}, {config.text_size}), got {np.shape(text_vectors)}")
+        if not np.isfinite(text_vectors).all():
+            raise ValueError("text_vectors has values that are not finite")
         new = torch.from_numpy(np.asarray(text_vectors)).to(self.model.text_vectors)
         state = self.model.state_dict()
         state["text_vectors"] = torch.cat([self.model.text_vectors, self.model.whiten(new)])

@@ -126,5 +126,5 @@ def load_saved_encoder(path_or_hub_id: str | os.PathLike, where: Mapping[str, An
     folder = folder / inside
     if not (folder / "modules.json").is_file():
         raise FileNotFoundError(f"{path_or_hub_id} has no {inside}/: the texts were not encoded by a model of its own")
-    encoder = load_sentence_model(str(folder))
+    encoder = load_sentence_model(str(folder), max_tokens=None)
     return _with_modules(encoder, list(encoder)[:-_ADDED]) if has_adaptor else encoder

@@ -120,7 +120,10 @@ class TextEncoderTrainer(RowTrainerMixin, Trainer):
             args.num_train_epochs = TUNING_EPOCHS
         args.per_device_eval_batch_size = args.tokens_per_batch
         encoder, titles = self.recommender.encoder, self.recommender.catalog.titles
-        encoder.requires_grad_(True)
+        for name, parameter in encoder.named_parameters():
+            # Mean pooling does not read the pooling layer of BERT and its relatives, and parameters without a gradient
+            # are an error under several processes.
+            parameter.requires_grad_("pooler." not in name)
         if args.finetune == "lora":
             add_lora(encoder, args)
         assert self.split is not None  # checked above
@@ -163,9 +166,14 @@ def add_lora(encoder: Any, args: TextEncoderTrainingConfig) -> None:
     Args:
         encoder: the `sentence_transformers.SentenceTransformer`, changed in place.
         args: ``lora_r``, ``lora_alpha`` and ``lora_dropout``.
+
+    Raises:
+        ValueError: a model without a transformer, such as static embeddings.
     """
     from peft import LoraConfig, get_peft_model  # imported late: few trainings need it
 
+    if not isinstance(getattr(encoder[0], "model", None), nn.Module):
+        raise ValueError(f"finetune: {type(encoder[0]).__name__} has no transformer that LoRA could adapt; use full")
     if hasattr(encoder[0].model, "merge_and_unload"):  # from an earlier training
         encoder[0].model = encoder[0].model.merge_and_unload()
     encoder.requires_grad_(False)

@@ -21,7 +21,7 @@ class TextEncoderTrainingConfig(RowTrainingConfig):
         tokens_per_batch: items per batch and process; default: as many as give ``steps_per_epoch`` steps, or 64 queries
             and their documents for fine-tuning.
         per_device_eval_batch_size: rows per batch and process of the validation loss; the catalogue is adapted anew
-            for each batch.
+            for each batch. Fine-tuning uses ``tokens_per_batch`` there, too.
         learning_rate: peak learning rate; default: 3e-3 with frozen text vectors, 2e-4 with LoRA, 2e-5 of full
             fine-tuning.
         finetune: ``lora`` or ``full``, how the sentence-transformers model is fine-tuned; ``None``: text vectors stay
@@ -58,6 +58,8 @@ class TextEncoderTrainingConfig(RowTrainingConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.finetune and self.gradient_checkpointing:
+            raise ValueError("gradient_checkpointing has no effect on a sentence-transformers model: leave it out")
         if self.finetune is not None and self.finetune not in FINETUNE:
             raise ValueError(f"finetune must be one of {FINETUNE}, got {self.finetune!r}")
         if not 0 <= self.item_dropout < 1:

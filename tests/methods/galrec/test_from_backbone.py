@@ -96,6 +96,8 @@ def test_a_saved_one_is_opened_for_training(dataset, tmp_path):
     for options, words in (
         ({"prompt": {"hops": 2}}, "hops was 3, is 2"),
         ({"config": {"projection_size": 9}}, "projection_size was 12, is 9"),
+        ({"prompt": {"hop": 2}}, r"GALRecPrompt has no \['hop'\]"),
+        ({"config": {"projection": 9}}, r"GALRecConfig has no \['projection'\]"),
         ({"item_vectors": {"text": vectors["text"][::-1]}}, "item_vectors: not the text embeddings that .*saved"),
         ({"item_vectors": {"collaborative": vectors["text"]}}, "item_vectors: not the collaborative embeddings"),
     ):

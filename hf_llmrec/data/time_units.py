@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +101,8 @@ def timestamp_columns(
     Raises:
         ValueError: a table has timestamps of several units.
     """
+    import pyarrow as pa  # `import hf_llmrec` imports this file, and does not need it
+
     columns: dict[str, tuple[np.ndarray, str]] = {}
     detected: set[str] = set()
     for name, (table, source) in tables.items():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ..data.splits import EvalCases
-from ..data.time_features import TimeFeatures
+if TYPE_CHECKING:  # `import hf_llmrec` imports this file, and does not need SciPy
+    from ..data.splits import EvalCases
+    from ..data.time_features import TimeFeatures
 
 
 class Ranker(ABC):

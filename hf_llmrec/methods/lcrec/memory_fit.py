@@ -120,7 +120,7 @@ class _Candidates:
             items = []
             for number, rows, items_read in zip(numbers, ranked, read, strict=True):
                 place = slice(proposed.indptr[number], proposed.indptr[number + 1])
-                best = np.argsort(-np.asarray(proposed.data[place]), kind="stable")[:CANDIDATES]
+                best = np.argsort(-np.asarray(proposed.data[place], dtype=np.float64), kind="stable")[:CANDIDATES]
                 items.append(np.unique(np.concatenate([rows[rows >= 0], proposed.indices[place][best], items_read])))
             scores = recommender.score(own, items)
         parts = gather_share(list(zip(items, scores, read, strict=True)))

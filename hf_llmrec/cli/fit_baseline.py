@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 from ..data.interactions import RecDataset
@@ -15,28 +14,12 @@ from ..training.pushes import TrainingPushes
 from ..training.row_config import RowTrainingConfig
 from ..training.validation import validation_cases
 from .baseline_options import BaselineArguments
+from .row_run import SavedModel
 
 logger = logging.getLogger("hf_llmrec")
 
 
-@dataclass(frozen=True)
-class SavedBaseline:
-    """A baseline that was trained or fitted, and saved.
-
-    Attributes:
-        metrics: on validation users, of the saved model.
-        pushes: the run's pushes to the Hub; there are none while a baseline is fitted.
-        report: further entries of ``training_report.json``.
-    """
-
-    metrics: dict[str, float]
-    pushes: TrainingPushes
-    report: dict[str, Any]
-
-
-def fit(
-    arguments: BaselineArguments, training: RowTrainingConfig, dataset: RecDataset, split: RecSplit
-) -> SavedBaseline:
+def fit(arguments: BaselineArguments, training: RowTrainingConfig, dataset: RecDataset, split: RecSplit) -> SavedModel:
     """Fit popularity or nearest neighbours, and save the recommender.
 
     Args:
@@ -68,4 +51,4 @@ def fit(
         report |= {"tried": tried, "chosen": chosen}
     recommender.training_data |= arguments.facts
     recommender.save_pretrained(training.output_dir, is_main_process=training.should_save)
-    return SavedBaseline(metrics, TrainingPushes(training, recommender.save_pretrained), report)
+    return SavedModel(metrics, TrainingPushes(training, recommender.save_pretrained), report)

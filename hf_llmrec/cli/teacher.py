@@ -21,12 +21,11 @@ from ..data.embedding_files import load_item_embeddings
 from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
 from ..training.main_process import run_on_main_process
+from .child_process import environment_outside_group
 from .option_words import as_words
 from .options import DatasetArguments
 
 logger = logging.getLogger("hf_llmrec")
-# Environment variables of a process group, which the teacher's process must not join.
-_GROUP = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "GROUP_", "ROLE_", "ACCELERATE_", "TORCHELASTIC_", "OMP_NUM_")
 
 
 def train_teacher(
@@ -88,7 +87,8 @@ def _defaults(data: DatasetArguments, folder: Path, file: Path, resume: bool) ->
 
 
 def _run(options: Mapping[str, Any]) -> int:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_GROUP)}
+    # A SASRec trains on one process, with the threads of all.
+    environment = environment_outside_group("ACCELERATE_", "OMP_NUM_")
     command = [sys.executable, "-m", __name__, *as_words(dict(options))]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
         return process.wait()

@@ -7,7 +7,6 @@ import time
 
 from transformers import set_seed
 
-from ..data.embedding_files import save_embeddings
 from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
 from ..methods.lightgcn.configuration_lightgcn import LightGCNConfig
@@ -16,14 +15,14 @@ from ..methods.lightgcn.trainer import LightGCNTrainer
 from ..methods.sasrec.configuration_sasrec import SASRecConfig
 from ..methods.sasrec.recommender import SASRecRecommender
 from ..methods.sasrec.trainer import SASRecTrainer
-from ..training.pushes import TrainingPushes
 from ..training.row_config import RowTrainingConfig
 from .baseline_options import TRAINING_CONFIGS, BaselineArguments
-from .fit_baseline import SavedBaseline, fit
+from .fit_baseline import fit
 from .json_options import naming
 from .option_parser import OptionParser
 from .processes import end_processes, start_run
-from .results import changed_options, describe_run
+from .results import changed_options
+from .row_run import SavedModel, train_and_save
 from .saving import finish_run
 
 TRAINED = {
@@ -34,7 +33,7 @@ TRAINED = {
 
 def train(
     arguments: BaselineArguments, training: RowTrainingConfig, dataset: RecDataset, split: RecSplit
-) -> SavedBaseline:
+) -> SavedModel:
     """Train SASRec or LightGCN, or resume training, and save the recommender of the best checkpoint.
 
     Args:
@@ -49,20 +48,7 @@ def train(
         options["include_users"] = True
     with naming("model_options"):
         recommender = recommender_class.from_dataset(dataset, **options)
-    pushes = TrainingPushes(training, lambda folder: trainer.save_recommender(folder))
-    trainer = trainer_class(recommender, training, split=split, callbacks=[pushes])
-    recommender.training_data |= arguments.facts
-    describe_run(training, arguments.model, dataset, recommender.training_data, arguments.changed, trainer.model)
-    result = trainer.train(resume_from_checkpoint=pushes.checkpoint() if arguments.resume else None)
-    report = {"train": result.metrics, "log": trainer.state.log_history}
-    metrics = trainer.rank()
-    trainer.save_recommender(training.output_dir)
-    if arguments.export_embeddings:
-        users = trainer.user_vectors() if arguments.export_users else None
-        if training.should_save:
-            items = recommender.item_vectors()
-            save_embeddings(arguments.export_embeddings, dataset, items=items, users=users, split=split)
-    return SavedBaseline(metrics, pushes, report)
+    return train_and_save(trainer_class, recommender, arguments, training, dataset, split)
 
 
 def run(arguments: BaselineArguments, training: RowTrainingConfig) -> dict[str, float]:

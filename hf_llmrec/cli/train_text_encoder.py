@@ -6,16 +6,16 @@ import time
 
 from transformers import set_seed
 
-from ..data.embedding_files import load_item_embeddings, save_embeddings
+from ..data.embedding_files import load_item_embeddings
 from ..data.interactions import RecDataset
 from ..data.splits import RecSplit
 from ..methods.text_encoder.recommender import TextEncoderRecommender
 from ..methods.text_encoder.trainer import TextEncoderTrainer
 from ..methods.text_encoder.trainer_config import TextEncoderTrainingConfig
-from ..training.pushes import TrainingPushes
 from .json_options import naming
 from .processes import run_command
-from .results import changed_options, describe_run
+from .results import changed_options
+from .row_run import train_and_save
 from .saving import finish_run
 from .text_encoder_options import TextEncoderArguments
 
@@ -54,25 +54,12 @@ def run(arguments: TextEncoderArguments, training: TextEncoderTrainingConfig) ->
     dataset, split = arguments.load()
     split.require_cases("validation")  # which choose the best model
     recommender = make_recommender(arguments, training, dataset, split)
-    pushes = TrainingPushes(training, lambda folder: trainer.save_recommender(folder))
-    trainer = TextEncoderTrainer(recommender, training, split=split, callbacks=[pushes])
-    recommender.training_data |= arguments.facts
-    facts = (dataset, recommender.training_data, arguments.changed, trainer.model)
-    describe_run(training, "text_encoder", *facts)
-    result = trainer.train(resume_from_checkpoint=pushes.checkpoint() if arguments.resume else None)
-    report = {"train": result.metrics, "log": trainer.state.log_history}
-    metrics = trainer.rank()
-    trainer.save_recommender(training.output_dir)
-    if arguments.export_embeddings:
-        users = trainer.user_vectors() if arguments.export_users else None
-        if training.should_save:
-            items = recommender.item_vectors()
-            save_embeddings(arguments.export_embeddings, dataset, items=items, users=users, split=split)
+    saved = train_and_save(TextEncoderTrainer, recommender, arguments, training, dataset, split)
     # Made only now: creating training arguments again resets the devices.
     defaults = TextEncoderTrainingConfig(output_dir=training.output_dir)
     config = {**arguments.changed, **changed_options(training, defaults), "model": "text_encoder"}
-    finish_run(training, pushes, metrics, began, {"config": config, **report})
-    return metrics
+    finish_run(training, saved.pushes, saved.metrics, began, {"config": config, **saved.report})
+    return saved.metrics
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import queue
 import shutil
 import subprocess
@@ -19,12 +18,11 @@ import yaml
 from ..data.files import read_json, write_text
 from ..data.recommender_folder import TRAINING_REPORT
 from ..tuning.trials import Trial
+from .child_process import environment_outside_group
 from .option_words import as_words
 from .tune_failure import failure_of
 
 logger = logging.getLogger("hf_llmrec")
-# Environment variables of a process group, which the trial's process must not join.
-_GROUP = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "GROUP_", "ROLE_", "TORCHELASTIC_")
 # Seconds between two looks at the budget while nothing is reported.
 _TICK = 1.0
 
@@ -58,8 +56,8 @@ def train_trial(method: str, trial: Trial, *, places: Mapping[str, Any]) -> floa
         method,
         *as_words({**options, "disable_tqdm": True}),
     ]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_GROUP)}
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    pipes["env"] = environment_outside_group()
     with open(folder / "log.txt", "a", encoding="utf-8") as log:
         began = log.tell()
         with subprocess.Popen(command, stderr=log, **pipes) as process:

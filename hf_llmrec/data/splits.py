@@ -101,6 +101,16 @@ class EvalCases:
             last_times=None if self.last_times is None else self.last_times[numbers],
         )
 
+    def ids_of_users(self, numbers: range) -> list[str] | None:
+        """The user ids of some cases, as ``Recommender.rank`` takes them; ``None``: they are not available.
+
+        Args:
+            numbers: of the cases.
+        """
+        if self.user_ids is None:
+            return None
+        return [self.user_ids[int(row)] for row in self.user_rows[numbers]]
+
     @property
     def request_times(self) -> np.ndarray | None:
         """int64 (n, 2), ``times`` and ``last_times``, as ``Recommender.rank`` takes them; ``None``: there are none."""

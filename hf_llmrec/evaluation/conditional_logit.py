@@ -15,7 +15,7 @@ def fit_conditional_logit(
     """Maximise the likelihood of targets, ``softmax(scale * exp(gap_scale * gaps) * scores + inputs @ weights)``.
 
     Args:
-        scores: float (n, k), finite, of the candidates of each case.
+        scores: float (n, k), of the candidates of each case; -inf at padding, which is never chosen.
         inputs: float (n, k, m), further inputs of the candidates.
         is_target: bool (n, k), the one candidate of each case that was chosen.
         gaps: float (n, 1), a number of each case that changes the scale; default: the scale is the same for all.
@@ -23,6 +23,9 @@ def fit_conditional_logit(
     Returns:
         ``scale``, positive; ``gap_scale``, 0 without gaps; ``weights``, float64 (m,).
     """
+    # Padding: far below what was ranked, and finite, because it is multiplied by the scale.
+    finite = np.isfinite(scores)
+    scores = np.where(finite, scores, scores[finite].min(initial=np.inf) - 100.0)
     # Methods score in units of their own.
     unit = max(float(np.std(scores, axis=1).mean()), 1e-9)
     moving = np.zeros((len(scores), 1)) if gaps is None else gaps

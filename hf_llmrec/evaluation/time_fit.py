@@ -52,7 +52,7 @@ def fit_time_features(
         raise ValueError("time features are fitted on cases with times; the dataset has no timestamp column")
     ranker.time_features = None
     rows, scores, features = _candidates(ranker, activity, cases, num_candidates)
-    is_target, is_padding = rows == cases.targets[:, None], rows < 0
+    is_target = rows == cases.targets[:, None]
     plain = ndcg_at(candidate_ranks(scores, is_target), 10)
     gaps = log_gaps(cases.request_times)
     has_target = is_target.any(axis=1)
@@ -68,7 +68,6 @@ def fit_time_features(
     count = len(FEATURES)
     fitted = TimeFeatures(activity, weights[:count], weights[count:], scale, gap_scale, mean, std)
     timed = scale * np.exp(gap_scale * standard) * scores + inputs @ weights
-    timed[is_padding] = -np.inf
     report["ndcg@10"] = ndcg_at(candidate_ranks(timed, is_target), 10)
     if report["ndcg@10"] > plain:
         ranker.time_features = fitted
@@ -81,9 +80,8 @@ def _candidates(
     """Rows (n, k), scores (n, k) and features (n, k, F) of the best items of every user."""
     share = process_share(len(cases))
     histories = [cases.histories[number] for number in share]
-    users = None if cases.user_ids is None else [cases.user_ids[int(row)] for row in cases.user_rows[share]]
     count = min(num_candidates, len(ranker.item_ids))
-    rows, scores = ranker.rank(histories, count, user_ids=users)
+    rows, scores = ranker.rank(histories, count, user_ids=cases.ids_of_users(share))
     assert cases.times is not None  # `fit_time_features` has checked that
     times = cases.times[share.start : share.stop]
     features = np.zeros((len(rows), count, len(FEATURES)), dtype=np.float32)
@@ -93,7 +91,4 @@ def _candidates(
     parts = gather_share(list(zip(rows, scores, features, strict=True)))
     rows, scores, features = (np.stack(part) for part in zip(*parts, strict=True))
     features[rows < 0] = 0
-    # Padding: far below what is ranked, and finite, because it is multiplied by gaps.
-    lowest = scores[np.isfinite(scores)].min() if np.isfinite(scores).any() else 0.0
-    scores = np.where(rows < 0, lowest - 100.0, scores)
     return rows, scores, features

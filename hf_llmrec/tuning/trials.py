@@ -143,8 +143,8 @@ class Trial:
             options: of the training as it runs, of which those of the search space are taken.
         """
         if self.number == 0:
-            found = {name: value_of(options, name) for name in self._names}
-            self._record.params.update({name: value for name, value in found.items() if value is not None})
+            values = {name: value_of(options, name) for name in self._names}
+            self._record.params.update({name: value for name, value in values.items() if value is not None})
 
     def callback(self) -> TrainerCallback:
         """A callback that reports the trainer's evaluations and options to the trial.

@@ -47,7 +47,7 @@ class FusionCases:
     def __init__(self, parts: Sequence[Recommender], cases: EvalCases, num_candidates: int):
         share = process_share(len(cases))
         histories = [cases.histories[number] for number in share]
-        users = None if cases.user_ids is None else [cases.user_ids[int(row)] for row in cases.user_rows[share]]
+        users = cases.ids_of_users(share)
         count = min(num_candidates, len(parts[0].item_ids))
         items = union([part.rank(histories, count, user_ids=users)[0] for part in parts])
         scored = gather_share(list(zip(items, part_scores(parts, histories, items, users), strict=True)))

@@ -146,9 +146,6 @@ class _Candidates:
         if cases.sum() < MIN_CASES:
             return np.zeros(len(TERMS))
         scores = self.scores[cases] + bias * self.is_read[cases]
-        # Padding: far below what is ranked, and finite, because it is multiplied by the scale.
-        finite = np.isfinite(scores)
-        scores = np.where(finite, scores, scores[finite].min() - 100.0)
         inputs = np.concatenate([self.logarithms[cases], self.is_read[cases][:, :, None]], axis=2)
         scale, _, weights = fit_conditional_logit(scores, inputs, self.is_target[cases])
         return weights[:-1] / scale  # the last one is that of items of the history, whose bias is fitted by itself

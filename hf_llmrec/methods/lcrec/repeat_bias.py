@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from ...data.splits import EvalCases
+from ...evaluation.logit_intercept import fit_intercept
 from ...evaluation.processes import gather_share, process_share
 
 if TYPE_CHECKING:
@@ -72,14 +72,7 @@ def fit_bias(probabilities: np.ndarray, is_repeat: np.ndarray) -> float:
     if not len(probabilities):
         return 0.0
     shares = np.clip(np.append(probabilities, probabilities.mean()), _SMALLEST, 1 - _SMALLEST)
-    offsets, expected = logit(shares), is_repeat.sum() + 0.5
-
-    def surplus(bias: float) -> float:
-        return float(expit(offsets + bias).sum() - expected)
-
-    if surplus(-_LARGEST) >= 0 or surplus(_LARGEST) <= 0:
-        return -_LARGEST if surplus(0.0) > 0 else _LARGEST
-    return float(cast(float, brentq(surplus, -_LARGEST, _LARGEST)))
+    return fit_intercept(logit(shares), is_repeat.sum() + 0.5, _LARGEST)
 
 
 def fit_repeat_bias(recommender: LCRecRecommender, cases: EvalCases) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from transformers import Trainer
 
@@ -10,12 +9,13 @@ from ...data.splits import RecSplit
 from ...prompting.item_sequences import ItemSequenceDataset, ItemSequenceEvalDataset
 from ...training.budget import fill_row_budget
 from ...training.epoch_rows import RightPadCollator
+from ...training.history_vectors import HistoryVectorsMixin
 from ...training.row_trainer import RowTrainerMixin
 from .recommender import SASRecRecommender
 from .trainer_config import SASRecTrainingConfig
 
 
-class SASRecTrainer(RowTrainerMixin, Trainer):
+class SASRecTrainer(HistoryVectorsMixin, RowTrainerMixin, Trainer):
     """Trains SASRec to predict the next item (arXiv 1808.09781); the best checkpoint is chosen by validation NDCG@10.
 
     Args:
@@ -59,17 +59,3 @@ class SASRecTrainer(RowTrainerMixin, Trainer):
         fill_row_budget(args, int(train_dataset.lengths(0).sum()))
         model.set_item_counts(torch.from_numpy(train_dataset.target_counts(model.config.num_items)))
         return model
-
-    def user_vectors(self) -> np.ndarray:
-        """Vectors of the users of ``split`` after their training histories.
-
-        Returns:
-            float32 (num_users, hidden_size).
-
-        Raises:
-            ValueError: the trainer was made without a split.
-        """
-        if self.split is None:
-            raise ValueError("there are no users: the trainer was made without split=")
-        users = range(len(self.split.train_indptr) - 1)
-        return self.recommender.user_vectors([self.split.train_sequence(user) for user in users])

@@ -14,14 +14,15 @@ from ...data.recommender_folder import ItemCatalog
 from ...evaluation.batches import evaluation_mode
 from ...indexing.sentence_encoder import is_sentence_model, load_sentence_model
 from ...indexing.text_embeddings import embed_items, item_texts
-from ..dense_recommender import DenseRecommender, pad_histories
+from ..dense_recommender import pad_histories
+from ..history_recommender import HistoryRecommender
 from .configuration_text_encoder import TextEncoderConfig
 from .modeling_text_encoder import TextEncoderModel
 from .queries import query_texts
 from .sentence_model import encode_texts, load_saved_encoder, save_sentence_model
 
 
-class TextEncoderRecommender(DenseRecommender):
+class TextEncoderRecommender(HistoryRecommender):
     """Ranks items by the cosine of their text vectors with the vector of a history; items without interactions, too.
 
     Args:
@@ -151,12 +152,8 @@ class TextEncoderRecommender(DenseRecommender):
     def encoder(self, encoder: Any) -> None:
         self._encoder = encoder
 
-    def item_vectors(self) -> np.ndarray:
-        """Vectors of the items, of unit length, float32 (num_items, d): adapted, or of the fine-tuned model."""
-        return self.model.item_vectors().detach().float().cpu().numpy()
-
     @torch.no_grad()
-    def user_vectors(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+    def user_vectors(self, histories):
         """Vectors of histories, of unit length: an item's score is their cosine divided by the temperature.
 
         Args:
@@ -165,16 +162,9 @@ class TextEncoderRecommender(DenseRecommender):
         Returns:
             float32 (n, d).
         """
-        if not len(histories):
-            return np.zeros((0, self.item_vectors().shape[1]), dtype=np.float32)
-        recent, vectors = self._latest(histories), []
-        if self.reads_text:
-            return self._encode_queries(recent)
-        with evaluation_mode(self.model):
-            for start in range(0, len(recent), self.batch_size):
-                input_ids = pad_histories(recent[start : start + self.batch_size], self.model.config.num_items)
-                vectors.append(self.model.user_vectors(input_ids.to(self.model.device)).float().cpu().numpy())
-        return np.concatenate(vectors)
+        if self.reads_text and len(histories):
+            return self._encode_queries(self._latest(histories))
+        return super().user_vectors(histories)
 
     def _encode_queries(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         texts = query_texts(histories, self.catalog.titles, self.model.config, self.encoder)

@@ -8,9 +8,12 @@ import numpy as np
 import torch
 
 from ...data.splits import RecSplit
+from ...evaluation.logit_intercept import fit_intercept
 from ..dense_recommender import pad_histories
 from .modeling_text_encoder import REPEAT_SCALE, TextEncoderModel
 
+# Bound of the bias, beyond which the order of items no longer changes.
+_LARGEST = 50.0
 # Training users whose last item it is fitted on.
 MAX_USERS = 500
 
@@ -59,8 +62,4 @@ def best_repeat_bias(scores: torch.Tensor, seen: torch.Tensor, targets: torch.Te
     share = (repeats + 1) / (len(targets) + 2)
     again = scores.double().masked_fill(~seen, -torch.inf).logsumexp(1)
     new = scores.double().masked_fill(seen, -torch.inf).logsumexp(1)
-    low, high = -50.0, 50.0
-    for _ in range(60):  # the probability rises with the bias
-        middle = (low + high) / 2
-        low, high = (middle, high) if torch.sigmoid(again + middle - new).mean() < share else (low, middle)
-    return (low + high) / 2
+    return fit_intercept((again - new).numpy(), share * len(targets), _LARGEST)

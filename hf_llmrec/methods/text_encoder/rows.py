@@ -14,7 +14,19 @@ from .configuration_text_encoder import TextEncoderConfig
 from .queries import query_texts
 
 
-class TitleQueryDataset(EpochDataset):
+class _QueryRows(EpochDataset):
+    """Rows that do not change with the epoch and count as equally long."""
+
+    def lengths(self, epoch: int) -> np.ndarray:
+        """int64 (rows,), 1 for every row: batches are drawn at random, so that their negatives are.
+
+        Args:
+            epoch: makes no difference here.
+        """
+        return np.ones(len(self), dtype=np.int64)
+
+
+class TitleQueryDataset(_QueryRows):
     """Rows ``{"history", "target", "chosen"}``: every training interaction except a user's first is a target.
 
     Args:
@@ -38,14 +50,6 @@ class TitleQueryDataset(EpochDataset):
     def __len__(self) -> int:
         return len(self.positions)
 
-    def lengths(self, epoch: int) -> np.ndarray:
-        """int64 (rows,), 1 for every row: batches are drawn at random, so that their negatives are.
-
-        Args:
-            epoch: makes no difference here.
-        """
-        return np.ones(len(self), dtype=np.int64)
-
     def build(self, slot: int, epoch: int) -> dict[str, Any]:
         """Build one row: ``history``, ``target`` and ``chosen``, all training items of the user, int64.
 
@@ -63,7 +67,7 @@ class TitleQueryDataset(EpochDataset):
         }
 
 
-class TitleQueryEvalDataset(EpochDataset):
+class TitleQueryEvalDataset(_QueryRows):
     """Rows of evaluation cases as those of `TitleQueryDataset`. Empty histories are left out.
 
     Args:
@@ -78,14 +82,6 @@ class TitleQueryEvalDataset(EpochDataset):
 
     def __len__(self) -> int:
         return len(self.numbers)
-
-    def lengths(self, epoch: int) -> np.ndarray:
-        """int64 (rows,), 1 for every row.
-
-        Args:
-            epoch: makes no difference here.
-        """
-        return np.ones(len(self), dtype=np.int64)
 
     def build(self, slot: int, epoch: int) -> dict[str, Any]:
         """Build one row: ``history``, ``target`` and ``chosen``, the items of the history, int64.

@@ -15,6 +15,7 @@ from ...indexing.text_embeddings import item_texts
 from ...prompting.item_sequences import ItemSequenceDataset, ItemSequenceEvalDataset
 from ...training.budget import fill_row_budget
 from ...training.epoch_rows import RightPadCollator
+from ...training.history_vectors import HistoryVectorsMixin
 from ...training.row_trainer import RowTrainerMixin
 from .fine_tuning import FineTunedNetwork
 from .modeling_text_encoder import TextEncoderModel
@@ -28,7 +29,7 @@ RATES = {None: 3e-3, "lora": 2e-4, "full": 2e-5}
 TUNING_BATCH, TUNING_EPOCHS = 64, 3.0
 
 
-class TextEncoderTrainer(RowTrainerMixin, Trainer):
+class TextEncoderTrainer(HistoryVectorsMixin, RowTrainerMixin, Trainer):
     """Trains the text encoder to predict the next item; the best checkpoint is chosen by validation NDCG@10.
 
     With frozen text vectors, an adaptor and a transformer are trained (UniSRec, arXiv 2206.05941). With
@@ -136,20 +137,6 @@ class TextEncoderTrainer(RowTrainerMixin, Trainer):
             network = self.accelerator.unwrap_model(self.model)
             self.recommender.model = self._recommending(network)
         return output
-
-    def user_vectors(self) -> np.ndarray:
-        """Vectors of the users of ``split`` after their training histories.
-
-        Returns:
-            float32 (num_users, d).
-
-        Raises:
-            ValueError: the trainer was made without a split.
-        """
-        if self.split is None:
-            raise ValueError("there are no users: the trainer was made without split=")
-        users = range(len(self.split.train_indptr) - 1)
-        return self.recommender.user_vectors([self.split.train_sequence(user) for user in users])
 
     def _recommending(self, model: Any) -> TextEncoderModel:
         return model.export() if isinstance(model, FineTunedNetwork) else model

@@ -171,7 +171,7 @@ def recommender_folders(dataset, tokenizer, save_recommender, tmp_path_factory):
         kind.fit(dataset, dataset.split()).save_pretrained(found[kind.method])
     parts = {name: AutoRecommender.from_pretrained(found[name]) for name in ("sasrec", "lcrec", "knn")}
     fusion = FusionRecommender(parts)
-    fusion.model.weights.data = torch.tensor([[1.0, 0.5, 0.25]])
+    fusion.model.weights.data = torch.tensor([1.0, 0.5, 0.25])
     fusion.save_pretrained(root / "fusion")
     return {**found, "fusion": root / "fusion"}
 

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..data.cold_items import ColdItems
 from ..data.interactions import RecDataset
 from ..data.same_data import data_facts
 from ..data.splits import RecSplit
@@ -24,7 +25,7 @@ class DatasetArguments:
         protocol: how interactions are held out: ``leave_one_out`` or ``temporal``.
         cold_items: share of the items that are held out, too: their interactions are removed from training, validation
             and all histories, and test cases with such a target are the cold ones; 0: none.
-        cold_seed: seed of the choice of these items.
+        cold_seed: seed of the choice of these items; several: all items that one of these choices holds.
         cpu_threads: threads of a run on the CPU; default: all cores, shared among the machine's processes.
     """
 
@@ -34,7 +35,10 @@ class DatasetArguments:
     cold_items: float = field(
         default=0.0, metadata={"help": "share of the items that nobody interacts with until the test (0: none)"}
     )
-    cold_seed: int = field(default=0, metadata={"help": "seed of the choice of --cold_items"})
+    cold_seed: list[int] = field(
+        default_factory=lambda: [0],
+        metadata={"help": "seed of the choice of --cold_items; several: all items that one of these choices holds"},
+    )
     cpu_threads: int | None = field(default=None, metadata={"help": "threads of a run on the CPU (default: all cores)"})
 
     def load(self) -> tuple[RecDataset, RecSplit]:
@@ -66,7 +70,7 @@ class DatasetArguments:
     @property
     def split_options(self) -> dict[str, Any]:
         """The options that say what is held out, by name."""
-        cold = {"cold_items": self.cold_items, "cold_seed": self.cold_seed} if self.cold_items else {}
+        cold = ColdItems(self.cold_items, tuple(self.cold_seed)).facts if self.cold_items else {}
         return {"protocol": self.protocol, **cold}
 
     @property

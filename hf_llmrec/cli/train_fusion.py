@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from pathlib import Path
 from typing import cast
 
-import numpy as np
+import torch
 from transformers import set_seed
 
 from ..data.interactions import RecDataset
 from ..data.splits import EvalCases, RecSplit
 from ..methods.fusion.fit import FusionWeights
+from ..methods.fusion.modeling_fusion import FusionModel
 from ..methods.fusion.recommender import FusionRecommender
 from ..recommender import Recommender
 from ..training.pushes import TrainingPushes
 from ..training.row_config import RowTrainingConfig
 from ..training.validation import validation_cases
+from .cold_parts import open_cold_parts
 from .data_checks import check_training_data
 from .fusion_options import FusionArguments
 from .models import open_ranker
@@ -40,7 +43,7 @@ def fuse(
         cases: validation users.
 
     Returns:
-        the fusion, and for each group of users its weights in words.
+        the fusion, and its weights in words.
     """
     folders = dict(zip(arguments.names, arguments.parts, strict=True))
     # A folder's ranker is a recommender: `check_training_data` has read its settings.
@@ -48,20 +51,31 @@ def fuse(
     on_hub = {name: folder for name, folder in folders.items() if not Path(folder).exists()}
     options = {"num_candidates": arguments.num_candidates, "references": on_hub if arguments.by_reference else {}}
     if arguments.weights:
-        chosen = FusionWeights(np.array([arguments.weights]), arguments.normalize or "zscore", None, float("nan"))
-        fusion = FusionRecommender.of_weights(parts, chosen, **options)
+        fusion = FusionRecommender.of_weights(parts, FusionWeights.constant(arguments.weights), **options)
         fusion.trained_on(dataset, split)
     else:
-        options |= {"normalize": arguments.normalize, "by_history": arguments.by_history}
+        options |= {"by_history": arguments.by_history, **open_cold_parts(arguments, dataset)}
         fusion = FusionRecommender.fit(parts, dataset, split, cases, **options)
-    lines = []
-    for number, weights in enumerate(fusion.weights.tolist()):
-        numbers = ", ".join(f"{name} {weight:g}" for name, weight in zip(parts, weights, strict=True))
-        of_whom = (
-            "" if fusion.long_history is None else f" ({'from' if number else 'below'} {fusion.long_history} items)"
+    return fusion, _in_words(fusion)
+
+
+def _in_words(fusion: FusionRecommender) -> list[str]:
+    """The weights, and how they change with the length of the history and for cold items."""
+    model = cast(FusionModel, fusion.model)
+
+    def named(weights: torch.Tensor) -> str:
+        return ", ".join(f"{name} {weight:.3g}" for name, weight in zip(fusion.parts, weights.tolist(), strict=True))
+
+    lines = [f"weights: {named(model.weights)}"]
+    if model.length_weights.any():
+        typical = math.expm1(model.config.mean_log_length)
+        lines.append(
+            f"with a history e times as long as {typical:.1f} items, they change by: {named(model.length_weights)}"
         )
-        lines.append(f"weights{of_whom}: {numbers}; scores {fusion.normalize}")
-    return fusion, lines
+    if fusion.is_cold is not None:
+        count = int(fusion.is_cold.sum())
+        lines.append(f"weights for {count} items without training interactions: {named(model.cold_weights)}")
+    return lines
 
 
 def run(arguments: FusionArguments, training: RowTrainingConfig) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,35 +16,53 @@ class ColdItems:
 
     Args:
         share: share of the catalogue, above 0 and below 1.
-        seed: of the choice.
+        seed: of the choice; several: the items that any of these choices holds.
 
     Raises:
-        ValueError: a share out of range.
+        ValueError: a share out of range, or no seed.
     """
 
     share: float
-    seed: int = 0
+    seed: int | tuple[int, ...] = 0
 
     def __post_init__(self):
         if not 0 < self.share < 1:
             raise ValueError(f"cold_items must be a share of the catalogue between 0 and 1, got {self.share}")
+        if not self.seeds:
+            raise ValueError("cold_seed must be one or more seeds, got none")
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds, also of a single one."""
+        return (self.seed,) if isinstance(self.seed, int) else tuple(self.seed)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The options of `RecDataset.split` that make this choice, as JSON values."""
+        return {"cold_items": self.share, "cold_seed": self.seeds[0] if len(self.seeds) == 1 else list(self.seeds)}
 
     def choose(self, num_items: int) -> np.ndarray:
-        """The held-out items of a catalogue, at least one and not all.
+        """The held-out items of a catalogue, at least one per seed and not all.
 
         Args:
             num_items: size of the catalogue.
 
         Returns:
             bool (num_items,).
+
+        Raises:
+            ValueError: several seeds that together leave no item.
         """
         count = min(max(round(self.share * num_items), 1), num_items - 1)
         chosen = np.zeros(num_items, dtype=bool)
-        chosen[np.random.default_rng(self.seed).choice(num_items, count, replace=False)] = True
+        for seed in self.seeds:
+            chosen[np.random.default_rng(seed).choice(num_items, count, replace=False)] = True
+        if chosen.all():
+            raise ValueError(f"cold_items {self.share:g} with cold_seed {list(self.seeds)} leaves no item to train on")
         return chosen
 
     def __str__(self) -> str:
-        return f"cold{self.share:g}-{self.seed}"
+        return f"cold{self.share:g}-{'+'.join(map(str, self.seeds))}"
 
 
 def hold_out_items(split: RecSplit, num_items: int, cold: ColdItems) -> RecSplit:

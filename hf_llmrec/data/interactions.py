@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -262,7 +262,12 @@ class RecDataset:
         return self.indices[self.indptr[user_row] : self.indptr[user_row + 1]]
 
     def split(
-        self, strategy: str = "leave_one_out", *, cold_items: float = 0.0, cold_seed: int = 0, **shares: float
+        self,
+        strategy: str = "leave_one_out",
+        *,
+        cold_items: float = 0.0,
+        cold_seed: int | Sequence[int] = 0,
+        **shares: float,
     ) -> RecSplit:
         """Hold out interactions for validation and test.
 
@@ -271,7 +276,7 @@ class RecDataset:
                 after two points of global time.
             cold_items: share of the items that are held out, too: nobody interacts with them until the test, see
                 `cold_items.hold_out_items`; 0: none.
-            cold_seed: seed of the choice of these items.
+            cold_seed: seed of the choice of these items; several: all items that one of these choices holds.
             **shares: of ``temporal``: ``validation_share`` and ``test_share`` of all interactions, 0.1 each by default.
 
         Raises:
@@ -279,7 +284,8 @@ class RecDataset:
         """
         split = split_by(strategy, self.indptr, self.indices, self.timestamps, **shares)
         if cold_items:
-            split = hold_out_items(split, self.num_items, ColdItems(cold_items, cold_seed))
+            seed = cold_seed if isinstance(cold_seed, int) else tuple(cold_seed)
+            split = hold_out_items(split, self.num_items, ColdItems(cold_items, seed))
         return split.of(self)
 
     def k_core(self, k: int) -> RecDataset:

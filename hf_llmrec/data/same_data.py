@@ -22,7 +22,7 @@ def data_facts(dataset: RecDataset, split: RecSplit) -> dict[str, Any]:
         dataset: dataset of the split.
         split: split on whose training interactions the model was trained.
     """
-    cold = {} if split.cold is None else {"cold_items": split.cold.share, "cold_seed": split.cold.seed}
+    cold = {} if split.cold is None else split.cold.facts
     return {
         "protocol": split.strategy,
         **cold,

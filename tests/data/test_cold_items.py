@@ -100,6 +100,21 @@ def test_warm_and_cold_metrics(shop):
     assert (masks["held-out item"] == is_cold).all() and (masks["warm item"] == ~is_cold).all()
 
 
+def test_several_seeds_hold_out_what_each_of_them_does(shop):
+    both, (one, other) = ColdItems(0.2, (3, 5)), (ColdItems(0.2, seed).choose(30) for seed in (3, 5))
+    assert (both.choose(30) == one | other).all() and (one != other).any()
+    # Of a single seed in a list, names and records are those of the seed.
+    assert (str(ColdItems(0.2, (3,))), ColdItems(0.2, (3,)).facts) == (str(ColdItems(0.2, 3)), ColdItems(0.2, 3).facts)
+    assert (str(both), both.facts["cold_seed"]) == ("cold0.2-3+5", [3, 5])
+    split = shop.split(cold_items=0.2, cold_seed=[3, 5])
+    assert (split.is_cold == ColdItems(0.2, (3, 5)).choose(shop.num_items)).all()
+    assert not split.is_cold[split.train_indices].any()
+    with pytest.raises(ValueError, match="leaves no item"):
+        ColdItems(0.9, tuple(range(40))).choose(30)
+    with pytest.raises(ValueError, match="cold_seed must be one or more seeds"):
+        ColdItems(0.2, ())
+
+
 def test_the_commands(shop, tmp_path, capsys):
     shop.save(tmp_path / "data")
     data = ["--dataset", str(tmp_path / "data"), "--use_cpu", "True"]
@@ -112,6 +127,8 @@ def test_the_commands(shop, tmp_path, capsys):
     assert "\ncold" in table and "\nwarm" in table
     assert report["groups"]["cold"]["num_users"] + report["groups"]["warm"]["num_users"] == report["num_users"]
     assert (report["cold_items"], report["cold_seed"]) == (0.2, 4)
+    assert main([*evaluate, *cold, "5"]) == 1  # further items are held out: not the split of the training
+    assert "cold_seed 4, this is [4, 5]" in capsys.readouterr().err
     assert main(evaluate) == 1
     assert "cold_items 0.2, this is 0" in capsys.readouterr().err
     assert main([*evaluate, "--cold_items", "1.5"]) == 1

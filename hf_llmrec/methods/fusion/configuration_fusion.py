@@ -10,14 +10,17 @@ class FusionConfig(PreTrainedConfig):
 
     Args:
         num_parts (`int`, defaults to 2): number of recommenders.
-        num_groups (`int`, defaults to 1): groups of users with weights of their own: 1, or 2 (short and long
-            histories).
+        mean_log_length (`float`, defaults to 0.0): `log(1 + length)` of the histories for which the weights hold
+            as they are; see [`FusionModel`].
+        num_items (`int`, defaults to 0): size of the catalogue, where items without training interactions have
+            weights of their own; 0: they have the same weights as all items.
     """
 
     model_type = "recommender_fusion"
 
     num_parts: int = 2
-    num_groups: int = 1
+    mean_log_length: int | float = 0.0
+    num_items: int = 0
 
     def __post_init__(self, **kwargs):
         self.auto_map = {
@@ -28,10 +31,10 @@ class FusionConfig(PreTrainedConfig):
 
     def validate_ranges(self):
         """Check that all values are in their ranges."""
-        if self.num_parts < 1 or self.num_groups not in (1, 2):
-            raise ValueError(
-                f"num_parts must be positive and num_groups 1 or 2, got {self.num_parts}, {self.num_groups}"
-            )
+        if self.num_parts < 1:
+            raise ValueError(f"num_parts must be positive, got {self.num_parts}")
+        if self.num_items < 0:
+            raise ValueError(f"num_items must not be negative, got {self.num_items}")
 
 
 __all__ = ["FusionConfig"]

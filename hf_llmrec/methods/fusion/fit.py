@@ -1,38 +1,55 @@
-"""Tunes the weights of a fusion on validation users."""
+"""Learns the weights of a fusion on validation users."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...data.splits import EvalCases
+from ...evaluation.conditional_logit import fit_conditional_logit
 from ...evaluation.metrics import candidate_ranks, ndcg_at
 from ...evaluation.processes import gather_share, process_share
 from ...recommender import Recommender
-from .candidates import NORMALIZATIONS, normalized, part_scores, union
+from .candidates import normalized, part_scores, union
 
-# What is tried for one weight while the others stay.
-STEPS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
-_PASSES = 3
+# With fewer users whose next item is a candidate, nothing is fitted.
+MIN_CASES = 10
 
 
 @dataclass(frozen=True)
 class FusionWeights:
-    """What was chosen.
+    """What was chosen. A user's weights are ``weights + length_weights * (log(1 + length) - mean_log_length)``.
 
     Attributes:
-        weights: float64 (groups, parts).
-        normalize: how scores are made comparable.
-        long_history: histories from this length on are in the second group; ``None``: there is one group.
-        ndcg: NDCG@10 on the validation users.
+        weights: float64 (parts,), of the parts' normalised scores.
+        length_weights: float64 (parts,), by how much they change with the length of the history; zeros: not at all.
+        mean_log_length: mean of ``log(1 + length)`` of the users they were fitted on.
+        ndcg: NDCG@10 on these users.
     """
 
     weights: np.ndarray
-    normalize: str
-    long_history: int | None
-    ndcg: float
+    length_weights: np.ndarray
+    mean_log_length: float = 0.0
+    ndcg: float = float("nan")
+
+    @classmethod
+    def constant(cls, weights: Sequence[float] | np.ndarray) -> FusionWeights:
+        """Given weights, the same for all users.
+
+        Args:
+            weights: of the parts.
+        """
+        return cls(np.asarray(weights, dtype=np.float64), np.zeros(len(weights)))
+
+    def of_users(self, lengths: np.ndarray) -> np.ndarray:
+        """Float64 (n, parts), the weights of users.
+
+        Args:
+            lengths: int (n,), of their histories.
+        """
+        return self.weights + self.length_weights * (np.log1p(lengths) - self.mean_log_length)[:, None]
 
 
 class FusionCases:
@@ -42,6 +59,11 @@ class FusionCases:
         parts: the recommenders.
         cases: validation users.
         num_candidates: items that each part proposes.
+
+    Attributes:
+        lengths: int (n,), of the histories.
+        is_target: bool (n, width), the next item.
+        scores: float64 (n, parts, width), normalised; -inf at padding.
     """
 
     def __init__(self, parts: Sequence[Recommender], cases: EvalCases, num_candidates: int):
@@ -49,86 +71,84 @@ class FusionCases:
         histories = [cases.histories[number] for number in share]
         users = cases.ids_of_users(share)
         count = min(num_candidates, len(parts[0].item_ids))
-        items = union([part.rank(histories, count, user_ids=users)[0] for part in parts])
-        scored = gather_share(list(zip(items, part_scores(parts, histories, items, users), strict=True)))
+        ranked = [part.rank(histories, count, user_ids=users) for part in parts]
+        items = union([rows for rows, _ in ranked])
+        scores = part_scores(parts, histories, items, users, ranked=ranked)
+        scored = gather_share(list(zip(items, scores, strict=True)))
         self.lengths = np.array([len(cases.histories[number]) for number in range(len(cases))])
         width = max(len(rows) for rows, _ in scored)
         self.is_target = np.zeros((len(scored), width), dtype=bool)
-        self.scores = {name: np.full((len(scored), len(parts), width), -np.inf) for name in NORMALIZATIONS}
+        self.scores = np.full((len(scored), len(parts), width), -np.inf)
         for number, (rows, scores) in enumerate(scored):
             self.is_target[number, : len(rows)] = rows == cases.targets[number]
-            for name, padded in self.scores.items():
-                padded[number, :, : len(rows)] = normalized(scores, scores, name)
+            self.scores[number, :, : len(rows)] = normalized(scores, scores)
 
-    def ndcg(self, weights: np.ndarray, normalize: str, users: np.ndarray) -> float:
-        """NDCG@10 of some users.
+    def combined(self, chosen: FusionWeights) -> np.ndarray:
+        """Float64 (n, width), the weighted sums; -inf at padding.
 
         Args:
-            weights: float (parts,).
-            normalize: how scores are made comparable.
-            users: bool (n,).
+            chosen: the weights.
         """
-        weighted = np.where(weights[:, None] == 0, 0, weights[:, None] * self.scores[normalize][users]).sum(1)
-        is_item = ~np.isneginf(self.scores[normalize][users][:, 0])
-        return ndcg_at(candidate_ranks(np.where(is_item, weighted, -np.inf), self.is_target[users]), 10)
+        is_item = ~np.isneginf(self.scores[:, 0])
+        scores = np.where(is_item[:, None], self.scores, 0.0)
+        return np.where(is_item, np.einsum("np,npk->nk", chosen.of_users(self.lengths), scores), -np.inf)
 
-    def climb(self, normalize: str, users: np.ndarray) -> tuple[np.ndarray, float]:
-        """Coordinate ascent from the best single part.
+    def ndcg(self, combined: np.ndarray) -> float:
+        """NDCG@10 of the users.
 
         Args:
-            normalize: how scores are made comparable.
-            users: bool (n,), whose NDCG@10 is raised.
+            combined: float (n, width), scores of the candidates.
+        """
+        return ndcg_at(candidate_ranks(combined, self.is_target), 10)
+
+    def fit(self, users: np.ndarray, by_history: bool) -> FusionWeights | None:
+        """The weights that make the next items of some users most likely among their candidates.
+
+        Args:
+            users: bool (n,), the users.
+            by_history: weights depend on the length of the history.
 
         Returns:
-            float64 (parts,), and their NDCG@10.
+            the weights; ``None``: too few of the users have their next item among the candidates.
         """
-        alone = np.eye(self.scores[normalize].shape[1])
-        best = max(((weights, self.ndcg(weights, normalize, users)) for weights in alone), key=lambda each: each[1])
-        for _ in range(_PASSES):
-            before = best[1]
-            for part in range(len(alone)):
-                for step in STEPS:
-                    weights = best[0].copy()
-                    weights[part] = step
-                    if weights.any():
-                        value = self.ndcg(weights, normalize, users)
-                        best = (weights, value) if value > best[1] else best
-            if best[1] == before:
-                break
-        return best
+        used = users & self.is_target.any(1)
+        if used.sum() < MIN_CASES:
+            return None
+        lengths = np.log1p(self.lengths)
+        mean = float(lengths[users].mean())
+        scores = self.scores[used].transpose(0, 2, 1)
+        scores = np.where(np.isneginf(scores), 0.0, scores)  # at padding, which is never chosen
+        inputs = scores[:, :, 1:]
+        if by_history:
+            inputs = np.concatenate([inputs, scores * (lengths[used] - mean)[:, None, None]], axis=2)
+        scale, _, numbers = fit_conditional_logit(self.scores[used][:, 0], inputs, self.is_target[used])
+        weights = np.concatenate([[scale], numbers])
+        parts = scores.shape[2]
+        return FusionWeights(weights[:parts], weights[parts:] if by_history else np.zeros(parts), mean)
 
 
-def fit_weights(cases: FusionCases, *, normalize: str | None = None, by_history: bool = True) -> FusionWeights:
-    """Choose the weights with the best NDCG@10 on validation users.
+def fit_weights(cases: FusionCases, *, by_history: bool = True) -> FusionWeights:
+    """Learn the weights of the parts on validation users.
 
-    Weights are tuned by coordinate ascent on a grid. Short and long histories, split at the median, get weights of
-    their own if two-fold cross-validation shows an improvement.
+    They maximise the likelihood of the users' next items among the candidates, see `fit_conditional_logit`. Weights
+    that depend on the length of the history, weights that do not, and each part alone are compared by NDCG@10, the
+    fitted ones on the half of the users that they were not fitted on.
 
     Args:
         cases: the candidates.
-        normalize: ``none`` or ``zscore``; default: the better of both.
-        by_history: whether two groups are tried.
+        by_history: try weights that depend on the length of the history.
     """
+    count = cases.scores.shape[1]
     everybody = np.ones(len(cases.lengths), dtype=bool)
-    choices = NORMALIZATIONS if normalize is None else (normalize,)
-    climbed = {name: cases.climb(name, everybody) for name in choices}
-    chosen = max(climbed, key=lambda name: climbed[name][1])
-    weights, ndcg = climbed[chosen]
-    border = int(np.median(cases.lengths)) + 1
-    groups = [cases.lengths < border, cases.lengths >= border]
-    if not by_history or not all(group.sum() >= 2 for group in groups):
-        return FusionWeights(weights[None], chosen, None, ndcg)
     halves = [np.arange(len(everybody)) % 2 == half for half in (0, 1)]
-    together = apart = 0.0
-    for half, other in (halves, halves[::-1]):
-        general = cases.climb(chosen, other)[0]
-        for group in groups:
-            if (group & half).any() and (group & other).any():
-                own, size = cases.climb(chosen, group & other)[0], int((group & half).sum())
-                together += size * cases.ndcg(general, chosen, group & half)
-                apart += size * cases.ndcg(own, chosen, group & half)
-    if apart <= together:
-        return FusionWeights(weights[None], chosen, None, ndcg)
-    both = [cases.climb(chosen, group) for group in groups]
-    ndcg = sum(int(group.sum()) * value for group, (_, value) in zip(groups, both, strict=True)) / len(everybody)
-    return FusionWeights(np.stack([each for each, _ in both]), chosen, border, ndcg)
+    choices: list[tuple[float, FusionWeights]] = []
+    for depends in (False, True) if by_history else (False,):
+        chosen = cases.fit(everybody, depends)
+        fitted = [cases.fit(half, depends) for half in halves]
+        if chosen is not None and fitted[0] is not None and fitted[1] is not None:
+            crossed = np.where(halves[1][:, None], cases.combined(fitted[0]), cases.combined(fitted[1]))
+            choices.append((cases.ndcg(crossed), chosen))
+    alone = [FusionWeights.constant(weights) for weights in np.eye(count)]
+    choices += [(cases.ndcg(cases.combined(weights)), weights) for weights in alone]
+    best = max(choices, key=lambda each: each[0])[1]  # the simpler one of equals
+    return replace(best, ndcg=cases.ndcg(cases.combined(best)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,8 @@ from ...data.recommender_folder import HUB_OPTIONS
 from ...data.splits import EvalCases, RecSplit
 from ...evaluation.top_k import rank_dense_scores
 from ...recommender import Recommender
-from .candidates import NORMALIZATIONS, normalized, part_scores, union
+from .candidates import normalized, part_scores, union
+from .cold_items import ColdWeights, check_cold_parts, fit_cold_weights
 from .configuration_fusion import FusionConfig
 from .fit import FusionCases, FusionWeights, fit_weights
 from .modeling_fusion import FusionModel
@@ -24,16 +26,14 @@ from .parts import check_part_names, load_part, save_parts
 class FusionRecommender(Recommender):
     """A weighted ensemble: ranks by the weighted sum of the scores of several recommenders.
 
-    Every part proposes its best ``num_candidates`` items, and every part scores the union of them. The parts may be of
-    any methods: only `Recommender.rank` and `Recommender.score` are used.
+    Every part proposes its best ``num_candidates`` items, and every part scores the union of them. What is weighted are
+    its scores minus their mean, divided by their standard deviation over the union. The parts may be of any methods:
+    only `Recommender.rank` and `Recommender.score` are used.
 
     Args:
         parts: the recommenders by name, all of the same catalogue.
         model: their weights; default: equal ones.
-        normalize: ``none``, or ``zscore``: each part's scores minus their mean, divided by their standard deviation,
-            over the items that are proposed to the user.
         num_candidates: items that each part proposes.
-        long_history: histories from this length on have the second group's weights; ``None``: there is one group.
         references: Hub ids of parts that are saved as references, by name; the others are saved inside.
 
     Raises:
@@ -56,15 +56,11 @@ class FusionRecommender(Recommender):
         parts: Mapping[str, Recommender],
         model: FusionModel | None = None,
         *,
-        normalize: str = "zscore",
         num_candidates: int = 100,
-        long_history: int | None = None,
         references: Mapping[str, str] | None = None,
     ):
         if not parts:
             raise ValueError("a fusion needs at least one part")
-        if normalize not in NORMALIZATIONS:
-            raise ValueError(f"normalize must be one of {NORMALIZATIONS}, got {normalize!r}")
         check_part_names(parts)
         first_name, first = next(iter(parts.items()))
         for name, part in parts.items():
@@ -73,14 +69,14 @@ class FusionRecommender(Recommender):
                     f"the parts {first_name!r} ({len(first.item_ids)} items) and {name!r} ({len(part.item_ids)} items) "
                     "have other items, or another order of them: train them on the same dataset"
                 )
-        groups = 1 if long_history is None else 2
+        if model is not None and model.config.num_items not in (0, len(first.item_ids)):
+            raise ValueError(f"weights for {model.config.num_items} items, but the parts have {len(first.item_ids)}")
         if model is None:
-            model = FusionModel(FusionConfig(num_parts=len(parts), num_groups=groups))
-        if model.weights.shape != (groups, len(parts)):
-            raise ValueError(f"weights must be ({groups}, {len(parts)}), got {tuple(model.weights.shape)}")
+            model = FusionModel(FusionConfig(num_parts=len(parts)))
+        if model.weights.shape != (len(parts),):
+            raise ValueError(f"weights must be ({len(parts)},), got {tuple(model.weights.shape)}")
         super().__init__(model, first.catalog)
-        self.parts, self.normalize, self.num_candidates = dict(parts), normalize, num_candidates
-        self.long_history, self.references = long_history, dict(references or {})
+        self.parts, self.num_candidates, self.references = dict(parts), num_candidates, dict(references or {})
         self.supports_query = any(part.supports_query for part in parts.values())
         self.supports_similar_items = any(part.supports_similar_items for part in parts.values())
 
@@ -93,11 +89,12 @@ class FusionRecommender(Recommender):
         cases: EvalCases | None = None,
         *,
         num_candidates: int = 100,
-        normalize: str | None = None,
         by_history: bool = True,
         references: Mapping[str, str] | None = None,
+        cold_parts: Mapping[str, Recommender] | None = None,
+        cold_split: RecSplit | None = None,
     ) -> FusionRecommender:
-        """Choose the weights on validation users, see `fit_weights`.
+        """Choose the weights on validation users, see `fit_weights` and, for cold items, `fit_cold_weights`.
 
         Args:
             parts: the recommenders by name.
@@ -105,31 +102,53 @@ class FusionRecommender(Recommender):
             split: how it was split.
             cases: the users; default: the split's validation users.
             num_candidates: items that each part proposes.
-            normalize: ``none`` or ``zscore``; default: the better of both.
-            by_history: whether short and long histories may have weights of their own.
+            by_history: whether weights may depend on the length of the history.
             references: Hub ids of parts that are saved as references, by name.
+            cold_parts: parts that have a say about items without training interactions, by name, each trained once more
+                with further items held out, on ``cold_split``; ``None``: such items are scored like all others.
+            cold_split: the split that ``cold_parts`` were trained on.
+
+        Raises:
+            ValueError: ``cold_parts`` that do not fit the parts, or without ``cold_split``.
         """
+        if cold_parts and cold_split is None:
+            raise ValueError("cold_split is needed with cold_parts: the split that they were trained on")
+        check_cold_parts(parts, cold_parts or {})
         cases = split.require_cases("validation") if cases is None else cases
         cls(parts, num_candidates=num_candidates).trained_on(dataset, split)  # checks before anything is ranked
         measured = FusionCases(list(parts.values()), cases, num_candidates)
-        chosen = fit_weights(measured, normalize=normalize, by_history=by_history)
-        fusion = cls.of_weights(parts, chosen, num_candidates=num_candidates, references=references)
+        chosen = fit_weights(measured, by_history=by_history)
+        cold = None
+        if cold_parts and cold_split is not None:
+            cold = fit_cold_weights(parts, cold_parts, chosen, split, cold_split, cases, num_candidates=num_candidates)
+        fusion = cls.of_weights(parts, chosen, cold, num_candidates=num_candidates, references=references)
         fusion.trained_on(dataset, split)
         return fusion
 
     @classmethod
-    def of_weights(cls, parts: Mapping[str, Recommender], chosen: FusionWeights, **options: Any) -> FusionRecommender:
+    def of_weights(
+        cls, parts: Mapping[str, Recommender], chosen: FusionWeights, cold: ColdWeights | None = None, **options: Any
+    ) -> FusionRecommender:
         """A fusion with given weights.
 
         Args:
             parts: the recommenders by name.
             chosen: their weights.
+            cold: those for items without training interactions; ``None``: the same ones.
             options: ``num_candidates`` and ``references``.
         """
-        groups, count = chosen.weights.shape
-        model = FusionModel(FusionConfig(num_parts=count, num_groups=groups))
+        num_items = 0 if cold is None else len(cold.is_cold)
+        config = FusionConfig(
+            num_parts=len(chosen.weights), mean_log_length=chosen.mean_log_length, num_items=num_items
+        )
+        model = FusionModel(config)
         model.weights.data = torch.from_numpy(chosen.weights).float()
-        return cls(parts, model, normalize=chosen.normalize, long_history=chosen.long_history, **options)
+        model.length_weights.data = torch.from_numpy(chosen.length_weights).float()
+        if cold is not None:
+            model.is_cold.copy_(torch.from_numpy(cold.is_cold))
+            model.cold_weights.data = torch.from_numpy(cold.weights).float()
+            model.cold_bias.data = torch.tensor([cold.bias])
+        return cls(parts, model, **options)
 
     @classmethod
     def from_pretrained(cls, path_or_hub_id, *, dtype="auto", device=None, **options):
@@ -160,7 +179,7 @@ class FusionRecommender(Recommender):
             for entry in settings["parts"]
         }
         references = {entry["name"]: entry["source"] for entry in settings["parts"] if "source" in entry}
-        stored = {name: settings[name] for name in ("normalize", "num_candidates", "long_history")}
+        stored = {"num_candidates": settings["num_candidates"]}
         return cls(parts, model, references=references, **{**stored, **options})
 
     def settings(self):
@@ -172,8 +191,7 @@ class FusionRecommender(Recommender):
             }
             for name, part in self.parts.items()
         ]
-        names = ("normalize", "num_candidates", "long_history")
-        return {"parts": parts, **{name: getattr(self, name) for name in names}}
+        return {"parts": parts, "num_candidates": self.num_candidates}
 
     def save_pretrained(self, folder, *, is_main_process=True, save_model=None):
         """Write a recommender folder, see [`Recommender.save_pretrained`], with the parts that are no references."""
@@ -207,23 +225,25 @@ class FusionRecommender(Recommender):
             raise ValueError(f"k must be at least 1, got {k}")
         bonus = self.catalog.check_bonus(item_bonus, len(histories))
         limits, known = {"exclude": exclude, "allowed": allowed}, {"user_ids": user_ids, "times": times}
-        items = proposed = self._proposed(histories, **known, **limits)
+        proposed, ranked = self._proposed(histories, **known, **limits)
+        items = proposed
         if k > self.num_candidates:
-            items = self._proposed(histories, k, **known, **limits)
+            items, ranked = self._proposed(histories, k, **known, **limits)
         if bonus is not None:
             most, _ = rank_dense_scores(np.array(bonus), max(k, self.num_candidates), **limits)
             items = [np.union1d(rows, each[each >= 0]) for rows, each in zip(items, most, strict=True)]
-        scores = self._combine(histories, proposed, items, **known)
-        ranked, values = np.full((len(histories), k), -1, dtype=np.int64), np.full((len(histories), k), -np.inf)
+        scores = self._combine(histories, proposed, items, ranked, **known)
+        best_rows, values = np.full((len(histories), k), -1, dtype=np.int64), np.full((len(histories), k), -np.inf)
         for number, (rows, own) in enumerate(zip(items, scores, strict=True)):
             own = own if bonus is None else own + bonus[number, rows]
             best = np.argsort(-own, kind="stable")[:k]  # equal scores stay in the order of the items
-            ranked[number, : len(best)], values[number, : len(best)] = rows[best], own[best]
-        return ranked, values
+            best_rows[number, : len(best)], values[number, : len(best)] = rows[best], own[best]
+        return best_rows, values
 
     def score(self, histories, candidates, *, user_ids=None, times=None):
         rows, known = self.catalog.check_rows(candidates, len(histories)), {"user_ids": user_ids, "times": times}
-        return self._combine(histories, self._proposed(histories, **known), rows, **known)
+        proposed, ranked = self._proposed(histories, **known)
+        return self._combine(histories, proposed, rows, ranked, **known)
 
     def rank_queries(self, histories, queries, k, *, exclude=None, allowed=None):
         """Rank for queries in free text: by the part that reads them, with the largest weight of several."""
@@ -248,17 +268,35 @@ class FusionRecommender(Recommender):
         return self.parts[max(able, key=self._weight_of)]
 
     def _weight_of(self, name: str) -> float:
-        return float(self.weights[:, list(self.parts).index(name)].mean())
+        return float(self.weights[list(self.parts).index(name)])
 
     @property
     def weights(self) -> torch.Tensor:
-        """Float (groups, parts)."""
+        """Float (parts,), of users with a history of typical length."""
         return cast(FusionModel, self.model).weights
 
-    def _proposed(self, histories: Sequence[np.ndarray], k: int | None = None, **options: Any) -> list[np.ndarray]:
-        """The items that the parts propose to each user, sorted."""
+    def _proposed(
+        self, histories: Sequence[np.ndarray], k: int | None = None, **options: Any
+    ) -> tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
+        """The items that the parts propose to each user, sorted, and the parts' rankings; of the cold items, parts that
+        have a say about them propose more."""
         count = min(self.num_candidates if k is None else k, len(self.item_ids))
-        return union([part.rank(histories, count, **options)[0] for part in self.parts.values()])
+        ranked = [part.rank(histories, count, **options) for part in self.parts.values()]
+        lists = [rows for rows, _ in ranked]
+        if self.is_cold is not None and self.is_cold.any():
+            allowed = np.flatnonzero(self.is_cold)
+            if options.get("allowed") is not None:
+                allowed = np.intersect1d(allowed, options["allowed"])
+            weights = cast(FusionModel, self.model).cold_weights.tolist()
+            knowing = [part for part, weight in zip(self.parts.values(), weights, strict=True) if weight]
+            lists += [part.rank(histories, count, **{**options, "allowed": allowed})[0] for part in knowing]
+        return union(lists), ranked
+
+    @cached_property
+    def is_cold(self) -> np.ndarray | None:
+        """Bool (num_items,), items without training interactions, weighed apart; ``None``: there is no such thing."""
+        model = cast(FusionModel, self.model)
+        return model.is_cold.cpu().numpy() if model.config.num_items else None
 
     @torch.no_grad()
     def _combine(
@@ -266,17 +304,20 @@ class FusionRecommender(Recommender):
         histories: Sequence[np.ndarray],
         proposed: Sequence[np.ndarray],
         items: Sequence[np.ndarray],
+        ranked: Sequence[tuple[np.ndarray, np.ndarray]],
         **known: Any,
     ) -> list[np.ndarray]:
         """Weighted scores of items, made comparable over those that were proposed."""
         together = [np.union1d(one, other) for one, other in zip(proposed, items, strict=True)]
-        scores = part_scores(list(self.parts.values()), histories, together, **known)
+        scores = part_scores(list(self.parts.values()), histories, together, ranked=ranked, **known)
         combined = []
         for number, (every, own) in enumerate(zip(together, scores, strict=True)):
-            among = own[:, np.searchsorted(every, proposed[number])]
-            chosen = normalized(own[:, np.searchsorted(every, items[number])], among, self.normalize)
-            is_long = self.long_history is not None and len(histories[number]) >= self.long_history
-            group = torch.tensor([int(is_long)], device=self.model.device)
-            total = self.model(torch.from_numpy(chosen).to(self.model.device)[None], group)
+            # Parts that have never seen an item say nothing about it: it does not count for means and deviations.
+            seen = proposed[number] if self.is_cold is None else proposed[number][~self.is_cold[proposed[number]]]
+            among = own[:, np.searchsorted(every, seen)]
+            chosen = normalized(own[:, np.searchsorted(every, items[number])], among)
+            length = torch.tensor([len(histories[number])], device=self.model.device)
+            rows = torch.from_numpy(items[number]).to(self.model.device)[None]
+            total = self.model(torch.from_numpy(chosen).to(self.model.device)[None], length, rows)
             combined.append(total[0].double().cpu().numpy())
         return combined

@@ -98,7 +98,7 @@ def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, o
         name=publication.name or folder.resolve().name,
         index=index,
         dataset_id=publication.dataset_id,
-        base_model=publication.base_model or _hub_id(config.get("base_model")),
+        base_model=publication.base_model or _hub_id(config.get("base_model") or config.get("text_encoder")),
         command=publication.command,
         commit=publication.commit,
         plots={name: plot.stem.replace("_", " ") for name, plot in plots.items()},

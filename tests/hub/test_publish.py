@@ -1,6 +1,7 @@
 """What a published repository holds, prepared in a folder; pushing it is tested against a server in test_hub.py."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,17 @@ def test_an_lcrec_repository_reports_its_index(lcrec):
     text = (lcrec / "README.md").read_text()
     assert "3 levels of 4, 4, 4 codes (kmeans)" in text and "0 collisions" in text
     assert "base_model: Qwen/Qwen3-0.6B" in text and "nothing is claimed" in text
+
+
+@pytest.mark.parametrize(
+    ("encoder", "named"), [("sentence-transformers/all-MiniLM-L6-v2", True), ("tfidf", False), ("my-folder", False)]
+)
+def test_the_encoder_of_texts_is_the_base_model(folders, tmp_path, encoder, named):
+    shutil.copytree(folders / "knn", tmp_path / "model")
+    report = {"method": "knn", "config": {"text_encoder": encoder, "model": "text_encoder"}}
+    (tmp_path / "model" / "training_report.json").write_text(json.dumps(report))
+    prepare(tmp_path / "model", "me/texts", Publication(), tmp_path / "repo")
+    assert ModelCard.load(tmp_path / "repo" / "README.md").data.base_model == (encoder if named else None)
 
 
 def test_what_can_not_be_published(folders, tmp_path):

@@ -22,6 +22,7 @@ from .batch_sampler import LengthGroupedBatchSampler
 from .checkpoints import last_complete_checkpoint
 from .divergence import DivergenceGuard
 from .epoch_rows import EpochCallback, as_arrow_dataset
+from .matrix_optimizer import check_matrices, muon_and_adamw
 from .resuming import ResumedRun
 from .run_record import RunRecord
 from .short_log import shorten_logs
@@ -124,6 +125,8 @@ class RowTrainerMixin(_Base):
         )
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
         shorten_logs(self)
+        if args.matrix_optimizer == "muon":
+            check_matrices(self.model)
 
     @staticmethod
     def build_train_dataset(recommender: Any, split: RecSplit, args: Any) -> EpochDataset:
@@ -194,6 +197,21 @@ class RowTrainerMixin(_Base):
             return self.accelerator.prepare(loader)
         finally:
             settings.even_batches = even_batches
+
+    def create_optimizer(self, model=None):
+        args = self.args
+        if self.optimizer is None and args.matrix_optimizer == "muon":
+            trained = self.model if model is None else model
+            rate = args.learning_rate if args.matrix_learning_rate is None else args.matrix_learning_rate
+            self.optimizer = muon_and_adamw(
+                trained,
+                self.get_decay_parameter_names(trained),
+                weight_decay=args.weight_decay,
+                matrix_learning_rate=cast(float, rate),  # `prepare` has set it
+                on_cpu=args.device.type == "cpu",
+                adamw=self.get_optimizer_cls_and_kwargs(args)[1],
+            )
+        return super().create_optimizer(model)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
         """Train as `transformers.Trainer` does, then fit what is added to the model's scores on validation users.

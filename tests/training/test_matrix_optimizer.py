@@ -265,6 +265,19 @@ def test_muon_trains_and_is_another_run_than_adamw(model, dataset, tokenizer, tm
     assert runs["muon"][-1] < 0.8 * runs["muon"][0] and runs["muon"][-1] != runs["adamw"][-1]
 
 
+def test_galrec_trains_the_decoders_matrices_by_muon(galrec):
+    trainer = galrec(matrix_optimizer="muon")
+    names = layer_matrices(trainer.model)
+    assert len(names) == len(MATRICES) and all(".layers.0." in name for name in names)
+    trainer.train()
+    muon = trainer.optimizer.optimizer.optimizers[1]  # inside accelerate's wrapper
+    assert isinstance(muon, torch.optim.Muon)
+    own = dict(trainer.model.named_parameters())
+    assert {id(p) for group in muon.param_groups for p in group["params"]} == {id(own[name]) for name in names}
+    decayed = trainer.get_decay_parameter_names(trainer.model)
+    assert all(own[name].dim() == 2 for name in decayed)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

@@ -151,7 +151,7 @@ def test_level_weights_have_mean_one_and_leave_text_and_reported_losses_alone(mo
     plain = sums(None, labels)
     first = sums(None, torch.where((labels >= 10) & (labels < 13), labels, -100))["index_loss_sum"]
     second = plain["index_loss_sum"] - first
-    assert plain["loss_sum"] == plain["index_loss_sum"] + plain["text_loss_sum"]
+    assert plain["loss_sum"] == np.float32(plain["index_loss_sum"]) + np.float32(plain["text_loss_sum"])
     weighted = sums([3.0, 1.0], labels)
     expected = 1.5 * first + 0.5 * second + plain["text_loss_sum"]
     assert weighted["loss_sum"] == pytest.approx(expected, rel=1e-5)

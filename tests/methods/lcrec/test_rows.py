@@ -298,15 +298,14 @@ def test_validation_rows_hold_prompt_and_target(dataset, split, tokenizer):
 @pytest.mark.parametrize("form", ["packed", "prefix"])
 def test_lengths_are_those_of_the_rows_but_for_the_wording(dataset, split, tokenizer, form):
     prompt = LCRecPrompt(form, "Items: ", max_history=5)
-    weights = {"seq": 1.0, "mut": 1.0, "asy": 1.0, "ite": 1.0, "per": 1.0}
-    rows = LCRecDataset(dataset, split, tokenizer, prompt, weights, max_length=600)
+    rows = LCRecDataset(dataset, split, tokenizer, prompt, {**ALL, "neighbors": 1.0}, max_length=600)
     lengths = rows.lengths(0)
     built = np.array([len(rows.build(slot, 0)["input_ids"]) for slot in range(len(rows))])
     wordings = {
-        direction: np.ptp([bare_length(tokenizer, template.prompt) for template in rows.templates[direction]])
-        for direction in rows.rows_per_direction
-        if direction in rows.templates
+        direction: np.ptp([bare_length(tokenizer, template.prompt) for template in templates])
+        for direction, templates in rows.templates.items()
     }
+    wordings["neighbors"] = wordings["seq"]
     for slot in range(len(rows)):
         direction = rows._candidate(slot, 0)[0]
         assert abs(lengths[slot] - built[slot]) <= wordings.get(direction, 0) + 8, direction

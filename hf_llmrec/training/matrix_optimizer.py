@@ -179,6 +179,25 @@ def muon_and_adamw(
     return JointOptimizer([torch.optim.AdamW(groups(False), **adamw), muon(groups(True), **options)])
 
 
+def trainers_muon(trainer: Any, model: nn.Module) -> JointOptimizer:
+    """Create the optimizer of a trainer whose ``matrix_optimizer`` is ``muon``, see `muon_and_adamw`.
+
+    Args:
+        trainer: a `transformers.Trainer`; its ``args`` have the options of [`MatrixOptimizerConfig`].
+        model: the model that is trained.
+    """
+    args = trainer.args
+    rate = args.learning_rate if args.matrix_learning_rate is None else args.matrix_learning_rate
+    return muon_and_adamw(
+        model,
+        trainer.get_decay_parameter_names(model),
+        weight_decay=args.weight_decay,
+        matrix_learning_rate=rate,
+        on_cpu=args.device.type == "cpu",
+        adamw=trainer.get_optimizer_cls_and_kwargs(args)[1],
+    )
+
+
 def check_matrices(model: nn.Module, matrices: Iterable[str] | None = None) -> None:
     """Refuse a model whose layers have no trained matrices.
 

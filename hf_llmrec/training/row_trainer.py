@@ -22,7 +22,7 @@ from .batch_sampler import LengthGroupedBatchSampler
 from .checkpoints import last_complete_checkpoint
 from .divergence import DivergenceGuard
 from .epoch_rows import EpochCallback, as_arrow_dataset
-from .matrix_optimizer import check_matrices, muon_and_adamw
+from .matrix_optimizer import check_matrices, trainers_muon
 from .resuming import ResumedRun
 from .run_record import RunRecord
 from .short_log import shorten_logs
@@ -199,18 +199,8 @@ class RowTrainerMixin(_Base):
             settings.even_batches = even_batches
 
     def create_optimizer(self, model=None):
-        args = self.args
-        if self.optimizer is None and args.matrix_optimizer == "muon":
-            trained = self.model if model is None else model
-            rate = args.learning_rate if args.matrix_learning_rate is None else args.matrix_learning_rate
-            self.optimizer = muon_and_adamw(
-                trained,
-                self.get_decay_parameter_names(trained),
-                weight_decay=args.weight_decay,
-                matrix_learning_rate=cast(float, rate),  # `prepare` has set it
-                on_cpu=args.device.type == "cpu",
-                adamw=self.get_optimizer_cls_and_kwargs(args)[1],
-            )
+        if self.optimizer is None and self.args.matrix_optimizer == "muon":
+            self.optimizer = trainers_muon(self, self.model if model is None else model)
         return super().create_optimizer(model)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):

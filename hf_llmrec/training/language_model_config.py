@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from trl import SFTConfig  # pyright: ignore[reportPrivateImportUsage]  # exported lazily
 
 from .machine_config import MachineConfig, has_fast_bf16
+from .matrix_optimizer_config import MatrixOptimizerConfig
 from .start_defaults import StartDefaults
 from .tracked_config import TrackedConfig
 
@@ -15,7 +16,7 @@ DEFAULT_BATCH_SIZE = 8
 
 
 @dataclass
-class LanguageModelTrainingConfig(StartDefaults, MachineConfig, TrackedConfig, SFTConfig):
+class LanguageModelTrainingConfig(StartDefaults, MachineConfig, MatrixOptimizerConfig, TrackedConfig, SFTConfig):
     """`trl.SFTConfig` with defaults for rows of items, which come tokenized and are ranked while a model trains.
 
     Args:
@@ -38,8 +39,8 @@ class LanguageModelTrainingConfig(StartDefaults, MachineConfig, TrackedConfig, S
         logging_steps: optimizer steps between two logs; below 1, their share of all steps.
         save_total_limit: number of checkpoints that are kept.
 
-    The other parameters are those of [`TrackedConfig`] and of [`trl.SFTConfig`]; `MachineConfig` says
-    which of them follow from the machine.
+    The other parameters are those of [`MatrixOptimizerConfig`], [`TrackedConfig`] and [`trl.SFTConfig`];
+    `MachineConfig` says which of them follow from the machine.
 
     Raises:
         ValueError: a value out of range, or an option that has no effect on rows of items.

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from transformers import TrainingArguments
 
 from .machine_config import MachineConfig
+from .matrix_optimizer_config import MatrixOptimizerConfig
 from .tracked_config import TrackedConfig
 
 
 @dataclass
-class RowTrainingConfig(MachineConfig, TrackedConfig, TrainingArguments):
+class RowTrainingConfig(MachineConfig, MatrixOptimizerConfig, TrackedConfig, TrainingArguments):
     """`transformers.TrainingArguments` with defaults for small models, which are ranked while they train.
 
     Args:
@@ -38,8 +39,8 @@ class RowTrainingConfig(MachineConfig, TrackedConfig, TrainingArguments):
         greater_is_better: whether a larger ``metric_for_best_model`` is better.
         prediction_loss_only: whether evaluations keep the loss alone, and not the scores of all items.
 
-    The other parameters are those of [`TrackedConfig`] and of [`transformers.TrainingArguments`]; `MachineConfig` says
-    which of them follow from the machine.
+    The other parameters are those of [`MatrixOptimizerConfig`], [`TrackedConfig`] and
+    [`transformers.TrainingArguments`]; `MachineConfig` says which of them follow from the machine.
 
     Raises:
         ValueError: a value out of range, or an option that has no effect (see `MachineConfig`).

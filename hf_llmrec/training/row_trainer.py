@@ -22,6 +22,7 @@ from .batch_sampler import LengthGroupedBatchSampler
 from .checkpoints import last_complete_checkpoint
 from .divergence import DivergenceGuard
 from .epoch_rows import EpochCallback, as_arrow_dataset
+from .matrix_optimizer import check_matrices, trainers_muon
 from .resuming import ResumedRun
 from .run_record import RunRecord
 from .short_log import shorten_logs
@@ -124,6 +125,8 @@ class RowTrainerMixin(_Base):
         )
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
         shorten_logs(self)
+        if args.matrix_optimizer == "muon":
+            check_matrices(self.model)
 
     @staticmethod
     def build_train_dataset(recommender: Any, split: RecSplit, args: Any) -> EpochDataset:
@@ -194,6 +197,11 @@ class RowTrainerMixin(_Base):
             return self.accelerator.prepare(loader)
         finally:
             settings.even_batches = even_batches
+
+    def create_optimizer(self, model=None):
+        if self.optimizer is None and self.args.matrix_optimizer == "muon":
+            self.optimizer = trainers_muon(self, self.model if model is None else model)
+        return super().create_optimizer(model)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
         """Train as `transformers.Trainer` does, then fit what is added to the model's scores on validation users.

@@ -52,7 +52,7 @@ def shop(hub, tmp_path):
 @pytest.mark.slow
 @pytest.mark.ci
 def test_the_page_runs_as_it_stands(shop, home, tmp_path):
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     code = f"import os\nos.chdir({str(tmp_path)!r})\n" + "\n".join(BLOCKS) + CHECK
     word, score = run(shop, home, code).split()
     assert word == "done" and float(score) > 0.8, "SASRec knows the ring"

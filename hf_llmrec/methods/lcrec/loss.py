@@ -18,7 +18,9 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-INDEX_LOSSES = ("level", "vocab")
+from ...generation.item_trie import ItemTrie
+from .trainer_config import INDEX_LOSSES
+
 # Larger logits are computed in parts, and again in the backward pass. 2**27 numbers are half a GiB in float32.
 MOST_LOGITS = 2**27
 
@@ -29,16 +31,39 @@ class IndexLoss:
     Args:
         level_token_ids: per level, int64 (codes,), the vocabulary id of each code.
         index_loss: ``level`` normalises index tokens over the codes of their level, ``vocab`` over the full vocabulary
-            (the paper's). Text tokens are always normalised over the full vocabulary.
+            (the paper's), ``children`` over the codes that follow the item's previous codes in ``trie``. Text tokens
+            are always normalised over the full vocabulary.
         softcap: the architecture's final logit soft-capping; ``None``: it has none.
+        level_weights: weight of each level's losses in ``loss_sum``, at least 0; they are divided by their mean.
+            ``None``: all levels count the same.
+        trie: the indices of all items; needed with ``children``.
 
     Raises:
-        ValueError: unknown ``index_loss``.
+        ValueError: unknown ``index_loss``, ``children`` without a trie, or other than one weight per level.
     """
 
-    def __init__(self, level_token_ids: Sequence, index_loss: str = "level", softcap: float | None = None):
+    def __init__(
+        self,
+        level_token_ids: Sequence,
+        index_loss: str = "level",
+        softcap: float | None = None,
+        level_weights: Sequence[float] | None = None,
+        trie: ItemTrie | None = None,
+    ):
         if index_loss not in INDEX_LOSSES:
             raise ValueError(f"index_loss must be one of {INDEX_LOSSES}, got {index_loss!r}")
+        if index_loss == "children" and trie is None:
+            raise ValueError("index_loss children needs the trie of the items' indices")
+        if level_weights is not None and len(level_weights) != len(level_token_ids):
+            raise ValueError(
+                f"level_loss_weights must be one per level of the index, {len(level_token_ids)}, got "
+                f"{list(level_weights)}"
+            )
+        self.trie = trie if index_loss == "children" else None
+        self.level_weights: list[float] | None = None
+        if level_weights is not None:
+            mean = sum(level_weights) / len(level_weights)
+            self.level_weights = [weight / mean for weight in level_weights]
         self.level_ids = [torch.as_tensor(ids, dtype=torch.long) for ids in level_token_ids]
         self.index_loss = index_loss
         self.softcap = softcap
@@ -55,20 +80,61 @@ class IndexLoss:
         logits = F.linear(hidden, weight, bias).float()
         return torch.tanh(logits / self.softcap) * self.softcap if self.softcap else logits
 
-    def _sum(
-        self, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, targets: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sum the cross-entropy over (n, width) states, and count those whose target has the largest logit."""
+    def _parents(self, labels: torch.Tensor) -> list[torch.Tensor]:
+        """Per level, int64 (batch, length): the trie's node before each label of the level, -1 at other places."""
+        assert self.trie is not None
+        self.trie = self.trie.to(labels.device)
+        parents, reached = [], torch.full_like(labels, -1)
+        for level, level_ids in enumerate(self.level_ids):
+            ids = level_ids.to(labels.device)
+            is_code = torch.isin(labels, ids)
+            before = F.pad(reached[:, :-1], (1, 0), value=-1) if level else torch.zeros_like(labels)
+            nodes = torch.where(is_code, before, -1)
+            reached = self.trie.step(level, nodes, torch.searchsorted(ids, labels))
+            if bool((is_code & (reached < 0)).any()):
+                raise ValueError(
+                    f"index_loss children: a code of level {level + 1} is labelled that no item has after the codes "
+                    "before it"
+                )
+            parents.append(nodes)
+        return parents
 
-        def part(states: torch.Tensor, expected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _children(self, level: int, parents: torch.Tensor) -> torch.Tensor:
+        """Bool (n, codes), which codes of a level follow nodes, int64 (n,)."""
+        assert self.trie is not None
+        _, codes, is_child = self.trie.children(level, parents)
+        follows = torch.zeros(len(parents), len(self.level_ids[level]), dtype=torch.bool, device=parents.device)
+        rows = torch.arange(len(parents), device=parents.device).unsqueeze(1).expand_as(codes)
+        follows[rows[is_child], codes[is_child]] = True
+        return follows
+
+    def _sum(
+        self,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        targets: torch.Tensor,
+        allowed: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sum the cross-entropy over (n, width) states, and count those whose target has the largest logit.
+
+        ``allowed``, bool (n, rows), says over which rows the probabilities are normalised; ``None``: all.
+        """
+
+        def part(
+            states: torch.Tensor, expected: torch.Tensor, chosen: torch.Tensor | None = None
+        ) -> tuple[torch.Tensor, torch.Tensor]:
             logits = self._logits(states, weight, bias)
+            if chosen is not None:
+                logits = logits.masked_fill(~chosen, -torch.inf)
             correct = (logits.detach().argmax(-1) == expected).sum()
             return F.cross_entropy(logits, expected, reduction="sum"), correct
 
         size = max(MOST_LOGITS // len(weight), 1)
         if len(hidden) <= size:
-            return part(hidden, targets)
-        parts = zip(hidden.split(size), targets.split(size), strict=True)
+            return part(hidden, targets, allowed)
+        tensors = [hidden, targets] if allowed is None else [hidden, targets, allowed]
+        parts = zip(*(tensor.split(size) for tensor in tensors), strict=True)
         losses, counts = zip(*(checkpoint(part, *each, use_reentrant=False) for each in parts), strict=True)
         return torch.stack(losses).sum(), torch.stack(counts).sum()
 
@@ -81,9 +147,13 @@ class IndexLoss:
             head: the output embeddings: a linear layer, possibly with adapters around it.
 
         Returns:
-            scalars ``index_loss_sum``, ``text_loss_sum`` (float32, with gradient), ``index_count``, ``text_count``,
-            ``index_correct`` (int64).
+            scalars ``index_loss_sum``, ``text_loss_sum`` and their sum with the weights of the levels, ``loss_sum``
+            (float32, with gradient); ``index_count``, ``text_count``, ``index_correct`` (int64).
+
+        Raises:
+            ValueError: with ``children``, a labelled code does not follow the codes of an item.
         """
+        parents = None if self.trie is None else self._parents(labels)
         hidden, labels = hidden[:, :-1], labels[:, 1:]
         labelled = labels != -100
         hidden, labels = hidden[labelled], labels[labelled]
@@ -93,6 +163,7 @@ class IndexLoss:
         # A zero that depends on every parameter: if a batch has one kind of label only, DDP still gets all gradients.
         zero = hidden.sum() * 0.0 + weight[:1].sum() * 0.0
         sums = {"index": zero.float(), "text": zero.float()}
+        weighted = sums["index"]
         counts = {"index": labels.new_zeros(()), "text": labels.new_zeros(())}
         correct = labels.new_zeros(())
         remaining = torch.ones_like(labels, dtype=torch.bool)
@@ -107,13 +178,20 @@ class IndexLoss:
             else:
                 rows, level_bias = self._level_rows(weight, level), None if bias is None else bias[ids]
                 targets = torch.searchsorted(ids, labels[chosen])
-            loss, num_correct = self._sum(hidden[chosen], rows, level_bias, targets)
+            allowed = None
+            if parents is not None:
+                allowed = self._children(level, parents[level][:, 1:][labelled][chosen])
+            loss, num_correct = self._sum(hidden[chosen], rows, level_bias, targets, allowed)
+            if self.level_weights is not None:
+                weighted = weighted + self.level_weights[level] * loss
             sums["index"], counts["index"] = sums["index"] + loss, counts["index"] + len(targets)
             correct = correct + num_correct
         if remaining.any():
             loss, _ = self._sum(hidden[remaining], weight, bias, labels[remaining])
             sums["text"], counts["text"] = sums["text"] + loss, remaining.sum()
+        index_sum = sums["index"] if self.level_weights is None else weighted
         return {
+            "loss_sum": index_sum + sums["text"],
             "index_loss_sum": sums["index"],
             "text_loss_sum": sums["text"],
             "index_count": counts["index"],

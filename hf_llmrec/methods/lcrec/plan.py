@@ -23,14 +23,14 @@ def lcrec_sizes(batch: list[dict], tokenizer: LCRecTokenizer, index_loss: str) -
     Args:
         batch: rows of an `LCRecDataset`.
         tokenizer: the tokenizer with the index.
-        index_loss: ``level`` or ``vocab``, see [`LCRecTrainingConfig`].
+        index_loss: ``level``, ``vocab`` or ``children``, see [`LCRecTrainingConfig`].
 
     Returns:
         the number of tokens with padding, and of numbers in the logits.
     """
     labels = np.concatenate([row["labels"] for row in batch])
     is_index = np.isin(labels, np.concatenate(tokenizer.level_token_ids))
-    codes = max(tokenizer.item_index.codebook_sizes) if index_loss == "level" else len(tokenizer)
+    codes = max(tokenizer.item_index.codebook_sizes) if index_loss != "vocab" else len(tokenizer)
     text = int(((labels != IGNORE) & ~is_index).sum()) * len(tokenizer)
     tokens = len(batch) * max(len(row["input_ids"]) for row in batch)
     return tokens, min(text, MOST_LOGITS) + min(int(is_index.sum()) * codes, MOST_LOGITS)

@@ -1,4 +1,4 @@
-"""Training rows of LC-Rec's five alignment tasks (arXiv 2311.09049, section 3.3).
+"""Training rows of LC-Rec's alignment tasks (arXiv 2311.09049, section 3.3), and of pairs of neighbours.
 
 A row is built on access from (slot, epoch): its user, item or review, its template and its augmentation follow from a
 hash of (seed, epoch, slot). Data-loader workers, processes and resumed runs therefore build the same rows, and epochs
@@ -20,6 +20,7 @@ from ...prompting.fitting import bare_length, fit_prompt
 from ...prompting.segments import Items
 from ...prompting.templates import Template, fill, placeholders, stable_hash
 from ...prompting.training_text import intention_rows, preference_rows
+from .neighbors import NeighborPairs
 from .prompt import LCRecPrompt
 from .row_lengths import TITLE_LIMIT, RowLengths
 from .templates import load_templates
@@ -27,7 +28,7 @@ from .tokenization_lcrec import LCRecTokenizer
 
 logger = logging.getLogger(__name__)
 
-TASKS = ("seq", "mut", "asy", "ite", "per")
+TASKS = ("seq", "mut", "asy", "ite", "per", "neighbors")
 IGNORE = -100
 
 
@@ -94,7 +95,7 @@ class LCRecDataset(EpochDataset):
             raise ValueError(f"task_weights {dict(task_weights)} give no training row on dataset {dataset.name!r}")
         self.rows_per_direction = dict(zip(self._directions, counts, strict=True))
         for direction in self._directions:
-            for template in self.templates.get(direction, ()):
+            for template in self.templates.get("seq" if direction == "neighbors" else direction, ()):
                 if self._bare_length(template) + max(self.levels, 8) > max_length:
                     raise ValueError(
                         f"max_length {max_length} is too short: the {direction} prompt {template.prompt!r} alone has "
@@ -127,6 +128,9 @@ class LCRecDataset(EpochDataset):
                 return [("seq", self._prefixes())]
             users = np.flatnonzero(np.diff(self.split.train_indptr) > 0)
             return [("seq_packed", np.stack([users, np.zeros_like(users)], axis=1))]
+        if task == "neighbors":
+            self._pairs = NeighborPairs(self.split, self.dataset.num_items, self.seed)
+            return [(task, np.stack([self._pairs.items, np.zeros_like(self._pairs.items)], axis=1))]
         if task == "mut":
             titled = self._items_with(self.dataset.titles)
             directions = [("mut_title_to_item", titled), ("mut_item_to_title", titled)]
@@ -188,6 +192,10 @@ class LCRecDataset(EpochDataset):
             window = np.minimum(np.diff(self.split.train_indptr), self.prompt.max_history + 1)
             return window[first] * self.levels + len(self.packed_prefix)
         counts, levels = self._lengths, self.levels
+        if direction == "neighbors":
+            if self.prompt.form == "packed":
+                return np.full(len(first), len(self.packed_prefix) + 2 * levels)
+            direction, second = "seq", np.ones(len(first), dtype=np.int64)
         words = round(float(np.mean([self._bare_length(template) for template in self.templates[direction]])))
         if direction.startswith("mut_"):
             own = counts.titles() if "title" in direction else counts.descriptions()
@@ -219,9 +227,19 @@ class LCRecDataset(EpochDataset):
         direction, first, second = self._candidate(slot, epoch)
         if direction == "seq_packed":
             return self._packed(first, epoch)
-        choices = self.templates[direction]
+        if direction == "neighbors":
+            second = self._pairs.draw(first, epoch, slot)
+            if self.prompt.form == "packed":
+                return self._pair(first, second)
+        choices = self.templates["seq" if direction == "neighbors" else direction]
         template = choices[int(stable_hash(self.seed, epoch, slot) % np.uint64(len(choices)))]
         return self._from_template(template, self._values(direction, first, second))
+
+    def _pair(self, item: int, neighbor: int) -> dict[str, list[int]]:
+        """A packed sequence of two items. The first one is no target: every item comes first equally often."""
+        prompt = self.packed_prefix + self.tokenizer.encode_segments([Items([item])])
+        answer = self.tokenizer.encode_segments([Items([neighbor])])
+        return {"input_ids": prompt + answer, "labels": [IGNORE] * len(prompt) + answer}
 
     def _packed(self, user: int, epoch: int) -> dict[str, list[int]]:
         items = self.split.train_sequence(user)
@@ -247,6 +265,8 @@ class LCRecDataset(EpochDataset):
 
     def _values(self, direction: str, first: int, second: int) -> dict[str, object]:
         titles, descriptions = self.dataset.titles, self.dataset.descriptions
+        if direction == "neighbors":
+            return {"history": [first], "item": [second]}
         if direction.startswith("mut_"):
             description = descriptions[first][: self.text_limit]
             return {"item": [first], "title": titles[first][: self.text_limit], "description": description}

@@ -57,7 +57,14 @@ class LCRecTrainer(LanguageModelTrainer):
                     "recipes/accelerate_configs, such as ddp.yaml or zero2.yaml"
                 )
         softcap = getattr(stock.config.get_text_config(), "final_logit_softcapping", None)
-        add_index_loss(stock, IndexLoss(recommender.tokenizer.level_token_ids, args.index_loss, softcap))
+        levels, weights = recommender.tokenizer.level_token_ids, args.level_loss_weights
+        add_index_loss(stock, IndexLoss(levels, args.index_loss, softcap, weights, recommender.trie))
+        if args.index_loss == "children" and recommender.normalize != "children":
+            logger.warning(
+                "index_loss children trains no probabilities of codes that cannot follow, which normalize %s ranks "
+                "by: set --normalize children",
+                recommender.normalize,
+            )
         add_training_dropout(stock, args.embedding_dropout, args.residual_dropout)
 
     @staticmethod
@@ -119,14 +126,15 @@ class LCRecTrainer(LanguageModelTrainer):
         return {"task_rows": self.train_dataset.rows_per_direction, "decoding_fallback": self.decoding_fallback}
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Mean cross-entropy per labelled token of the accumulated, distributed batch."""
+        """Mean cross-entropy per labelled token of the accumulated, distributed batch, levels weighted in training."""
         if return_outputs:
             raise ValueError("LCRecTrainer gives no logits: set prediction_loss_only=True and compute_metrics=None")
         mode = "train" if self.model.training else "eval"
         sums = model(input_ids=inputs["input_ids"], labels=inputs["labels"], index_loss=True)
         count = sums["index_count"] + sums["text_count"]
         total = count if num_items_in_batch is None else torch.as_tensor(num_items_in_batch, device=count.device)
-        loss = (sums["index_loss_sum"] + sums["text_loss_sum"]) / total.clamp(min=1)
+        summed = sums["loss_sum"] if mode == "train" else sums["index_loss_sum"] + sums["text_loss_sum"]
+        loss = summed / total.clamp(min=1)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             # DDP averages gradients over processes, but `total` counts the tokens of all processes.
             loss = loss * self.accelerator.num_processes
@@ -134,7 +142,8 @@ class LCRecTrainer(LanguageModelTrainer):
         return loss
 
     def _log_sums(self, mode: str, sums: dict[str, torch.Tensor], tokens: int) -> None:
-        stacked = torch.stack([value.detach().double() for value in sums.values()])
+        names = ("index_loss_sum", "text_loss_sum", "index_count", "text_count", "index_correct")
+        stacked = torch.stack([sums[name].detach().double() for name in names])
         index_sum, text_sum, index_count, text_count, correct = self._reduced(stacked, "sum").tolist()
         if index_count:
             self._metrics[mode]["index_loss"].append(index_sum / index_count)

@@ -7,6 +7,8 @@ from typing import Any
 
 from ...training.language_model_config import LanguageModelTrainingConfig
 
+INDEX_LOSSES = ("level", "vocab", "children")
+
 
 @dataclass
 class LCRecTrainingConfig(LanguageModelTrainingConfig):
@@ -17,10 +19,14 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
 
     Args:
         task_weights: number of rows of each task per epoch, as a multiple of the rows that the task has; 0 turns a
-            task off. Tasks are ``seq``, ``mut``, ``asy``, ``ite`` and ``per`` (arXiv 2311.09049, section 3.3). JSON on
-            the command line.
-        index_loss: codes over which the loss of index tokens is normalised: ``level``, those of the token's level, or
-            ``vocab``, the full vocabulary (the paper's).
+            task off. Tasks are ``seq``, ``mut``, ``asy``, ``ite`` and ``per`` (arXiv 2311.09049, section 3.3), and
+            ``neighbors``, see `NeighborPairs`. JSON on the command line.
+        index_loss: codes over which the loss of index tokens is normalised: ``level``, those of the token's level,
+            ``vocab``, the full vocabulary (the paper's), or ``children``, the codes with which an item continues the
+            codes before. The last one suits a recommender with ``normalize="children"``.
+        level_loss_weights: weight of each level's loss in training, from coarse to fine; they are divided by their
+            mean. Larger first weights favour prefixes, which the beam search must keep. Validation losses are not
+            weighted. Default: all levels count the same.
         item_dropout: probability with which an item of a packed sequence is left out in an epoch.
         embedding_dropout: dropout on the input embeddings in training.
         residual_dropout: dropout on the outputs of attention and MLP before they are added to the residual stream.
@@ -41,7 +47,13 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
         metadata={"help": "rows of each task per epoch as a multiple of the rows it has; JSON on the command line"},
     )
     index_loss: str = field(
-        default="level", metadata={"help": "normalise index tokens over their `level`'s codes or the whole `vocab`"}
+        default="level",
+        metadata={
+            "help": "normalise index tokens over their `level`'s codes, the whole `vocab`, or an item's `children`"
+        },
+    )
+    level_loss_weights: list[float] | None = field(
+        default=None, metadata={"help": "weight of each level's loss in training (default: all the same)"}
     )
     item_dropout: float = field(
         default=0.0, metadata={"help": "probability with which an item of a packed sequence is left out in an epoch"}
@@ -71,8 +83,11 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
         for task, weight in self.task_weights.items():
             if not isinstance(weight, (int, float)):
                 raise ValueError(f"task_weights: the weight of {task} must be a number, got {weight!r}")
-        if self.index_loss not in ("level", "vocab"):
-            raise ValueError(f"index_loss must be one of ('level', 'vocab'), got {self.index_loss!r}")
+        if self.index_loss not in INDEX_LOSSES:
+            raise ValueError(f"index_loss must be one of {INDEX_LOSSES}, got {self.index_loss!r}")
+        weights = self.level_loss_weights
+        if weights is not None and (min(weights, default=-1.0) < 0 or sum(weights) == 0):
+            raise ValueError(f"level_loss_weights must be at least 0 and not all 0, got {weights}")
         for name in ("memory_neighbors", "memory_min_users"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

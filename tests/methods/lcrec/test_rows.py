@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from hf_llmrec.data.interactions import RecDataset
+from hf_llmrec.methods.lcrec.neighbors import NeighborPairs
 from hf_llmrec.methods.lcrec.prompt import LCRecPrompt
 from hf_llmrec.methods.lcrec.rows import LCRecDataset, LCRecEvalDataset
 from hf_llmrec.methods.lcrec.templates import load_templates
@@ -91,6 +92,71 @@ def test_held_out_interactions_reach_no_row(dataset, split, tokenizer):
     assert len(held_out_intentions(dataset, split, "validation")) == 60
     assert held_out_intentions(dataset, split, "test") == []
     assert all(len(history) == 6 for history, _ in preference_rows(dataset, split))
+
+
+def bought_together(split):
+    """Pairs of different items in the training sequence of one user."""
+    sequences = [split.train_sequence(user).tolist() for user in range(len(split.train_indptr) - 1)]
+    return {(a, b) for sequence in sequences for a in sequence for b in sequence if a != b}
+
+
+@pytest.mark.parametrize("form", ["packed", "prefix"])
+def test_neighbors_are_pairs_of_one_users_training_items(dataset, split, tokenizer, form):
+    prompt = LCRecPrompt(form, packed_prefix="Chosen: ")
+    rows = rows_of(dataset, split, tokenizer, {"neighbors": 1.0}, prompt)
+    assert len(rows) == dataset.num_items  # on the ring every item has neighbours
+    codes = {int(i) for i in np.concatenate(tokenizer.level_token_ids)}
+    pairs = set()
+    for epoch in range(30):
+        epoch_pairs = set()
+        for slot in range(len(rows)):
+            row = rows.build(slot, epoch)
+            items = tokenizer.tokens_to_items(np.array([i for i in row["input_ids"] if i in codes]).reshape(-1, 3))
+            assert len(answer(row)) == 3 and row["input_ids"][-3:] == answer(row) and len(items) == 2
+            epoch_pairs.add(tuple(items.tolist()))
+        assert {first for first, _ in epoch_pairs} == set(range(dataset.num_items))
+        pairs |= epoch_pairs
+    assert pairs <= bought_together(split)
+    assert len(pairs) > 0.8 * len(bought_together(split))  # drawn anew in each epoch
+
+
+def test_neighbors_are_drawn_in_proportion_to_their_similarity(dataset, split):
+    pairs = NeighborPairs(split, dataset.num_items, seed=3)
+    drawn = np.bincount([pairs.draw(5, epoch, 0) for epoch in range(20_000)], minlength=dataset.num_items) / 20_000
+    sequences = [split.train_sequence(user) for user in range(dataset.num_users)]
+    has = np.array([np.bincount(sequence, minlength=dataset.num_items) > 0 for sequence in sequences])
+    similarity = (has & has[:, [5]]).sum(0) / np.sqrt(has.sum(0) * has[:, 5].sum())
+    similarity[5] = 0
+    np.testing.assert_allclose(drawn, similarity / similarity.sum(), atol=0.015)
+
+
+def test_other_held_out_items_give_the_same_neighbors(dataset, split, tokenizer):
+    """Every validation and test target is replaced: the rows stay, so none of them was read."""
+    cases = {
+        name: replace(getattr(split, name), targets=(getattr(split, name).targets + 7) % dataset.num_items)
+        for name in ("validation", "test")
+    }
+    built = []
+    for each in (split, replace(split, **cases)):
+        rows = rows_of(dataset, each, tokenizer, {"neighbors": 2.0})
+        built.append([rows.build(slot, 1) for slot in range(len(rows))])
+    assert built[0] == built[1]
+
+
+def test_neighbors_leave_the_rows_of_other_tasks_as_they_are(dataset, split, tokenizer):
+    alone = rows_of(dataset, split, tokenizer, ALL)
+    beside = rows_of(dataset, split, tokenizer, {**ALL, "neighbors": 0.5})
+    assert len(beside) == len(alone) + 12
+    assert all(alone.build(slot, 2) == beside.build(slot, 2) for slot in range(len(alone)))
+
+
+def test_items_without_neighbors_are_left_out(dataset):
+    table = {"user_id": ["a", "a", "a", "a", "b"], "item_id": ["i0", "i1", "i2", "i3", "i9"]}
+    items = {"item_id": [f"i{row}" for row in range(10)], "title": ["t"] * 10}
+    lonely = RecDataset.from_datasets({**table, "position": [0, 1, 2, 3, 0]}, items, name="lonely")
+    pairs = NeighborPairs(lonely.split(), lonely.num_items)
+    assert lonely.split().train_indices.tolist() == [0, 1, 9]
+    assert pairs.items.tolist() == [0, 1] and pairs.draw(0, 0, 0) == 1
 
 
 def test_epochs_differ_and_repeat(dataset, split, tokenizer):
@@ -232,15 +298,14 @@ def test_validation_rows_hold_prompt_and_target(dataset, split, tokenizer):
 @pytest.mark.parametrize("form", ["packed", "prefix"])
 def test_lengths_are_those_of_the_rows_but_for_the_wording(dataset, split, tokenizer, form):
     prompt = LCRecPrompt(form, "Items: ", max_history=5)
-    weights = {"seq": 1.0, "mut": 1.0, "asy": 1.0, "ite": 1.0, "per": 1.0}
-    rows = LCRecDataset(dataset, split, tokenizer, prompt, weights, max_length=600)
+    rows = LCRecDataset(dataset, split, tokenizer, prompt, {**ALL, "neighbors": 1.0}, max_length=600)
     lengths = rows.lengths(0)
     built = np.array([len(rows.build(slot, 0)["input_ids"]) for slot in range(len(rows))])
     wordings = {
-        direction: np.ptp([bare_length(tokenizer, template.prompt) for template in rows.templates[direction]])
-        for direction in rows.rows_per_direction
-        if direction in rows.templates
+        direction: np.ptp([bare_length(tokenizer, template.prompt) for template in templates])
+        for direction, templates in rows.templates.items()
     }
+    wordings["neighbors"] = wordings["seq"]
     for slot in range(len(rows)):
         direction = rows._candidate(slot, 0)[0]
         assert abs(lengths[slot] - built[slot]) <= wordings.get(direction, 0) + 8, direction

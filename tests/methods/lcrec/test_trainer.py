@@ -14,6 +14,7 @@ from hf_llmrec.methods.lcrec.recommender import LCRecRecommender
 from hf_llmrec.methods.lcrec.rows import LCRecEvalDataset
 from hf_llmrec.methods.lcrec.trainer import LCRecTrainer
 from hf_llmrec.methods.lcrec.trainer_config import LCRecTrainingConfig
+from hf_llmrec.training.backbones import build_backbone
 from hf_llmrec.training.training_dropout import add_training_dropout
 
 
@@ -47,7 +48,7 @@ def losses(trainer):
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-@pytest.mark.parametrize("loss", ["level", "vocab"])
+@pytest.mark.parametrize("loss", ["level", "vocab", "children"])
 def test_every_parameter_changes_and_the_loss_falls(model, dataset, tokenizer, tmp_path, loss):
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     args = config(tmp_path, index_loss=loss, max_steps=30)
@@ -148,7 +149,58 @@ def test_dropout_acts_in_training_only(model):
     assert not torch.equal(model.train()(input_ids=input_ids).logits, plain)
 
 
-@pytest.mark.parametrize("option", [{"item_dropout": 1.0}, {"embedding_dropout": -0.1}, {"max_length": 0}])
+def test_level_weights_change_what_is_trained_but_not_validation_losses(model, dataset, tokenizer, tmp_path):
+    state, runs = {name: tensor.clone() for name, tensor in model.state_dict().items()}, {}
+    for weights in (None, [1.0, 1.0, 1.0], [2.0, 0.5, 0.5]):
+        model.load_state_dict(state)
+        args = config(tmp_path, max_steps=2, level_loss_weights=weights, memory=False)
+        trainer = trainer_for(model, dataset, tokenizer, args)
+        before = trainer.evaluate()["eval_loss"]
+        trainer.train()
+        runs[str(weights)] = before, losses(trainer), trainer.state.log_history[-2]["index_loss"]
+    plain, ones, weighted = runs.values()
+    assert plain[0] == ones[0] == weighted[0]
+    assert plain[1] == pytest.approx(ones[1], rel=1e-5) and abs(plain[1][0] - weighted[1][0]) > 1e-3
+
+
+def test_children_loss_asks_for_the_same_normalisation_in_the_search(model, dataset, tokenizer, tmp_path, caplog):
+    recommender = LCRecRecommender(model, tokenizer, LCRecPrompt(), normalize="children")
+    args = config(tmp_path, index_loss="children")
+    LCRecTrainer(recommender, args, split=dataset.split())
+    assert "--normalize children" not in caplog.text
+    trainer_for(model, dataset, tokenizer, config(tmp_path, index_loss="children"))
+    assert "set --normalize children" in caplog.text
+
+
+def test_attention_dropout_acts_in_training_only(dataset, tokenizer):
+    torch.manual_seed(0)
+    base = build_backbone("tiny", tokenizer, overrides={"attention_dropout": 0.5})
+    ids = torch.arange(12).unsqueeze(0)
+    first, second = (base.train()(input_ids=ids).logits for _ in range(2))
+    assert not torch.equal(first, second)
+    first, second = (base.eval()(input_ids=ids).logits for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_neighbors_are_a_task_of_the_mixture(model, dataset, tokenizer, tmp_path):
+    weights = {"seq": 1.0, "neighbors": 0.5}
+    trainer = trainer_for(model, dataset, tokenizer, config(tmp_path, max_steps=30), weights)
+    trainer.train()
+    assert trainer.report()["task_rows"] == {"seq_packed": 60, "neighbors": 12}
+    assert losses(trainer)[-1] < 0.8 * losses(trainer)[0]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"item_dropout": 1.0},
+        {"embedding_dropout": -0.1},
+        {"max_length": 0},
+        {"level_loss_weights": [1.0, -1.0, 3.0]},
+        {"level_loss_weights": [0.0, 0.0, 0.0]},
+        {"level_loss_weights": []},
+    ],
+)
 def test_bad_options(tmp_path, option):
     with pytest.raises(ValueError, match=next(iter(option))):
         config(tmp_path, **option)

@@ -97,8 +97,8 @@ class BackboneArguments(PlanArguments, SameDataArguments):
             return {**options, "corpus_vocab_size": self.corpus_vocab_size}
         options |= {"dtype": model_config.dtype, "revision": model_config.model_revision}
         options["trust_remote_code"] = training.trust_remote_code
-        quantization = get_quantization_config(model_config)
-        if quantization is not None and not self.dry_run:
+        quantization = None if self.dry_run else get_quantization_config(model_config)  # needs bitsandbytes
+        if quantization is not None:
             # Quantised weights cannot be moved afterwards: each process loads onto its own device.
             options |= {"quantization_config": quantization, "device_map": {"": PartialState().device}}
         return options

@@ -48,7 +48,7 @@ def save_gguf_as_folder(
         raise ImportError(f"gguf_file: reading {file} needs the package gguf: pip install gguf")
     source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     tokenizer = AutoTokenizer.from_pretrained(**source)
-    read = cast(PreTrainedModel, AutoModelForCausalLM.from_pretrained(**source, dtype=dtype))
+    read = cast(PreTrainedModel, AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32))
     config = copy.deepcopy(read.config)
     # Otherwise the model counts as quantized and cannot be saved.
     config.__dict__.pop("quantization_config", None)

@@ -11,10 +11,11 @@ All arms are LC-Rec on the same index, rows and tokens; they rank by codes alone
 - ``three_layer``: the model of recipes/configs/lcrec/beauty_cpu.yaml.
 
 A name may have suffixes: ``pretrained_30l`` (layers), ``_seed1``, ``_5e`` (epochs), ``_mut`` (of ``--task_sets``),
-``_cold`` (with ``--cold_items``) and ``_memory``. Epochs, learning rates and checkpoints are chosen on validation
-users; test users are ranked once per arm. An interrupted command goes on where it was when it is given again: finished
-arms are kept, and an arm continues from its last checkpoint. ``O/pretraining.json``, ``O/pretraining.png`` and the
-ranks of the test users (``O/arms/*/test_ranks.safetensors``) are written after every arm.
+``_rows200`` (steps that train the index rows alone), ``_cold`` (with ``--cold_items``) and ``_memory``. Epochs,
+learning rates and checkpoints are chosen on validation users; test users are ranked once per arm. An interrupted command
+goes on where it was when it is given again: finished arms are kept, and an arm continues from its last checkpoint.
+``O/pretraining.json``, ``O/pretraining.png`` and the ranks of the test users (``O/arms/*/test_ranks.safetensors``) are
+written after every arm.
 """
 
 from __future__ import annotations
@@ -217,6 +218,7 @@ class Experiment:
             "save_total_limit": 1,
             "memory": arm.memory,
             "learn_repeat_bias": arm.memory,
+            "warmup_rows_steps": arm.warmup_rows,
             "report_to": "none",
             "resume": True,
             "disable_tqdm": True,
@@ -237,6 +239,7 @@ class Experiment:
             "options": self.arguments.options.get(arm.kind, {}),
             "rows": {**ROWS, **{name: getattr(self.arguments, name) for name in ("tokens_per_batch", "max_length")}},
             "eval_users": self.arguments.eval_users,
+            "warmup_rows_steps": arm.warmup_rows,
         }
         file = folder / "arm.json"
         if file.is_file():
@@ -290,12 +293,18 @@ class Experiment:
         return {**result.metrics, "groups": groups, "seconds": result.seconds}
 
     def differences(self, arms: list[Arm]) -> dict[str, Any]:
-        """What ``pretrained`` arms gain over the others of the same suffix, with 95 % intervals over test users."""
+        """Paired differences of arms, with 95 % intervals over test users.
+
+        ``pretrained`` is compared with the other kinds of the same suffix, and with itself without other tasks and
+        without a first stage for the index rows.
+        """
         found: dict[str, Any] = {}
         for arm in arms:
-            base, other = arm.like("pretrained"), arm
+            if (pair := arm.compared(self.arguments.layers)) is None:
+                continue
+            base, other = pair
             files = [self.folder / "arms" / each.name / "test_ranks.safetensors" for each in (other, base)]
-            if arm.kind == "pretrained" or not all(file.is_file() for file in files):
+            if not all(file.is_file() for file in files):
                 continue
             (other_ranks, other_users), (ranks, users) = [load_file(file).values() for file in files]
             if not np.array_equal(other_users, users):

@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[1]
 KINDS = ("pretrained", "random", "shuffled", "three_layer")
 # The arms without suffixes have so many layers.
 LAYERS = 10
-_SUFFIXES = {"layers": r"(\d+)l", "seed": r"seed(\d+)", "epochs": r"(\d+)e", "is_cold": "cold", "memory": "memory"}
+_SUFFIXES = {
+    **{"layers": r"(\d+)l", "seed": r"seed(\d+)", "epochs": r"(\d+)e", "warmup_rows": r"rows(\d+)"},
+    **{"is_cold": "cold", "memory": "memory"},
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Arm:
         seed: of the random weights, the permutation, the index rows and the training.
         tasks: name of a set of tasks; empty: sequential prediction alone.
         epochs: number of epochs where the arm has its own.
+        warmup_rows: optimizer steps that train the index rows alone.
         is_cold: whether items are held out.
         memory: whether co-occurrences and the repeat bias are fitted after training.
     """
@@ -40,6 +44,7 @@ class Arm:
     seed: int = 0
     tasks: str = ""
     epochs: int | None = None
+    warmup_rows: int = 0
     is_cold: bool = False
     memory: bool = False
 
@@ -50,6 +55,7 @@ class Arm:
         parts += [f"seed{self.seed}"] if self.seed else []
         parts += [self.tasks] if self.tasks else []
         parts += [f"{self.epochs}e"] if self.epochs else []
+        parts += [f"rows{self.warmup_rows}"] if self.warmup_rows else []
         parts += ["cold"] if self.is_cold else []
         parts += ["memory"] if self.memory else []
         return "".join(f"_{part}" for part in parts)
@@ -59,13 +65,17 @@ class Arm:
         """Such as ``pretrained_30l_seed1``."""
         return self.kind + self.suffix
 
-    def like(self, kind: str) -> Arm:
-        """The arm that differs from this one in the weights it starts from.
+    def compared(self, layers: int) -> tuple[Arm, Arm] | None:
+        """The arm that is expected to be better, and the one it is compared with; this arm is one of them.
 
         Args:
-            kind: one of `KINDS`.
+            layers: of the pretrained arm that ``three_layer`` is compared with.
         """
-        return replace(self, kind=kind, layers=3 if kind == "three_layer" else self.layers)
+        if self.kind != "pretrained":
+            return replace(self, kind="pretrained", layers=layers if self.kind == "three_layer" else self.layers), self
+        if self.warmup_rows:
+            return self, replace(self, warmup_rows=0)
+        return (self, replace(self, tasks="")) if self.tasks else None
 
     @classmethod
     def parse(cls, name: str, default: Arm, task_sets: dict[str, Any]) -> Arm:
@@ -89,7 +99,7 @@ class Arm:
                 continue
             found = {field: match for field, form in _SUFFIXES.items() if (match := re.fullmatch(form, part))}
             if not found:
-                known = ", ".join(["<n>l", "seed<n>", "<n>e", "cold", "memory", *task_sets])
+                known = ", ".join(["<n>l", "seed<n>", "<n>e", "rows<n>", "cold", "memory", *task_sets])
                 raise ValueError(f"arms: {name!r} has the unknown suffix {part!r}; there are {known}")
             ((field, match),) = found.items()
             values[field] = int(match[1]) if match.groups() else True

@@ -107,7 +107,8 @@ def test_an_interrupted_experiment_ends_as_one_that_was_not(modules, places, tmp
     difference = whole["differences"]["pretrained_2l - random_2l"]["ndcg@10"]
     expected = metric_values(ranks[0], "ndcg@10").mean() - metric_values(ranks[1], "ndcg@10").mean()
     assert difference["difference"] == pytest.approx(expected) and difference["low"] <= expected <= difference["high"]
-    assert "pretrained_2l_1e - shuffled_2l_1e" not in whole["differences"], "there is no such arm"
+    # There is no pretrained arm of one epoch.
+    assert set(whole["differences"]) == {"pretrained_2l - random_2l", "pretrained_2l - three_layer"}
     assert (tmp_path / "whole/pretraining.png").stat().st_size > 1000
     with pytest.raises(ValueError, match="output_dir: .*epochs was 2, is 3"):
         run(modules, places, tmp_path / "whole", monkeypatch, "--epochs", "3", arms=["pretrained"])
@@ -121,17 +122,22 @@ def test_search_suffixes_and_held_out_items(modules, places, tmp_path, monkeypat
     assert split.is_cold.any()
     more = ["--search_learning_rates", "1e-7", "1e-2", "--search_epochs", "2", "--cold_items", "0.2"]
     more += ["--cold_index", str(tmp_path / "cold_index"), "--test_users", "30"]
-    arms = ["pretrained_mut_1e", "random_seed3_1e_cold", "pretrained_1e_memory"]
+    arms = ["pretrained_mut_1e", "random_seed3_1e_cold", "pretrained_1e_memory", "pretrained_1e_memory_rows2"]
     found = run(modules, places, tmp_path / "out", monkeypatch, *more, arms=arms)
     assert set(found["learning_rate_search"]) == {"pretrained_2l", "random_2l"}
     for tried in found["learning_rate_search"].values():
         assert set(tried) == {"1e-07", "0.01"} and tried["0.01"] > tried["1e-07"]
-    assert list(found["arms"]) == ["pretrained_2l_mut_1e", "random_2l_seed3_1e_cold", "pretrained_2l_1e_memory"]
-    mut, cold, memory = found["arms"].values()
+    assert list(found["arms"]) == [
+        *("pretrained_2l_mut_1e", "random_2l_seed3_1e_cold", "pretrained_2l_1e_memory"),
+        "pretrained_2l_1e_rows2_memory",
+    ]
+    mut, cold, memory, rows = found["arms"].values()
     assert mut["learning_rate"] == cold["learning_rate"] == 0.01
     assert mut["tasks"] == {"seq": 1.0, "mut": 1.0} and mut["curve"][0][1] > memory["curve"][0][1]
     assert cold["seed"] == 3 and cold["test"]["groups"]["held-out item"]["num_users"] > 0
     assert memory["test"]["num_users"] == 30
+    assert rows["warmup_rows_steps"] == 2 and rows["curve"] != memory["curve"]
+    assert set(found["differences"]) == {"pretrained_2l_1e_rows2_memory - pretrained_2l_1e_memory"}
 
 
 def test_shuffled_weights_have_the_same_numbers_elsewhere(modules, places, tmp_path):
@@ -154,7 +160,7 @@ def test_shuffled_weights_have_the_same_numbers_elsewhere(modules, places, tmp_p
 def test_names(modules):
     _, arms = modules
     default = arms.Arm("pretrained", 10, 0)
-    for name in ("pretrained", "random_30l_seed1", "three_layer_seed2", "shuffled_5e", "pretrained_mut_cold_memory"):
+    for name in ("pretrained", "random_30l_seed1", "three_layer_seed2", "shuffled_5e", "pretrained_mut_rows9_cold"):
         assert arms.Arm.parse(name, default, {"mut": {}}).name == name
     assert arms.Arm.parse("random", arms.Arm("pretrained", 30, 2), {}).name == "random_30l_seed2"
     assert arms.Arm.parse("three_layer", arms.Arm("pretrained", 30, 0), {}).layers == 3

@@ -12,8 +12,8 @@ All arms are LC-Rec on the same index, rows and tokens; they rank by codes alone
 
 A name may have suffixes: ``pretrained_30l`` (layers), ``_seed1``, ``_5e`` (epochs), ``_mut`` (of ``--task_sets``),
 ``_rows200`` (steps that train the index rows alone), ``_cold`` (with ``--cold_items``) and ``_memory``. Epochs,
-learning rates and checkpoints are chosen on validation users; test users are ranked once per arm. An interrupted command
-goes on where it was when it is given again: finished arms are kept, and an arm continues from its last checkpoint.
+learning rates and checkpoints are chosen on validation users; test users are ranked once per arm. An interrupted
+command goes on where it was when it is given again: finished arms are kept, an arm continues from its last checkpoint.
 ``O/pretraining.json``, ``O/pretraining.png`` and the ranks of the test users (``O/arms/*/test_ranks.safetensors``) are
 written after every arm.
 """

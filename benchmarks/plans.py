@@ -1,11 +1,12 @@
 """What the recipe configurations for pretrained models take: counted, not run.
 
-python benchmarks/plans.py --dataset D [--output results/benchmarks/plans.json]
+python benchmarks/plans.py --dataset D [--configs PATTERN] [--output results/benchmarks/plans.json]
 
 For each configuration and each accelerate configuration that its header names: the plan of ``hf-llmrec doctor train``,
 with the published checkpoint's shape (no weights are read) and a tokenizer of 32,000 words trained on the data set's
 texts, since those of the checkpoints are not at hand. Hours are the counted operations at `SHARE` of the GPUs' bf16
-peak. The figures are written into the configurations' headers, too.
+peak. The figures are written into the configurations' headers, too. With ``--configs smollm2*`` only such
+configurations are counted, and the others stay as they are.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from hf_llmrec.cli import train_galrec, train_lcrec
 from hf_llmrec.cli.galrec_options import GALRecArguments
 from hf_llmrec.cli.lcrec_options import LCRecArguments
 from hf_llmrec.cli.results import run_facts
-from hf_llmrec.data.files import write_json
+from hf_llmrec.data.files import read_json, write_json
 from hf_llmrec.data.interactions import RecDataset
 from hf_llmrec.indexing.build import build_index
 from hf_llmrec.indexing.text_embeddings import embed_items
@@ -37,6 +38,11 @@ ROOT = Path(__file__).parents[1]
 SHARE = 0.35
 # Shapes of the published checkpoints (their config.json).
 CHECKPOINTS = {
+    "HuggingFaceTB/SmolLM2-135M": LlamaConfig(
+        **{"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30},
+        **{"num_attention_heads": 9, "num_key_value_heads": 3, "head_dim": 64, "tie_word_embeddings": True},
+        **{"max_position_embeddings": 8192, "architectures": ["LlamaForCausalLM"]},
+    ),
     "Qwen/Qwen3-0.6B": Qwen3Config(
         **{"vocab_size": 151936, "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28},
         **{"num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128, "tie_word_embeddings": True},
@@ -53,8 +59,16 @@ CHECKPOINTS = {
         **{"max_position_embeddings": 40960, "architectures": ["Qwen3ForCausalLM"]},
     ),
 }
-# GPU, its memory in GiB, its dense bf16 peak in operations per second; how many.
+# GPU (or CPU), its memory in GiB, its dense bf16 peak in operations per second; how many.
+_CPU, _24GB, _H100 = ("CPU with amx_bf16", 16, 0.83e12, 1), ("RTX 4090", 24, 165e12, 1), ("H100", 80, 989e12, 1)
 MACHINES = {
+    "smollm2_135m_cpu_full": _CPU,
+    "smollm2_135m_cpu_lora": _CPU,
+    "smollm2_135m_24gb_full": _24GB,
+    "smollm2_135m_24gb_lora": _24GB,
+    "smollm2_135m_24gb_qlora": _24GB,
+    "smollm2_135m_h100_full": _H100,
+    "smollm2_135m_h100_lora": _H100,
     "qwen3_0.6b_lora": ("RTX 4090", 24, 165e12, 1),
     "llama3.2_1b_full": ("RTX 4090", 24, 165e12, 2),
     "qwen3_8b_full": ("H100", 80, 989e12, 8),
@@ -67,7 +81,8 @@ def plan(config: Path, launcher: str, dataset: str, folder: Path) -> dict:
     method = config.parent.name
     gpu, memory, peak, count = MACHINES[config.stem]
     name = re.search(r"model_name_or_path: (\S+)", config.read_text())[1]
-    assume = f'{{"processes": {count}, "sharding": "{SHARDING[launcher]}", "gpu_memory": {memory}, "bf16": true}}'
+    on_gpu = "" if gpu.startswith("CPU") else f'"gpu_memory": {memory}, '
+    assume = f'{{"processes": {count}, "sharding": "{SHARDING[launcher]}", {on_gpu}"bf16": true}}'
     words = ["--config", str(config), "--model_name_or_path", str(folder / name), "--dataset", dataset]
     words += ["--output_dir", str(folder / "out"), "--use_cpu", "True", "--dry_run", "True", "--assume", assume]
     if method == "lcrec":
@@ -96,8 +111,9 @@ def header(found: list[dict], dataset: str) -> str:
     memory = ", ".join(f"{each['memory_gib']} GiB with {each['accelerate']}.yaml" for each in found)
     if len(found) == 1:
         memory = f"{first['memory_gib']} GiB"
+    memory += "" if first["gpu"].startswith("CPU") else " per GPU"
     return (
-        f"# Counted: {memory} per GPU; {first['epochs']} epochs of {dataset},\n"
+        f"# Counted: {memory}; {first['epochs']} epochs of {dataset},\n"
         f"# {first['million_tokens_per_epoch']} million tokens each, take {first['hours']} h at {SHARE:.0%} of the "
         f"peak of {first['gpus']} x {first['gpu']}; see docs/scale.md.\n"
     )
@@ -106,10 +122,12 @@ def header(found: list[dict], dataset: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", required=True)
+    parser.add_argument("--configs", default="*", help="file names of configurations, without .yaml")
     parser.add_argument("--output", default=str(ROOT / "results/benchmarks/plans.json"))
     options = parser.parse_args()
     dataset = RecDataset.load(options.dataset)
     plans: list[dict] = []
+    before = read_json(options.output)["plans"] if Path(options.output).is_file() else []
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         tokenizer = train_corpus_tokenizer(corpus_texts(dataset, dataset.split()), vocab_size=32_000)
@@ -118,7 +136,11 @@ def main() -> None:
             shape.save_pretrained(folder / name)
             tokenizer.save_pretrained(folder / name)
         for config in sorted((ROOT / "recipes/configs").glob("*/*.yaml")):
+            name = str(config.relative_to(ROOT))
             if config.stem not in MACHINES:
+                continue
+            if not config.match(f"{options.configs}.yaml"):
+                plans += [each for each in before if each["config"] == name]
                 continue
             text = config.read_text()
             launchers = re.findall(

@@ -72,6 +72,7 @@ _EXPORTS = {
     "EvalCases": "data.splits",
     "EvaluationResult": "evaluation.evaluator",
     "RowTrainerMixin": "training.row_trainer",
+    "save_gguf_as_folder": "training.gguf_folder",
     "HyperparameterSearch": "tuning.search",
     "SearchSpace": "tuning.space",
     "LCRecPrompt": "methods.lcrec.prompt",
@@ -146,6 +147,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from .prompting.segments import Items as Items
     from .prompting.segments import Text as Text
     from .recommender import Recommender as Recommender
+    from .training.gguf_folder import save_gguf_as_folder as save_gguf_as_folder
     from .training.row_trainer import RowTrainerMixin as RowTrainerMixin
     from .tuning.search import HyperparameterSearch as HyperparameterSearch
     from .tuning.space import SearchSpace as SearchSpace

@@ -31,6 +31,7 @@ class BackboneArguments(PlanArguments, SameDataArguments):
         architecture: of such a backbone, ``llama`` or ``qwen3``.
         backbone_overrides: configuration fields of such a backbone, as JSON.
         corpus_vocab_size: text tokens in the vocabulary of the tokenizer that is trained for such a backbone.
+        num_layers: only the first so many layers of the language model are trained and saved; default: all.
         save_dtype: dtype of the saved weights; ``auto``: that of the checkpoint of ``--model_name_or_path``.
         liger_kernels: use Liger's kernels in the backbone's layers, on a GPU.
         use_chat_template: write prompts as messages in the tokenizer's chat template, for instruct models; default: as
@@ -45,6 +46,9 @@ class BackboneArguments(PlanArguments, SameDataArguments):
     )
     corpus_vocab_size: int = field(
         default=4000, metadata={"help": "text tokens of the tokenizer trained for a backbone"}
+    )
+    num_layers: int | None = field(
+        default=None, metadata={"help": "first layers of the language model that are kept (default: all)"}
     )
     save_dtype: str = field(
         default="auto",
@@ -87,13 +91,14 @@ class BackboneArguments(PlanArguments, SameDataArguments):
     def loading(self, model_config: ModelConfig, training: LanguageModelTrainingConfig) -> dict[str, Any]:
         """Options of `hf_llmrec.training.load_backbone.load_backbone` for that model."""
         options = {"attn_implementation": attention_kernel(model_config, training), "has_weights": not self.dry_run}
+        options["num_layers"] = self.num_layers
         if not model_config.model_name_or_path:
             options |= {"architecture": self.architecture, "overrides": self.backbone_overrides}
             return {**options, "corpus_vocab_size": self.corpus_vocab_size}
         options |= {"dtype": model_config.dtype, "revision": model_config.model_revision}
         options["trust_remote_code"] = training.trust_remote_code
-        quantization = get_quantization_config(model_config)
-        if quantization is not None and not self.dry_run:
+        quantization = None if self.dry_run else get_quantization_config(model_config)  # needs bitsandbytes
+        if quantization is not None:
             # Quantised weights cannot be moved afterwards: each process loads onto its own device.
             options |= {"quantization_config": quantization, "device_map": {"": PartialState().device}}
         return options

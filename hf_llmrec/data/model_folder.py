@@ -29,5 +29,8 @@ def check_tokenizer_files(name: str | os.PathLike, option: str) -> None:
     contents = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "") if files else "no file"
     advice = "save the model's tokenizer there, too: AutoTokenizer.from_pretrained(BASE).save_pretrained(FOLDER)"
     if any(file.endswith(".gguf") for file in files):
-        advice = "GGUF files are not trained: give the Hub id, or a folder, of the same model in safetensors"
+        advice = (
+            "GGUF files are not trained: give the Hub id, or a folder, of the same model in safetensors, or write such "
+            "a folder from the file with hf_llmrec.save_gguf_as_folder"
+        )
     raise ValueError(f"{option} {name}: the folder holds no tokenizer (tokenizer.json), but {contents}; {advice}")

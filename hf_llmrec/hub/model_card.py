@@ -42,6 +42,7 @@ class CardFacts:
         index: report of the item index, for LC-Rec.
         dataset_id: Hub id of the data set, if it has one.
         base_model: Hub id of the pretrained backbone, if there is one.
+        num_layers: number of layers of the backbone that were kept, the first ones; ``None``: all.
         command: command of the training.
         commit: commit of the package.
         plots: captions of plots by file name in the repository.
@@ -63,6 +64,7 @@ class CardFacts:
     index: Mapping[str, Any] | None = None
     dataset_id: str | None = None
     base_model: str | None = None
+    num_layers: int | None = None
     command: str | None = None
     commit: str | None = None
     plots: Mapping[str, str] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from ..data.model_folder import check_tokenizer_files
 from .backbones import BACKBONES, build_backbone
 from .corpus_tokenizer import train_corpus_tokenizer
+from .first_layers import keep_first_layers
 from .generation_defaults import mend_generation_config
 
 # Options of ``from_pretrained`` about where files are and whether their code may run; tokenizers accept them, too.
@@ -51,6 +52,7 @@ def load_backbone(
     overrides: Mapping[str, Any] | None = None,
     corpus_vocab_size: int = 4000,
     has_weights: bool = True,
+    num_layers: int | None = None,
     **options: Any,
 ) -> Backbone:
     """Load or build a causal language model with its tokenizer.
@@ -68,17 +70,20 @@ def load_backbone(
         corpus_vocab_size: maximum number of tokens of the tokenizer that is trained.
         has_weights: if ``False``, only the model's configuration is read, and its parameters are on the device
             ``meta``.
+        num_layers: keep only so many layers, the first ones, see `keep_first_layers`; default: all. Of a model that is
+            passed as an object, the others are removed in place.
         options: options of ``AutoModelForCausalLM.from_pretrained``: ``dtype`` (default: as saved), ``revision``,
             ``attn_implementation``, fields of the configuration and others.
 
     Raises:
-        ValueError: a model without a tokenizer, one that cannot be trained (see `check_backbone`), or a name that is
-            neither a size nor a folder nor a Hub id.
+        ValueError: a model without a tokenizer, one that cannot be trained (see `check_backbone`), a name that is
+            neither a size nor a folder nor a Hub id, or ``num_layers`` that the model cannot be cut to.
     """
     if isinstance(backbone, PreTrainedModel):
         name = backbone.name_or_path or type(backbone).__name__
         if tokenizer is None:
             raise ValueError(f"{name} is given as a model: its tokenizer is needed, too (tokenizer=...)")
+        _cut(backbone, num_layers, name)
         check_backbone(backbone, name, max_length)
         mend_generation_config(backbone, name)
         return Backbone(backbone, extend(tokenizer), True, name)
@@ -94,6 +99,7 @@ def load_backbone(
                 overrides=overrides,
                 attn_implementation=options.get("attn_implementation"),
             )
+        _cut(model, num_layers, name)
         return Backbone(model, tokenizer, False, name)
     options = {
         key: value for key, value in options.items() if value is not None or key not in (*SOURCE_OPTIONS, *_LOADING)
@@ -110,12 +116,19 @@ def load_backbone(
         with torch.device("meta"):
             chosen = config.dtype if dtype == "auto" else getattr(torch, str(dtype).removeprefix("torch."))
             model = AutoModelForCausalLM.from_config(config, dtype=chosen)
+        _cut(model, num_layers, name)
         check_positions(model, name, max_length)
         return Backbone(model, tokenizer, True, name)
     model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **options)
+    _cut(model, num_layers, name)
     check_backbone(model, name, max_length)
     mend_generation_config(model, name)
     return Backbone(model, tokenizer, True, name)
+
+
+def _cut(model: PreTrainedModel, num_layers: int | None, name: str) -> None:
+    if num_layers is not None:
+        keep_first_layers(model, num_layers, name)
 
 
 def check_backbone(model: PreTrainedModel, name: str, max_length: int) -> None:

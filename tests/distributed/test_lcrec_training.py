@@ -109,3 +109,17 @@ def test_killed_for_good_and_resumed_gives_the_same_losses(recipe, tmp_path, req
     resumed = recipe.losses(tmp_path / "killed", [*options, "--resume", "True"], config)
     assert len(resumed) == len(whole) == 60
     assert resumed == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["full", "lora_rows"])
+def test_row_warmup_in_two_processes(recipe, tmp_path, ddp, mode):
+    options = [*STEPS, *MODES[mode], "--warmup_rows_steps", "4"]
+    two = recipe.losses(tmp_path / "two", options, ddp)
+    one = recipe.losses(tmp_path / "one", [*options, "--gradient_accumulation_steps", "2"])
+    assert len(two) == 8 and two == pytest.approx(one, rel=1e-4)
+
+
+def test_row_warmup_is_refused_where_gradients_are_sharded(recipe, tmp_path, zero2):
+    command = recipe.command(tmp_path / "out", [*STEPS, "--warmup_rows_steps", "4"], zero2)
+    done = subprocess.run(command, capture_output=True, text=True, env=recipe.environment(), timeout=300)
+    assert done.returncode and "--warmup_rows_steps: gradients are sharded by zero2" in done.stderr

@@ -106,6 +106,13 @@ def test_a_card_says_that_co_occurrences_are_published():
     assert "co_occurrence.safetensors" in with_memory and "co_occurrence.safetensors" not in without
 
 
+def test_a_card_says_that_layers_were_removed():
+    words = "is the first 10 layers of HuggingFaceTB/SmolLM2-135M; the others were removed"
+    base = {"base_model": "HuggingFaceTB/SmolLM2-135M"}
+    shortened, whole = (str(make_card(dataclasses.replace(facts(), num_layers=n, **base))) for n in (10, None))
+    assert words in shortened and "layers of" not in whole
+
+
 def test_a_card_says_that_times_are_published_and_known():
     with_times, without = (str(make_card(dataclasses.replace(facts(), has_times=has))) for has in (True, False))
     assert "item_activity.safetensors" in with_times and "item_activity.safetensors" not in without

@@ -84,7 +84,8 @@ def build_galrec(
 
     Raises:
         ValueError: vectors of another number of items, an invalid value of the configuration, a saved GAL-Rec with
-            other items, vectors or settings, one that is passed as a model, and the errors of `load_backbone`.
+            other items, vectors or settings, one that is passed as a model or with ``num_layers``, and the errors of
+            `load_backbone`.
     """
     for kind, vectors in (item_vectors or {}).items():
         if len(vectors) != dataset.num_items:
@@ -92,6 +93,8 @@ def build_galrec(
     source = {name: options[name] for name in SOURCE_OPTIONS if options.get(name) is not None}
     saved = SavedGALRec.find(backbone, **source)
     if saved is not None:
+        if options.get("num_layers") is not None:
+            raise ValueError(f"num_layers: {saved.name} is a saved GAL-Rec, whose layers all stay; leave it out")
         saved.check_catalog(dataset)
         options |= saved.check_settings(prompt, config)
     # The backbone needs positions for the longest prompt. The default prompts of both starts have the same max_length.

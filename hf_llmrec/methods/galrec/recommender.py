@@ -113,8 +113,8 @@ class GALRecRecommender(Recommender):
             include_graph: save and publish the interaction graph with the model (rows, no user ids).
             pretrained: whether to use the defaults of loaded weights, or those of a model from scratch; default: by the
                 backbone. A saved GAL-Rec always counts as loaded.
-            options: other parameters of `load_backbone`: ``dtype``, ``revision``, ``attn_implementation``; for a model
-                from scratch ``architecture``, ``overrides`` and ``corpus_vocab_size``.
+            options: other parameters of `load_backbone`: ``dtype``, ``revision``, ``attn_implementation``,
+                ``num_layers``; for a model from scratch ``architecture``, ``overrides`` and ``corpus_vocab_size``.
 
         Returns:
             A recommender whose model `GALRecTrainer` trains in place.

@@ -124,8 +124,8 @@ class LCRecRecommender(Recommender):
                 refusing the index.
             other_data: accept an index that was fitted on other interactions or another split.
             seed: seed of the new rows. Weights of a model from scratch are drawn by torch's global generator.
-            options: options of `load_backbone`: ``dtype``, ``revision``, ``attn_implementation``; for a model from
-                scratch ``architecture``, ``overrides`` and ``corpus_vocab_size``.
+            options: options of `load_backbone`: ``dtype``, ``revision``, ``attn_implementation``, ``num_layers``; for
+                a model from scratch ``architecture``, ``overrides`` and ``corpus_vocab_size``.
 
         Returns:
             a recommender whose model [`LCRecTrainer`] trains in place.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
+from transformers.training_args import OptimizerNames
 
 from ...data.splits import EvalCases, RecSplit
 from ...training.epoch_rows import RightPadCollator
@@ -17,6 +19,7 @@ from .memory_fit import fit_memory
 from .plan import lcrec_sizes, lcrec_warnings
 from .recommender import LCRecRecommender
 from .repeat_bias import fit_repeat_bias
+from .row_warmup import RowWarmup
 from .rows import LCRecDataset, LCRecEvalDataset
 from .trainer_config import LCRecTrainingConfig
 
@@ -66,6 +69,18 @@ class LCRecTrainer(LanguageModelTrainer):
                 recommender.normalize,
             )
         add_training_dropout(stock, args.embedding_dropout, args.residual_dropout)
+        self._row_warmup = self._make_row_warmup() if args.warmup_rows_steps else None
+
+    def _make_row_warmup(self) -> RowWarmup:
+        if self._sharding != "none":
+            raise ValueError(
+                f"warmup_rows_steps: gradients are sharded by {self._sharding}, which hides those of single rows; "
+                "train in one process or with recipes/accelerate_configs/ddp.yaml, or leave it out"
+            )
+        ids = torch.from_numpy(np.concatenate(self.recommender.tokenizer.level_token_ids))
+        warmup = RowWarmup(self.model, ids, self.args.warmup_rows_steps, OptimizerNames(self.args.optim).value)
+        self.add_callback(warmup)
+        return warmup
 
     @staticmethod
     def build_train_dataset(recommender: LCRecRecommender, split: RecSplit, args: LCRecTrainingConfig) -> LCRecDataset:
@@ -124,6 +139,30 @@ class LCRecTrainer(LanguageModelTrainer):
 
     def report(self):
         return {"task_rows": self.train_dataset.rows_per_direction, "decoding_fallback": self.decoding_fallback}
+
+    def create_scheduler(self, num_training_steps, optimizer=None):
+        warmup, create = self._row_warmup, super().create_scheduler
+        if warmup is None or self.lr_scheduler is not None:
+            return create(num_training_steps, optimizer)
+        first = self.args.get_warmup_steps(warmup.steps)
+        self.lr_scheduler = warmup.schedule(lambda steps: create(steps, optimizer), num_training_steps, first)
+        return self.lr_scheduler
+
+    def training_step(self, model, inputs, *args, **kwargs):
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        warmup = self._row_warmup
+        if warmup is not None and warmup.is_active(self.state.global_step) and self.accelerator.sync_gradients:
+            warmup.remove_gradients()
+        return loss
+
+    def log(self, logs, start_time=None):
+        warmup = self._row_warmup
+        if warmup is not None and "loss" in logs:
+            # Of the last step that was made.
+            logs["trained_parameters"] = (
+                warmup.trained if warmup.is_active(self.state.global_step - 1) else warmup.total
+            )
+        super().log(logs, start_time)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Mean cross-entropy per labelled token of the accumulated, distributed batch, levels weighted in training."""

@@ -30,6 +30,9 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
         item_dropout: probability with which an item of a packed sequence is left out in an epoch.
         embedding_dropout: dropout on the input embeddings in training.
         residual_dropout: dropout on the outputs of attention and MLP before they are added to the residual stream.
+        warmup_rows_steps: number of optimizer steps at the beginning in which only the embedding and head rows of the
+            index tokens are trained, see [`RowWarmup`]. The schedule of ``learning_rate`` begins after them; in them
+            the rate is constant, after ``warmup_steps``.
         learn_repeat_bias: after training, fit the number that is added to the scores of the history's items, on the
             validation users, see `fit_repeat_bias`.
         memory: after training, add co-occurrences and transitions of the training interactions to the recommender, with
@@ -62,6 +65,9 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
     residual_dropout: float = field(
         default=0.0, metadata={"help": "dropout on what attention and MLP add to the residual stream in training"}
     )
+    warmup_rows_steps: int = field(
+        default=0, metadata={"help": "first optimizer steps, which train the rows of index tokens alone"}
+    )
     learn_repeat_bias: bool = field(
         default=True,
         metadata={"help": "fit the bias of the history's items after training, on validation users"},
@@ -91,6 +97,8 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
         for name in ("memory_neighbors", "memory_min_users"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.warmup_rows_steps < 0:
+            raise ValueError(f"warmup_rows_steps must not be negative, got {self.warmup_rows_steps}")
         for name in ("item_dropout", "embedding_dropout", "residual_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")

@@ -44,12 +44,8 @@ class BackboneArguments(PlanArguments, SameDataArguments):
     backbone_overrides: JsonObject = field(
         default_factory=dict, metadata={"help": "configuration fields of the backbone, as JSON"}
     )
-    corpus_vocab_size: int = field(
-        default=4000, metadata={"help": "text tokens of the tokenizer trained for a backbone"}
-    )
-    num_layers: int | None = field(
-        default=None, metadata={"help": "first layers of the language model that are kept (default: all)"}
-    )
+    corpus_vocab_size: int = field(default=4000, metadata={"help": "text tokens of the tokenizer of a backbone"})
+    num_layers: int | None = field(default=None, metadata={"help": "number of first layers to keep (default: all)"})
     save_dtype: str = field(
         default="auto",
         metadata={"help": "dtype of the saved weights: `auto` (as --model_name_or_path), `bfloat16`, ..."},

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from accelerate.utils import extract_model_from_parallel
 from peft import PeftConfig, PeftModel
 from torch import nn
 from transformers import PreTrainedModel
@@ -183,7 +184,8 @@ class LanguageModelTrainer(RowTrainerMixin, SFTTrainer):
                 warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
                 # Gathers ZeRO-3's shards.
                 model = stack.enter_context(unwrap_model_for_generation(self.model_wrapped, self.accelerator))
-            yield model
+            # TRL keeps the wrapper of torch.compile, in which the decoding would not recognise the model.
+            yield extract_model_from_parallel(model, keep_torch_compile=False)
 
     def _log_tokens(self, mode: str, tokens: int) -> None:
         if mode == "train":

@@ -342,7 +342,7 @@ class RowTrainerMixin(_Base):
 
     def _gathered_model(self) -> AbstractContextManager[nn.Module]:
         """The unwrapped model with all its weights."""
-        return nullcontext(self.accelerator.unwrap_model(self.model_wrapped))
+        return nullcontext(self.accelerator.unwrap_model(self.model_wrapped, keep_torch_compile=False))
 
     def create_model_card(self, *args, **kwargs) -> None:
         """Do nothing: TRL's card describes a chat model. A recommender's card is written when it is published."""

@@ -274,8 +274,10 @@ def test_galrec_trains_the_decoders_matrices_by_muon(galrec):
     assert isinstance(muon, torch.optim.Muon)
     own = dict(trainer.model.named_parameters())
     assert {id(p) for group in muon.param_groups for p in group["params"]} == {id(own[name]) for name in names}
-    decayed = trainer.get_decay_parameter_names(trainer.model)
-    assert all(own[name].dim() == 2 for name in decayed)
+    # What is left to AdamW: embeddings, heads and vectors, each parameter once.
+    adamw = trainer.optimizer.optimizer.optimizers[0]
+    others = [id(p) for group in adamw.param_groups for p in group["params"]]
+    assert sorted(others) == sorted(id(p) for name, p in own.items() if p.requires_grad and name not in names)
 
 
 @pytest.mark.parametrize(

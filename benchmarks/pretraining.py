@@ -38,6 +38,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import HfArgumentParser, TrainerCallback
 
 from hf_llmrec.cli import train_lcrec
+from hf_llmrec.cli.option_words import as_words
 from hf_llmrec.cli.results import run_facts
 from hf_llmrec.data.files import read_json, write_json
 from hf_llmrec.data.interactions import RecDataset
@@ -206,7 +207,7 @@ class Experiment:
             "dataset": arguments.dataset,
             "index": arguments.cold_index if arm.is_cold else arguments.index,
             "output_dir": folder,
-            "task_weights": json.dumps(arguments.task_sets[arm.tasks] if arm.tasks else {"seq": 1.0}),
+            "task_weights": arguments.task_sets[arm.tasks] if arm.tasks else {"seq": 1.0},
             "tokens_per_batch": arguments.tokens_per_batch,
             "max_length": arguments.max_length,
             "learning_rate": rate,
@@ -226,10 +227,7 @@ class Experiment:
             "use_cpu": not torch.cuda.is_available(),
             **arguments.options.get(arm.kind, {}),
         }
-        words = ["--config", str(config)]
-        for name, value in values.items():
-            words += [f"--{name}", json.dumps(value) if isinstance(value, (dict, list)) else str(value)]
-        return words
+        return ["--config", str(config), *as_words(values)]
 
     def _train(self, arm: Arm, folder: Path, rate: float, epochs: int) -> dict[str, Any]:
         """Train an arm, or go on with it; ``arm.json`` in its folder says what came out, without the test."""
@@ -240,12 +238,17 @@ class Experiment:
             "rows": {**ROWS, **{name: getattr(self.arguments, name) for name in ("tokens_per_batch", "max_length")}},
             "eval_users": self.arguments.eval_users,
             "warmup_rows_steps": arm.warmup_rows,
+            **{name: Path(getattr(self.arguments, name)).name for name in ("dataset", "model", "config")},
+            "index": Path(self.arguments.cold_index if arm.is_cold else self.arguments.index).name,
+            **{"cold_items": self.arguments.cold_items if arm.is_cold else 0.0, "bf16": self.arguments.bf16},
         }
         file = folder / "arm.json"
         if file.is_file():
             done = read_json(file)
             differing = [
-                f"{name} was {done[name]}, is {value}" for name, value in settings.items() if done[name] != value
+                f"{name} was {done.get(name)}, is {value}"
+                for name, value in settings.items()
+                if done.get(name) != value
             ]
             if differing:
                 raise ValueError(
@@ -306,7 +309,9 @@ class Experiment:
             files = [self.folder / "arms" / each.name / "test_ranks.safetensors" for each in (other, base)]
             if not all(file.is_file() for file in files):
                 continue
-            (other_ranks, other_users), (ranks, users) = [load_file(file).values() for file in files]
+            (other_ranks, other_users), (ranks, users) = [
+                (each["ranks"], each["user_rows"]) for each in map(load_file, files)
+            ]
             if not np.array_equal(other_users, users):
                 raise ValueError(f"{files[0]} and {files[1]} are ranks of different users (--test_users)")
             found[f"{base.name} - {other.name}"] = {

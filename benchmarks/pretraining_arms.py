@@ -132,7 +132,7 @@ def starting_weights(arm: Arm, model: str, folder: Path) -> str:
     """
     if arm.kind == "pretrained":
         return model
-    target = folder / f"{arm.kind}_{arm.layers}l_seed{arm.seed}"
+    target = folder / f"{Path(model).name}_{arm.kind}_{arm.layers}l_seed{arm.seed}"
     if (target / "config.json").is_file():
         return str(target)
     if arm.kind == "random":

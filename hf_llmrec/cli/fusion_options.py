@@ -57,6 +57,8 @@ class FusionArguments(SameDataArguments):
             name, is_pair, folder = pair.partition("=")
             if not is_pair or not folder or name not in self.names:
                 raise ValueError(f"--cold_parts must be NAME=FOLDER with a name of {self.names}, got {pair!r}")
+        if len(self.cold_folders) < len(self.cold_parts):
+            raise ValueError(f"--cold_parts names a part twice: {self.cold_parts}")
         if self.cold_parts and self.weights:
             raise ValueError(
                 "--cold_parts has weights of its own, which are chosen with the others: leave --weights out"
@@ -71,4 +73,6 @@ class FusionArguments(SameDataArguments):
     def changed(self) -> dict[str, Any]:
         """Options that differ from their defaults; parts by name."""
         changed = changed_options(self, FusionArguments(dataset="", parts=["a", "b"]))
-        return {**{name: value for name, value in changed.items() if name != "parts"}, "names": self.names}
+        own = {name: value for name, value in changed.items() if name not in ("parts", "cold_parts")}
+        # Names alone: the report is published, and folders are the machine's.
+        return {**own, "names": self.names, **({"cold_parts": sorted(self.cold_folders)} if self.cold_parts else {})}

@@ -50,6 +50,10 @@ class OptionParser(ListOptions, TrlParser):
         if path is not None:
             config = read_config(path)
             os.environ.update({name: str(value) for name, value in config.pop("env", {}).items()})
+            lists = {action.dest for action in self._lists()}
+            for name, value in config.items():
+                if name in lists and value is not None and not isinstance(value, list):
+                    config[name] = [value]  # one value, as on the command line
             unknown = self.set_defaults_with_config(**config)
             if unknown and not return_remaining_strings:
                 raise ValueError(f"{path}: there is no option {', '.join(unknown[::2])}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,20 +18,23 @@ class ColdItems:
 
     Args:
         share: share of the catalogue, above 0 and below 1.
-        seed: of the choice; several: the items that any of these choices holds.
+        seed: of the choice; several: the items that any of these choices holds. Kept as one number or a sorted tuple.
 
     Raises:
         ValueError: a share out of range, or no seed.
     """
 
     share: float
-    seed: int | tuple[int, ...] = 0
+    seed: int | Sequence[int] = 0
 
     def __post_init__(self):
         if not 0 < self.share < 1:
             raise ValueError(f"cold_items must be a share of the catalogue between 0 and 1, got {self.share}")
-        if not self.seeds:
+        seeds = [self.seed] if isinstance(self.seed, Integral) else sorted(set(self.seed))
+        if not seeds:
             raise ValueError("cold_seed must be one or more seeds, got none")
+        # The same choice is written in one way: it belongs to the fingerprint of a split.
+        object.__setattr__(self, "seed", int(seeds[0]) if len(seeds) == 1 else tuple(map(int, seeds)))
 
     @property
     def seeds(self) -> tuple[int, ...]:

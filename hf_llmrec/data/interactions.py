@@ -284,8 +284,7 @@ class RecDataset:
         """
         split = split_by(strategy, self.indptr, self.indices, self.timestamps, **shares)
         if cold_items:
-            seed = cold_seed if isinstance(cold_seed, int) else tuple(cold_seed)
-            split = hold_out_items(split, self.num_items, ColdItems(cold_items, seed))
+            split = hold_out_items(split, self.num_items, ColdItems(cold_items, cold_seed))
         return split.of(self)
 
     def k_core(self, k: int) -> RecDataset:

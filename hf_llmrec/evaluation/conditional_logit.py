@@ -23,16 +23,15 @@ def fit_conditional_logit(
     Returns:
         ``scale``, positive; ``gap_scale``, 0 without gaps; ``weights``, float64 (m,).
     """
-    # Padding: far below what was ranked, and finite, because it is multiplied by the scale.
-    finite = np.isfinite(scores)
-    scores = np.where(finite, scores, scores[finite].min(initial=np.inf) - 100.0)
+    is_item = np.isfinite(scores)
+    scores = np.where(is_item, scores, 0.0)  # padding is multiplied by the scale before it is left out
     # Methods score in units of their own.
-    unit = max(float(np.std(scores, axis=1).mean()), 1e-9)
+    unit = max(float(np.std(scores, axis=1, where=is_item).mean()), 1e-9)
     moving = np.zeros((len(scores), 1)) if gaps is None else gaps
 
     def loss(numbers: np.ndarray) -> tuple[float, np.ndarray]:
         scaled = np.exp(numbers[0] + moving * numbers[1]) * scores / unit
-        logits = scaled + inputs @ numbers[2:]
+        logits = np.where(is_item, scaled + inputs @ numbers[2:], -np.inf)
         logits = logits - logits.max(axis=1, keepdims=True)
         total = np.exp(logits).sum(axis=1, keepdims=True)
         surplus = is_target - np.exp(logits) / total

@@ -83,6 +83,8 @@ def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, o
         raise ValueError(f"{publication.result}: not a result file; `evaluate --result F.json` writes one")
     report = folder / TRAINING_REPORT
     config = read_json(report).get("config", {}) if report.is_file() else {}
+    # GAL-Rec has such an option, too, for the texts of its items.
+    encoder = config.get("text_encoder") if settings["method"] == "text_encoder" else None
     plots = {Path(plot).name: Path(plot) for plot in publication.plots}
     index = None
     if (folder / INDEX_FILE).is_file():
@@ -98,7 +100,7 @@ def prepare(folder: str | os.PathLike, repo_id: str, publication: Publication, o
         name=publication.name or folder.resolve().name,
         index=index,
         dataset_id=publication.dataset_id,
-        base_model=publication.base_model or _hub_id(config.get("base_model") or config.get("text_encoder")),
+        base_model=publication.base_model or _hub_id(config.get("base_model") or encoder),
         num_layers=config.get("num_layers"),
         command=publication.command,
         commit=publication.commit,

@@ -198,6 +198,20 @@ def trainers_muon(trainer: Any, model: nn.Module) -> JointOptimizer:
     )
 
 
+def check_trainer(trainer: Any) -> None:
+    """Refuse a trainer that cannot train with ``matrix_optimizer`` ``muon``.
+
+    Args:
+        trainer: a `transformers.Trainer`.
+
+    Raises:
+        ValueError: it was given an optimizer, or the layers of its model have no trained matrices.
+    """
+    if trainer.optimizer is not None or trainer.optimizer_cls_and_kwargs is not None:
+        raise ValueError("matrix_optimizer muon: the trainer was given an optimizer of its own; leave one of them out")
+    check_matrices(trainer.model)
+
+
 def check_matrices(model: nn.Module, matrices: Iterable[str] | None = None) -> None:
     """Refuse a model whose layers have no trained matrices.
 

@@ -22,7 +22,7 @@ from .batch_sampler import LengthGroupedBatchSampler
 from .checkpoints import last_complete_checkpoint
 from .divergence import DivergenceGuard
 from .epoch_rows import EpochCallback, as_arrow_dataset
-from .matrix_optimizer import check_matrices, trainers_muon
+from .matrix_optimizer import check_trainer, trainers_muon
 from .resuming import ResumedRun
 from .run_record import RunRecord
 from .short_log import shorten_logs
@@ -126,7 +126,7 @@ class RowTrainerMixin(_Base):
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
         shorten_logs(self)
         if args.matrix_optimizer == "muon":
-            check_matrices(self.model)
+            check_trainer(self)
 
     @staticmethod
     def build_train_dataset(recommender: Any, split: RecSplit, args: Any) -> EpochDataset:

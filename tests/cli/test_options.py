@@ -6,6 +6,8 @@ import enum
 import pytest
 import torch
 
+from hf_llmrec.cli.option_parser import OptionParser
+from hf_llmrec.cli.options import DatasetArguments
 from hf_llmrec.cli.processes import set_cpu_threads
 from hf_llmrec.cli.results import changed_options
 
@@ -55,6 +57,13 @@ class Options:
     rate: float = 0.1
     kind: Kind = Kind.A
     model_name_or_path: str | None = None
+
+
+def test_one_value_of_a_list_in_a_config_file(tmp_path):
+    for text in ("cold_seed: 4", "cold_seed: [4]"):
+        (tmp_path / "c.yaml").write_text(f"dataset: demo\ncold_items: 0.1\n{text}\n")
+        (arguments,) = OptionParser((DatasetArguments,)).parse_args_and_config(["--config", str(tmp_path / "c.yaml")])
+        assert arguments.cold_seed == [4] and arguments.split_options["cold_seed"] == 4
 
 
 def test_changed_options_are_what_was_set_and_no_paths(tmp_path):

@@ -106,6 +106,10 @@ def test_several_seeds_hold_out_what_each_of_them_does(shop):
     # Of a single seed in a list, names and records are those of the seed.
     assert (str(ColdItems(0.2, (3,))), ColdItems(0.2, (3,)).facts) == (str(ColdItems(0.2, 3)), ColdItems(0.2, 3).facts)
     assert (str(both), both.facts["cold_seed"]) == ("cold0.2-3+5", [3, 5])
+    # However the choice is written, it is the same one.
+    for seeds in ((5, 3), [3, 5, 3], np.array([5, 3])):
+        assert ColdItems(0.2, seeds) == both
+    assert ColdItems(0.2, np.int64(3)) == ColdItems(0.2, 3) == ColdItems(0.2, [3, 3])
     split = shop.split(cold_items=0.2, cold_seed=[3, 5])
     assert (split.is_cold == ColdItems(0.2, (3, 5)).choose(shop.num_items)).all()
     assert not split.is_cold[split.train_indices].any()

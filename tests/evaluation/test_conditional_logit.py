@@ -1,6 +1,7 @@
 """The conditional logit against what was put into simulated choices."""
 
 import numpy as np
+import pytest
 
 from hf_llmrec.evaluation.conditional_logit import fit_conditional_logit
 
@@ -25,6 +26,15 @@ def test_without_gaps_the_scale_is_one_number():
     scale, gap_scale, weights = fit_conditional_logit(scores, inputs, is_target)
     assert gap_scale == 0
     np.testing.assert_allclose([scale, *weights], [0.2, 1.0], atol=0.05)
+
+
+def test_padding_is_no_candidate():
+    scores, inputs, is_target, gaps = choices(0.3, -0.4, [0.8, -0.5])
+    padded = [np.pad(each, [(0, 0), (0, 40), *[(0, 0)] * (each.ndim - 2)]) for each in (scores, inputs, is_target)]
+    padded[0][:, 12:] = -np.inf
+    plain, other = (fit_conditional_logit(*given, gaps) for given in ((scores, inputs, is_target), padded))
+    np.testing.assert_allclose(np.append(*other[1:]), np.append(*plain[1:]), atol=1e-6)
+    assert other[0] == pytest.approx(plain[0], abs=1e-6)
 
 
 def test_the_unit_of_the_scores_does_not_matter():

@@ -106,8 +106,8 @@ def test_a_card_says_that_co_occurrences_are_published():
     assert "co_occurrence.safetensors" in with_memory and "co_occurrence.safetensors" not in without
 
 
-def test_a_card_says_that_layers_were_removed():
-    words = "is the first 10 layers of HuggingFaceTB/SmolLM2-135M; the others were removed"
+def test_a_card_says_which_layers_were_kept():
+    words = "consists of the first 10 layers of HuggingFaceTB/SmolLM2-135M"
     base = {"base_model": "HuggingFaceTB/SmolLM2-135M"}
     shortened, whole = (str(make_card(dataclasses.replace(facts(), num_layers=n, **base))) for n in (10, None))
     assert words in shortened and "layers of" not in whole

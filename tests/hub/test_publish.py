@@ -109,8 +109,13 @@ def test_the_encoder_of_texts_is_the_base_model(folders, tmp_path, encoder, name
     shutil.copytree(folders / "knn", tmp_path / "model")
     report = {"method": "knn", "config": {"text_encoder": encoder, "model": "text_encoder"}}
     (tmp_path / "model" / "training_report.json").write_text(json.dumps(report))
+    # Of other methods it is what embedded the items' texts.
     prepare(tmp_path / "model", "me/texts", Publication(), tmp_path / "repo")
-    assert ModelCard.load(tmp_path / "repo" / "README.md").data.base_model == (encoder if named else None)
+    assert ModelCard.load(tmp_path / "repo" / "README.md").data.base_model is None
+    settings = json.loads((tmp_path / "model" / "recommender.json").read_text())
+    (tmp_path / "model" / "recommender.json").write_text(json.dumps(settings | {"method": "text_encoder"}))
+    prepare(tmp_path / "model", "me/texts", Publication(), tmp_path / "encoder")
+    assert ModelCard.load(tmp_path / "encoder" / "README.md").data.base_model == (encoder if named else None)
 
 
 def test_what_can_not_be_published(folders, tmp_path):

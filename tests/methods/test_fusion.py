@@ -94,7 +94,21 @@ def test_weights_are_those_that_users_choose_by():
     assert not fit_weights(chosen_by(truth, lengths, rng), by_history=False).length_weights.any()
 
 
-def test_a_part_alone_where_nothing_is_better():
+@pytest.mark.parametrize("weights", [[5.0, 1.0], [-1.0, 1.5]], ids=["large", "negative"])
+def test_the_order_of_the_parts_does_not_matter(weights):
+    """Unions of different length are padded; weights may be large, and a part that is wrong tells something, too."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 30, 4000)
+    cases = chosen_by(FusionWeights.constant(weights), lengths, rng)
+    scores = np.pad(cases.scores, [(0, 0), (0, 0), (0, 30)], constant_values=-np.inf)
+    is_target = np.pad(cases.is_target, [(0, 0), (0, 30)])
+    found = fit_weights(Candidates(scores, is_target, lengths), by_history=False).weights
+    swapped = fit_weights(Candidates(scores[:, ::-1], is_target, lengths), by_history=False).weights
+    np.testing.assert_allclose(found, weights, rtol=0.08)
+    np.testing.assert_allclose(swapped[::-1], found, rtol=1e-3)
+
+
+def test_a_part_alone_where_nothing_is_better(caplog):
     """The other part's scores are noise: fitted weights would only add some of it, here on few users."""
     rng = np.random.default_rng(0)
     is_target = np.arange(20) == rng.integers(0, 20, 40)[:, None]
@@ -105,6 +119,10 @@ def test_a_part_alone_where_nothing_is_better():
     assert found.ndcg >= cases.ndcg(scores[:, 0])
     # Nobody's next item is a candidate: nothing can be learned, and all parts are as good.
     assert fit_weights(Candidates(scores, is_target & False, np.full(40, 3))).weights.tolist() == [1.0, 0.0]
+    assert "no weights are learned, the best part ranks alone" in caplog.text
+    # The same part twice: what is fitted is not better than one of them.
+    twice = np.repeat(scores[:, :1], 2, axis=1)
+    assert fit_weights(Candidates(twice, is_target, np.full(40, 3))).weights.tolist() == [1.0, 0.0]
 
 
 def test_the_metric_of_the_fit_is_that_of_the_fusion(parts, dataset):

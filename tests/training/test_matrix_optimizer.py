@@ -280,6 +280,17 @@ def test_galrec_trains_the_decoders_matrices_by_muon(galrec):
     assert sorted(others) == sorted(id(p) for name, p in own.items() if p.requires_grad and name not in names)
 
 
+def test_an_optimizer_beside_muon_is_refused(model, dataset, tokenizer, tmp_path):
+    recommender = LCRecRecommender(model, tokenizer, LCRecPrompt())
+    args = LCRecTrainingConfig(str(tmp_path), **{**COMMON, "max_length": 96, "task_weights": {"seq": 1.0}})
+    for given in (
+        {"optimizers": (torch.optim.SGD(model.parameters(), lr=0.1), None)},
+        {"optimizer_cls_and_kwargs": (torch.optim.SGD, {"lr": 0.1})},
+    ):
+        with pytest.raises(ValueError, match="the trainer was given an optimizer of its own"):
+            LCRecTrainer(recommender, args, split=dataset.split(), **given)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from ...evaluation.processes import gather_share, process_share
 from ...recommender import Recommender
 from .candidates import normalized, part_scores, union
 
+logger = logging.getLogger(__name__)
 # With fewer users whose next item is a candidate, nothing is fitted.
 MIN_CASES = 10
 
@@ -59,6 +61,7 @@ class FusionCases:
         parts: the recommenders.
         cases: validation users.
         num_candidates: items that each part proposes.
+        is_cold: bool (num_items,), items that are weighed apart and are no candidates; ``None``: there are none.
 
     Attributes:
         lengths: int (n,), of the histories.
@@ -66,13 +69,21 @@ class FusionCases:
         scores: float64 (n, parts, width), normalised; -inf at padding.
     """
 
-    def __init__(self, parts: Sequence[Recommender], cases: EvalCases, num_candidates: int):
+    def __init__(
+        self,
+        parts: Sequence[Recommender],
+        cases: EvalCases,
+        num_candidates: int,
+        is_cold: np.ndarray | None = None,
+    ):
         share = process_share(len(cases))
         histories = [cases.histories[number] for number in share]
         users = cases.ids_of_users(share)
         count = min(num_candidates, len(parts[0].item_ids))
         ranked = [part.rank(histories, count, user_ids=users) for part in parts]
         items = union([rows for rows, _ in ranked])
+        if is_cold is not None:
+            items = [rows[~is_cold[rows]] for rows in items]
         scores = part_scores(parts, histories, items, users, ranked=ranked)
         scored = gather_share(list(zip(items, scores, strict=True)))
         self.lengths = np.array([len(cases.histories[number]) for number in range(len(cases))])
@@ -118,11 +129,12 @@ class FusionCases:
         mean = float(lengths[users].mean())
         scores = self.scores[used].transpose(0, 2, 1)
         scores = np.where(np.isneginf(scores), 0.0, scores)  # at padding, which is never chosen
-        inputs = scores[:, :, 1:]
+        inputs = scores
         if by_history:
             inputs = np.concatenate([inputs, scores * (lengths[used] - mean)[:, None, None]], axis=2)
-        scale, _, numbers = fit_conditional_logit(self.scores[used][:, 0], inputs, self.is_target[used])
-        weights = np.concatenate([[scale], numbers])
+        # All parts are inputs, whose weights may have any sign: the scale of the scores is always positive.
+        none = np.where(np.isneginf(self.scores[used][:, 0]), -np.inf, 0.0)
+        _, _, weights = fit_conditional_logit(none, inputs, self.is_target[used])
         parts = scores.shape[2]
         return FusionWeights(weights[:parts], weights[parts:] if by_history else np.zeros(parts), mean)
 
@@ -132,7 +144,8 @@ def fit_weights(cases: FusionCases, *, by_history: bool = True) -> FusionWeights
 
     They maximise the likelihood of the users' next items among the candidates, see `fit_conditional_logit`. Weights
     that depend on the length of the history, weights that do not, and each part alone are compared by NDCG@10, the
-    fitted ones on the half of the users that they were not fitted on.
+    fitted ones on the half of the users that they were not fitted on. With too few users, which is logged, the best
+    part ranks alone.
 
     Args:
         cases: the candidates.
@@ -141,14 +154,19 @@ def fit_weights(cases: FusionCases, *, by_history: bool = True) -> FusionWeights
     count = cases.scores.shape[1]
     everybody = np.ones(len(cases.lengths), dtype=bool)
     halves = [np.arange(len(everybody)) % 2 == half for half in (0, 1)]
-    choices: list[tuple[float, FusionWeights]] = []
+    alone = [FusionWeights.constant(weights) for weights in np.eye(count)]
+    choices = [(cases.ndcg(cases.combined(weights)), weights) for weights in alone]
     for depends in (False, True) if by_history else (False,):
         chosen = cases.fit(everybody, depends)
         fitted = [cases.fit(half, depends) for half in halves]
         if chosen is not None and fitted[0] is not None and fitted[1] is not None:
             crossed = np.where(halves[1][:, None], cases.combined(fitted[0]), cases.combined(fitted[1]))
             choices.append((cases.ndcg(crossed), chosen))
-    alone = [FusionWeights.constant(weights) for weights in np.eye(count)]
-    choices += [(cases.ndcg(cases.combined(weights)), weights) for weights in alone]
-    best = max(choices, key=lambda each: each[0])[1]  # the simpler one of equals
+    if len(choices) == count:
+        logger.warning(
+            "no weights are learned, the best part ranks alone: of each half of the validation users, at least %d must "
+            "have their next item among the candidates",
+            MIN_CASES,
+        )
+    best = max(choices, key=lambda each: each[0])[1]  # the first, which is the simpler one, of equals
     return replace(best, ndcg=cases.ndcg(cases.combined(best)))

@@ -16,7 +16,7 @@ from ...data.splits import EvalCases, RecSplit
 from ...evaluation.top_k import rank_dense_scores
 from ...recommender import Recommender
 from .candidates import normalized, part_scores, union
-from .cold_items import ColdWeights, check_cold_parts, fit_cold_weights
+from .cold_items import ColdWeights, check_cold_parts, fit_cold_weights, items_without_interactions
 from .configuration_fusion import FusionConfig
 from .fit import FusionCases, FusionWeights, fit_weights
 from .modeling_fusion import FusionModel
@@ -116,7 +116,8 @@ class FusionRecommender(Recommender):
         check_cold_parts(parts, cold_parts or {})
         cases = split.require_cases("validation") if cases is None else cases
         cls(parts, num_candidates=num_candidates).trained_on(dataset, split)  # checks before anything is ranked
-        measured = FusionCases(list(parts.values()), cases, num_candidates)
+        is_cold = items_without_interactions(split, len(dataset.item_ids)) if cold_parts else None
+        measured = FusionCases(list(parts.values()), cases, num_candidates, is_cold)
         chosen = fit_weights(measured, by_history=by_history)
         cold = None
         if cold_parts and cold_split is not None:

@@ -86,7 +86,8 @@ class RowWarmup(TrainerCallback):
         Args:
             create: makes the scheduler of a training of so many steps.
             steps: optimizer steps in all.
-            warmup_steps: steps of linear warm-up at the beginning of the stage.
+            warmup_steps: steps of linear warm-up at the beginning of the stage; the rate is reached
+                within the stage.
 
         Raises:
             ValueError: no steps are left after the stage.
@@ -96,7 +97,7 @@ class RowWarmup(TrainerCallback):
                 f"warmup_rows_steps {self.steps}: the training has {steps} steps, so that none is left to train the "
                 "other parameters; lower it, or raise --num_train_epochs or --max_steps"
             )
-        scheduler = create(steps - self.steps)
+        scheduler, warmup_steps = create(steps - self.steps), min(warmup_steps, self.steps - 1)
         if isinstance(scheduler, LambdaLR):  # the others follow a metric, not the step
             scheduler.lr_lambdas = [self._later(function, warmup_steps) for function in scheduler.lr_lambdas]
             first = [
@@ -109,7 +110,9 @@ class RowWarmup(TrainerCallback):
 
     def _later(self, function: Callable[[int], float], warmup_steps: int) -> Callable[[int], float]:
         def factor(step: int) -> float:
-            return min(step / max(warmup_steps, 1), 1.0) if self.is_active(step) else function(step - self.steps)
+            if not self.is_active(step):
+                return function(step - self.steps)
+            return min(step / warmup_steps, 1.0) if warmup_steps else 1.0
 
         return factor
 

@@ -77,7 +77,8 @@ class LCRecDataset(EpochDataset):
         self.packed_prefix = replace(prompt, max_length=max_length).encode_packed_prefix(tokenizer)
         self._bare_lengths: dict[Template, int] = {}
         self.levels = tokenizer.item_index.levels
-        self.templates = load_templates()
+        templates = load_templates()
+        self.templates = {**templates, "neighbors": templates["seq"]}  # a pair is a short history
         self.text_limit = max(16, max_length) * 2  # characters; long texts are cut, but never left out
         self._lengths = RowLengths(dataset, split, tokenizer, prompt.max_history, self.text_limit)
         self._directions: list[str] = []
@@ -95,7 +96,7 @@ class LCRecDataset(EpochDataset):
             raise ValueError(f"task_weights {dict(task_weights)} give no training row on dataset {dataset.name!r}")
         self.rows_per_direction = dict(zip(self._directions, counts, strict=True))
         for direction in self._directions:
-            for template in self.templates.get("seq" if direction == "neighbors" else direction, ()):
+            for template in self.templates.get(direction, ()):
                 if self._bare_length(template) + max(self.levels, 8) > max_length:
                     raise ValueError(
                         f"max_length {max_length} is too short: the {direction} prompt {template.prompt!r} alone has "
@@ -231,7 +232,7 @@ class LCRecDataset(EpochDataset):
             second = self._pairs.draw(first, epoch, slot)
             if self.prompt.form == "packed":
                 return self._pair(first, second)
-        choices = self.templates["seq" if direction == "neighbors" else direction]
+        choices = self.templates[direction]
         template = choices[int(stable_hash(self.seed, epoch, slot) % np.uint64(len(choices)))]
         return self._from_template(template, self._values(direction, first, second))
 

@@ -127,6 +127,16 @@ def test_it_is_logged_and_has_its_own_rate(dataset, tokenizer, tmp_path, caplog)
     np.testing.assert_allclose(watch.rates, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("warmup_steps, stage", [(0, [0.01, 0.01, 0.01]), (5, [0.0, 0.005, 0.01])])
+def test_the_rate_is_reached_within_the_stage(dataset, tokenizer, tmp_path, warmup_steps, stage):
+    watch = Watch()
+    trainer = trainer_for(
+        make(tokenizer), tokenizer, dataset, tmp_path, callbacks=[watch], warmup_steps=warmup_steps, max_steps=4
+    )
+    trainer.train()
+    np.testing.assert_allclose(watch.rates[:WARMUP], stage, atol=1e-12)
+
+
 def test_the_second_stage_starts_like_a_training_of_its_own(dataset, tokenizer, tmp_path):
     """Adam's first step moves every number by the learning rate, whatever happened before it."""
     watch = Watch()

@@ -157,10 +157,12 @@ def test_level_weights_change_what_is_trained_but_not_validation_losses(model, d
         trainer = trainer_for(model, dataset, tokenizer, args)
         before = trainer.evaluate()["eval_loss"]
         trainer.train()
-        runs[str(weights)] = before, losses(trainer), trainer.state.log_history[-2]["index_loss"]
+        first = next(entry["index_loss"] for entry in trainer.state.log_history if "index_loss" in entry)
+        runs[str(weights)] = before, losses(trainer), first
     plain, ones, weighted = runs.values()
     assert plain[0] == ones[0] == weighted[0]
     assert plain[1] == pytest.approx(ones[1], rel=1e-5) and abs(plain[1][0] - weighted[1][0]) > 1e-3
+    assert plain[2] == pytest.approx(weighted[2], rel=1e-5)  # of the first step, before the weights matter
 
 
 def test_children_loss_asks_for_the_same_normalisation_in_the_search(model, dataset, tokenizer, tmp_path, caplog):

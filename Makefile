@@ -21,7 +21,7 @@ export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .PHONY: install lock quickstart test test-slow test-slow-ci test-browser test-real test-oldest test-newest smoke-newest \
-	docs lint format clean
+	dist docs lint format clean
 
 install: $(STAMP)
 
@@ -88,6 +88,17 @@ smoke-newest:
 	.venv-smoke/bin/python -m pip install --quiet --editable . pytest hypothesis
 	.venv-smoke/bin/python -m pip list
 	.venv-smoke/bin/python -m pytest tests/smoke
+
+# The source distribution, the wheel that is built from it, and what a user of the wheel sees.
+dist: install
+	rm -rf build dist
+	$(BIN)/python -m build
+	$(PYTHON) -m venv --clear .venv-dist
+	.venv-dist/bin/python -m pip install --quiet twine
+	.venv-dist/bin/python -m twine check --strict dist/*
+	.venv-dist/bin/python -m pip install --quiet --constraint constraints.txt torch
+	.venv-dist/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	cd dist && ../.venv-dist/bin/hf-llmrec doctor
 
 docs: install
 	$(BIN)/python docs/build_api.py outputs/docs

@@ -31,6 +31,8 @@ def run(arguments: argparse.Namespace) -> None:
     set_cpu_threads()
     names = ("top_k", "exclude", "allowed", "strict", "users_per_part", "time", "revision", "batch_size")
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    if given.get("time", "").isdigit():
+        given["time"] = int(given["time"])
     began = time.perf_counter()
     done = recommend_table(arguments.model, arguments.input, arguments.output, **given)
     if PartialState().is_main_process:

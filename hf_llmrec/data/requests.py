@@ -114,9 +114,9 @@ class RequestReader:
         if isinstance(item_ids, str) or not isinstance(item_ids, Iterable):
             raise ValueError(f"{field!r} must be a list of item ids, got {item_ids!r}")
         items = list(item_ids)
-        wrong = next((item for item in items if not isinstance(item, str)), None)
-        if wrong is not None:
-            raise ValueError(f"{field!r} must hold item ids, which are strings; got {wrong!r}")
+        wrong = [item for item in items if not isinstance(item, str)]
+        if wrong:
+            raise ValueError(f"{field!r} must hold item ids, which are strings; got {wrong[0]!r}")
         unknown = [item for item in items if item not in self._row]
         if unknown:
             if strict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,19 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from ..data.files import read_json, visible_files
+from ..data.files import read_json, visible_files, write_json
 
 VERSION = 1
-# Readers of Parquet folders leave out files with a leading underscore. Without an ending, nothing takes them for data.
-RUN_FILE, LOCK_FILE = "_run", "_lock"
+# Readers of Parquet folders leave out what has a leading underscore; `datasets` does so for folders with two.
+WORK_FOLDER, RUN_FILE, LOCK_FILE = "__run__", "run.json", "lock"
 _ROWS_PER_GROUP = 16_384
 
 
 class PartsFolder:
     """A folder of Parquet parts with the record of what they are made from.
 
-    A part is written as ``_part-NUMBER.PROCESS`` and renamed when it is complete, so that what has the name of a part
-    is one. Everything else in the folder that belongs to a run has a leading underscore.
+    A part is written as ``__run__/_part-NUMBER.PROCESS`` and renamed when it is complete, so that what has the name of
+    a part is one. The record of the run is ``__run__/run.json``. Readers of Parquet folders leave ``__run__`` out.
 
     Args:
         path: the folder; made if it does not exist.
@@ -32,7 +31,8 @@ class PartsFolder:
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
-        self._lock = FileLock(self.path / LOCK_FILE)
+        self._work = self.path / WORK_FOLDER
+        self._lock = FileLock(self._work / LOCK_FILE)
 
     def lock(self) -> None:
         """Keep other runs out until `unlock` or the end of this process, however it ends.
@@ -41,8 +41,8 @@ class PartsFolder:
             ValueError: another run is writing to the folder, or the path is a file.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
+            self._work.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
             raise ValueError(f"{self.path} is a file: the output is a folder of parts") from error
         try:
             self._lock.acquire(timeout=0)
@@ -68,11 +68,7 @@ class PartsFolder:
         Args:
             run: JSON values, see `check_run`.
         """
-        temporary = self.path / f"{RUN_FILE}.tmp"
-        temporary.write_text(
-            json.dumps({"version": VERSION, **run}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        os.replace(temporary, self.path / RUN_FILE)
+        write_json(self._work / RUN_FILE, {"version": VERSION, **run})
 
     def earlier_run(self) -> dict[str, Any] | None:
         """What `begin` recorded; ``None``: no run has begun here.
@@ -80,11 +76,11 @@ class PartsFolder:
         Raises:
             ValueError: the record cannot be read, or there are Parquet files of no run.
         """
-        file = self.path / RUN_FILE
+        file = self._work / RUN_FILE
         if not file.is_file():
             others = visible_files(self.path.glob("*.parquet"))
             if others:
-                raise ValueError(f"{others[0]} is not of a run that is recorded in {RUN_FILE}: give another folder")
+                raise ValueError(f"{others[0]} is of no run that is recorded in {file}: give another folder")
             return None
         run = read_json(file)
         if not isinstance(run, dict) or run.get("version") != VERSION:
@@ -128,7 +124,7 @@ class PartsFolder:
             OSError: it cannot be written, such as on a full disk.
         """
         target = self.file(part, num_parts)
-        temporary = target.with_name(f"_{target.stem}.{os.getpid()}")
+        temporary = self._work / f"_{target.stem}.{os.getpid()}"
         try:
             with open(temporary, "wb") as stream:
                 with pq.ParquetWriter(stream, schema) as writer:
@@ -148,7 +144,7 @@ class PartsFolder:
 
     def remove_unfinished(self) -> None:
         """Remove what runs that were killed left of unfinished parts."""
-        for file in self.path.glob("_part-*"):
+        for file in self._work.glob("_part-*"):
             file.unlink(missing_ok=True)
 
 

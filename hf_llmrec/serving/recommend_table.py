@@ -77,7 +77,7 @@ def recommend_table(
     checked before the first is ranked. Called in several launched processes, each writes some of the parts.
 
     A run that ended before its last part is continued by the same call: complete parts stay. A complete run is left as
-    it is. The record of the run is in ``_run``.
+    it is. The record of the run is ``__run__/run.json``.
 
     Args:
         model: recommender folder, Hub id, or a recommender. A recommender is saved to a temporary folder to get its

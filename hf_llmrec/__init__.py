@@ -67,6 +67,7 @@ _EXPORTS = {
     "TextEncoderTrainer": "methods.text_encoder.trainer",
     "TextEncoderTrainingConfig": "methods.text_encoder.trainer_config",
     "RecommendationPipeline": "pipelines.recommendation",
+    "recommend_table": "serving.recommend_table",
     "EpochDataset": "data.epoch_dataset",
     "RecSplit": "data.splits",
     "EvalCases": "data.splits",
@@ -147,6 +148,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from .prompting.segments import Items as Items
     from .prompting.segments import Text as Text
     from .recommender import Recommender as Recommender
+    from .serving.recommend_table import recommend_table as recommend_table
     from .training.gguf_folder import save_gguf_as_folder as save_gguf_as_folder
     from .training.row_trainer import RowTrainerMixin as RowTrainerMixin
     from .tuning.search import HyperparameterSearch as HyperparameterSearch

@@ -72,6 +72,7 @@ def usage(group: str = "") -> str:
     Args:
         group: first word of the commands to list, such as ``train``; default: all commands.
     """
-    lines = [f"  {name:<18}{each.text}" for name, each in COMMANDS.items() if name.startswith(group)]
+    width = max(map(len, COMMANDS)) + 2
+    lines = [f"  {name:<{width}}{each.text}" for name, each in COMMANDS.items() if name.startswith(group)]
     commands = "\n".join(lines)
     return f"usage: hf-llmrec COMMAND [options]\n\n{commands}\n\n`hf-llmrec COMMAND --help` lists options."

@@ -88,7 +88,9 @@ COMMANDS: dict[str, Command] = {
         "train GAL-Rec variants that each change one thing, over seeds",
         ("cli.ablate_options:AblationArguments",),
     ),
-    "recommend": Command("recommend", "items that a saved model recommends after a history"),
+    "recommend": Command(
+        "recommend", "items that a saved model recommends after a history, or for every row of a table of histories"
+    ),
     "push": Command("push", "publish a saved model with its card, results and plots, or a demo Space"),
 }
 for _method in ("sasrec", "galrec", "lcrec"):

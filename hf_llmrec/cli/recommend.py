@@ -1,4 +1,4 @@
-"""``recommend``: print a saved model's recommendations."""
+"""``recommend``: print a saved model's recommendations after a history, or write those for a table of histories."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import sys
 
 from .list_options import ListOptions
 
+# Options of the form for a table of histories.
+_TABLE = ("output", "users_per_part", "batch_size", "time")
+
 
 def parser() -> argparse.ArgumentParser:
     """The command's argument parser."""
     options = ListOptions(
-        prog="hf-llmrec recommend", description="Items that a saved model recommends after a history."
+        prog="hf-llmrec recommend",
+        description="Items that a saved model recommends: printed for --history or --query, or written for --input.",
     )
     options.add_argument("model", help="recommender folder or Hub id")
     options.add_argument("--history", nargs="*", default=[], metavar="ID", help="item ids, oldest first")
@@ -23,6 +27,12 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--strict", action="store_true", help="an unknown item in the history is an error")
     options.add_argument("--revision", help="branch, tag or commit of a Hub repository")
     options.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    table = options.add_argument_group("recommendations for a table of histories")
+    table.add_argument("--input", help="Parquet, JSON lines (user_id, history) or a dataset folder")
+    table.add_argument("--output", help="folder for Parquet parts; a run that was killed is continued there")
+    table.add_argument("--users_per_part", type=int, help="rows of a part (default: 10000)")
+    table.add_argument("--batch_size", type=int, help="histories per forward pass (default: the model's)")
+    table.add_argument("--time", help="when requests are made: ISO text or seconds (default: when the run began)")
     return options
 
 
@@ -61,10 +71,20 @@ def as_json(answer: list[dict], encoding: str | None) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
+    for name in ("top_k", "users_per_part", "batch_size"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise ValueError(f"--{name} must be at least 1, got {value}")
+    if arguments.input is not None:
+        from .recommend_table import run
+
+        run(arguments)
+        return 0
+    for name in _TABLE:
+        if getattr(arguments, name) is not None:
+            raise ValueError(f"--{name} is for tables of histories: give --input, too")
     if not arguments.history and not arguments.query:
-        raise ValueError("give --history, --query, or both")
-    if arguments.top_k < 1:
-        raise ValueError(f"--top_k must be at least 1, got {arguments.top_k}")
+        raise ValueError("give --history, --query, or both; or --input, a table of histories")
     from transformers import pipeline
     from transformers.utils import logging
 

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,3 +103,12 @@ def read_json(path: str | os.PathLike) -> Any:
             return json.load(stream, object_pairs_hook=unique)
         except ValueError as error:  # JSON and Unicode errors are ValueErrors
             raise ValueError(f"{path}: not valid JSON ({error})") from error
+
+
+def visible_files(paths: Iterable[Path]) -> list[Path]:
+    """The files, sorted by name, that readers of Parquet folders read: those without a leading ``_`` or dot.
+
+    Args:
+        paths: of one folder.
+    """
+    return sorted(path for path in paths if path.is_file() and path.name[0] not in "._")

@@ -83,6 +83,10 @@ def seconds(time: Any, field: str) -> int:
     return int(to_seconds(value, units_of(value)[0])[0])
 
 
+def _unknown_items(unknown: list[str], count: int, field: str) -> str:
+    return f"{len(unknown)} of {count} items in {field!r} are not in the catalogue: {unknown[:5]}"
+
+
 class RequestReader:
     """Validates requests and converts them to the rows of a catalogue.
 
@@ -110,16 +114,29 @@ class RequestReader:
         if isinstance(item_ids, str) or not isinstance(item_ids, Iterable):
             raise ValueError(f"{field!r} must be a list of item ids, got {item_ids!r}")
         items = list(item_ids)
-        wrong = next((item for item in items if not isinstance(item, str)), None)
-        if wrong is not None:
-            raise ValueError(f"{field!r} must hold item ids, which are strings; got {wrong!r}")
+        wrong = [item for item in items if not isinstance(item, str)]
+        if wrong:
+            raise ValueError(f"{field!r} must hold item ids, which are strings; got {wrong[0]!r}")
         unknown = [item for item in items if item not in self._row]
         if unknown:
-            message = f"{len(unknown)} of {len(items)} items in {field!r} are not in the catalogue: {unknown[:5]}"
             if strict:
-                raise ValueError(message)
-            logger.warning("%s; they are skipped", message)
+                raise ValueError(_unknown_items(unknown, len(items), field))
+            self.on_unknown_items(unknown, len(items), field)
         return np.array([self._row[item] for item in items if item in self._row], dtype=np.int64)
+
+    def on_unknown_items(self, unknown: list[str], count: int, field: str) -> None:
+        """Called when items that are not in the catalogue are skipped; logs a warning.
+
+        Args:
+            unknown: ids of the items.
+            count: how many items the list has, with those.
+            field: name of the list.
+        """
+        logger.warning("%s; they are skipped", _unknown_items(unknown, count, field))
+
+    def on_empty_history(self) -> None:
+        """Called for a request with neither a known item nor a query; logs a warning."""
+        logger.warning("empty history: the model's own answer without a history is given")
 
     def limits(self, options: Mapping[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Sorted rows of ``exclude`` and ``allowed``; ``None`` for no limit.
@@ -161,6 +178,6 @@ class RequestReader:
             raise ValueError(f"{self._name} reads histories only: it has no use for a query")
         rows = self.rows(() if history is None else history, "history", strict)
         if not len(rows) and not query:
-            logger.warning("empty history: the model's own answer without a history is given")
+            self.on_empty_history()
         times = (seconds(request[name], name) if request.get(name) is not None else None for name in FIELDS[-2:])
         return Request(rows, query, *self.limits(request), *times)

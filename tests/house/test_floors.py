@@ -14,6 +14,7 @@ FLOORS = (
     "space",
     "cli",
     "registration",
+    "serving",
     "pipelines",
     "methods",
     "recommender",

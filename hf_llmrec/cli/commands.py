@@ -89,6 +89,7 @@ COMMANDS: dict[str, Command] = {
         ("cli.ablate_options:AblationArguments",),
     ),
     "recommend": Command("recommend", "items that a saved model recommends after a history"),
+    "export-catalog": Command("export_catalog", "items and index tokens of an LC-Rec, for another inference engine"),
     "push": Command("push", "publish a saved model with its card, results and plots, or a demo Space"),
 }
 for _method in ("sasrec", "galrec", "lcrec"):

@@ -43,7 +43,7 @@ def of_sequences(sequences) -> dict[tuple, set]:
 def of_static(file) -> dict[tuple, set]:
     """Walks the arrays as STATIC does: states of first tokens from the dense table, all others from the matrix."""
     arrays = load_file(file)
-    allowed = {(): set(np.flatnonzero(arrays["start_mask"]).tolist())}
+    allowed: dict[tuple, set] = {(): set(np.flatnonzero(arrays["start_mask"]).tolist())}
     assert np.array_equal(arrays["start_mask"], arrays["dense_mask"])
     states = [((token,), arrays["dense_states"][token]) for token in sorted(allowed[()])]
     branches = [len(allowed[()])]

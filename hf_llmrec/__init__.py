@@ -79,6 +79,7 @@ _EXPORTS = {
     "LCRecPrompt": "methods.lcrec.prompt",
     "GALRecPrompt": "methods.galrec.prompt",
     "ItemCatalog": "data.recommender_folder",
+    "export_catalog": "methods.lcrec.catalog_export",
 }
 __all__ = sorted(_EXPORTS)  # pyright: ignore[reportUnsupportedDunderAll]  # the imports below name the same
 
@@ -121,6 +122,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from .methods.item_knn.configuration_item_knn import ItemKNNConfig as ItemKNNConfig
     from .methods.item_knn.modeling_item_knn import ItemKNNModel as ItemKNNModel
     from .methods.item_knn.recommender import ItemKNNRecommender as ItemKNNRecommender
+    from .methods.lcrec.catalog_export import export_catalog as export_catalog
     from .methods.lcrec.prompt import LCRecPrompt as LCRecPrompt
     from .methods.lcrec.recommender import LCRecRecommender as LCRecRecommender
     from .methods.lcrec.tokenization_lcrec import LCRecTokenizer as LCRecTokenizer

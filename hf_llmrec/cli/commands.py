@@ -91,6 +91,7 @@ COMMANDS: dict[str, Command] = {
     "recommend": Command(
         "recommend", "items that a saved model recommends after a history, or for every row of a table of histories"
     ),
+    "export-catalog": Command("export_catalog", "items and index tokens of an LC-Rec, for another inference engine"),
     "push": Command("push", "publish a saved model with its card, results and plots, or a demo Space"),
 }
 for _method in ("sasrec", "galrec", "lcrec"):

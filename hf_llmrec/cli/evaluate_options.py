@@ -28,6 +28,9 @@ class EvaluateArguments(CaseArguments):
         beyond_accuracy: also report novelty, popularity, diversity (of the texts) and coverage of the recommendations.
         templates: ``first``: the prompt's first wording; ``all``: metrics averaged over all wordings (prefix form).
         tasks: also report whether LC-Rec's alignment tasks were learned, on at most 2,000 items or users each.
+        held_out_texts: with ``tasks``, the share of the items for whose texts they are reported apart; default: as the
+            model was trained. Another share than that is refused, without ``--other_data``; 0: no items.
+        held_out_texts_seed: seed of the choice of these items; default: as the model was trained.
     """
 
     model: str = field(
@@ -48,6 +51,10 @@ class EvaluateArguments(CaseArguments):
     )
     templates: str = field(default="first", metadata={"help": "`first`, or `all`: metrics averaged over all wordings"})
     tasks: bool = field(default=False, metadata={"help": "also report whether LC-Rec's alignment tasks were learned"})
+    held_out_texts: float | None = field(
+        default=None, metadata={"help": "with --tasks: share of the items reported apart (default: as in training)"}
+    )
+    held_out_texts_seed: int | None = field(default=None, metadata={"help": "seed of --held_out_texts"})
 
     def __post_init__(self):
         if not self.model:
@@ -55,6 +62,9 @@ class EvaluateArguments(CaseArguments):
         super().__post_init__()
         if self.templates not in ("first", "all"):
             raise ValueError(f"--templates must be first or all, got {self.templates!r}")
+        for name in ("held_out_texts", "held_out_texts_seed"):
+            if getattr(self, name) is not None and not self.tasks:
+                raise ValueError(f"--{name} is about --tasks, which is not set")
         for name in ("num_beams", "max_history", "batch_size"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")

@@ -19,6 +19,7 @@ from ..methods.lcrec.recommender import LCRecRecommender
 from .decoding_words import without_the_tree
 from .evaluate_options import EvaluateArguments
 from .metric_table import metric_table
+from .plain_text import plain_text_metrics
 from .processes import run_command
 from .result_file import result_record
 from .results import run_facts
@@ -73,6 +74,8 @@ def run(arguments: EvaluateArguments) -> dict:
             print("\n".join(f"{name:<34}{value:.4f}" for name, value in values.items()))
     if arguments.tasks:
         report["tasks"] = task_metrics(arguments, ranker, dataset, split)
+    if arguments.plain_text:
+        report["plain_text"] = plain_text_metrics(arguments, ranker)
     if isinstance(ranker, LCRecRecommender):
         report["decoding_fallback"] = ranker.fallback
     if isinstance(ranker, PredictedRankings):

@@ -73,3 +73,20 @@ def test_training_goes_on_without_these_texts_only(folders, tmp_path):
         train(folders, tmp_path / "c", "--model_name_or_path", str(tmp_path / "b"), "--held_out_texts", "0.2")
     with pytest.raises(ValueError, match="held_out_texts must be a share"):
         train(folders, tmp_path / "d", "--held_out_texts", "1.5")
+
+
+def test_plain_text_in_training_and_evaluation(folders, tmp_path, capsys):
+    text = tmp_path / "prose.txt"
+    text.write_text("A ring of pieces.\n\nThe pieces are red or blue.\n" * 20)
+    train(folders, folders / "prose", "--plain_text", str(text))
+    report = json.loads((folders / "prose" / "training_report.json").read_text())
+    assert report["task_rows"]["text"] > 0
+    data = ["--dataset", str(folders / "data"), "--output", str(tmp_path / "m.json"), "--split", "validation"]
+    options = ["--plain_text", str(text), "--plain_text_base", str(folders / "prose")]
+    evaluate.main(["--model", str(folders / "prose"), *data, *options])
+    measured = json.loads((tmp_path / "m.json").read_text())["plain_text"]
+    assert measured["num_texts"] == 21 and measured["perplexity"] > 1
+    assert measured["base"]["num_tokens"] == measured["num_tokens"], "the stock classes encode the same text alike"
+    assert "perplexity of" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--plain_text is about LC-Rec"):
+        evaluate.main(["--model", "popularity", *data, "--plain_text", str(text)])

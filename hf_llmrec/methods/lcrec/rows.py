@@ -1,4 +1,4 @@
-"""Training rows of LC-Rec's alignment tasks (arXiv 2311.09049, section 3.3), and of pairs of neighbours.
+"""Training rows of LC-Rec's alignment tasks (arXiv 2311.09049, section 3.3), of pairs of neighbours, and of plain text.
 
 A row is built on access from (slot, epoch): its user, item or review, its template and its augmentation follow from a
 hash of (seed, epoch, slot). Data-loader workers, processes and resumed runs therefore build the same rows, and epochs
@@ -7,7 +7,7 @@ differ.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,12 +20,13 @@ from ...prompting.fitting import bare_length, fit_prompt
 from ...prompting.segments import Items
 from ...prompting.templates import Template, fill, placeholders, stable_hash
 from .candidates import TaskCandidates
+from .plain_text import pack_texts
 from .prompt import LCRecPrompt
 from .row_lengths import TITLE_LIMIT, RowLengths
 from .templates import load_templates
 from .tokenization_lcrec import LCRecTokenizer
 
-TASKS = ("seq", "mut", "asy", "ite", "per", "neighbors")
+TASKS = ("seq", "mut", "asy", "ite", "per", "neighbors", "text")
 IGNORE = -100
 
 
@@ -44,6 +45,7 @@ class LCRecDataset(EpochDataset):
         item_dropout: probability with which an item of a packed sequence is left out in an epoch.
         held_out_texts: items whose titles, descriptions and intentions are in no row, nor are preferences of users who
             chose them; their indices are trained as all others. ``None``: none.
+        plain_text: texts of the task ``text``, which are packed into rows of ``max_length``; every token is a target.
 
     Raises:
         ValueError: an unknown task, a negative weight, or a mixture without a single row.
@@ -61,6 +63,7 @@ class LCRecDataset(EpochDataset):
         max_length: int = 1024,
         item_dropout: float = 0.0,
         held_out_texts: HeldOutTexts | None = None,
+        plain_text: Sequence[str] = (),
     ):
         super().__init__()
         unknown = set(task_weights) - set(TASKS)
@@ -84,12 +87,20 @@ class LCRecDataset(EpochDataset):
         candidates_of = TaskCandidates(dataset, split, prompt, seed, is_held_out)
         self._has_text, self._texts = candidates_of.has_text, candidates_of.texts
         self._lengths = RowLengths(dataset, split, tokenizer, prompt.max_history, self.text_limit, self._has_text)
+        self._packed_texts: list[list[int]] = []
+        if task_weights.get("text", 0.0) > 0:
+            if not plain_text:
+                raise ValueError("task_weights: the task text needs plain_text")
+            self._packed_texts = pack_texts(tokenizer.encode_texts(plain_text), tokenizer.end_token_id, max_length)
         self._directions: list[str] = []
         self._candidates: list[np.ndarray] = []  # per direction int64 (n, 2): (user, position), (item, -) or (row, -)
         counts: list[int] = []
         for task in TASKS:
             weight = float(task_weights.get(task, 0.0))
-            for direction, candidates in candidates_of.of_task(task) if weight > 0 else ():
+            directions = candidates_of.of_task(task) if weight > 0 and task != "text" else []
+            if self._packed_texts and task == "text":
+                directions = [("text", np.stack([np.arange(len(self._packed_texts))] * 2, axis=1))]
+            for direction, candidates in directions:
                 order = np.argsort(stable_hash(seed, len(self._directions), np.arange(len(candidates))), kind="stable")
                 self._directions.append(direction)
                 self._candidates.append(candidates[order])
@@ -145,6 +156,8 @@ class LCRecDataset(EpochDataset):
         if direction == "seq_packed":
             window = np.minimum(np.diff(self.split.train_indptr), self.prompt.max_history + 1)
             return window[first] * self.levels + len(self.packed_prefix)
+        if direction == "text":
+            return np.array([len(row) for row in self._packed_texts], dtype=np.int64)[first]
         counts, levels = self._lengths, self.levels
         if direction == "neighbors":
             if self.prompt.form == "packed":
@@ -181,6 +194,8 @@ class LCRecDataset(EpochDataset):
         direction, first, second = self._candidate(slot, epoch)
         if direction == "seq_packed":
             return self._packed(first, epoch)
+        if direction == "text":
+            return {"input_ids": self._packed_texts[first], "labels": list(self._packed_texts[first])}
         if direction == "neighbors":
             second = self._pairs.draw(first, epoch, slot)
             if self.prompt.form == "packed":

@@ -16,6 +16,7 @@ from ...training.language_model_trainer import LanguageModelTrainer, start_from_
 from ...training.training_dropout import add_training_dropout
 from .loss import IndexLoss, add_index_loss
 from .memory_fit import fit_memory
+from .plain_text import read_plain_text
 from .plan import lcrec_sizes, lcrec_warnings
 from .recommender import LCRecRecommender
 from .repeat_bias import fit_repeat_bias
@@ -92,7 +93,8 @@ class LCRecTrainer(LanguageModelTrainer):
         Args:
             recommender: its tokenizer and prompt are used.
             split: its training interactions, and texts about them, are used.
-            args: its ``task_weights``, ``seed``, ``max_length``, ``item_dropout`` and ``held_out_texts`` are used.
+            args: its ``task_weights``, ``seed``, ``max_length``, ``item_dropout``, ``held_out_texts`` and
+                ``plain_text`` are used.
         """
         start_from_recommender(args, recommender)
         rows = LCRecDataset(
@@ -100,11 +102,12 @@ class LCRecTrainer(LanguageModelTrainer):
             split,
             recommender.tokenizer,
             recommender.prompt,
-            cast(dict[str, float], args.task_weights),  # its __post_init__ has checked that
+            args.all_task_weights(),
             seed=args.seed,
             max_length=cast(int, args.max_length),  # `start_from_recommender` has set it
             item_dropout=args.item_dropout,
             held_out_texts=args.held_out_items(),
+            plain_text=() if args.plain_text is None else read_plain_text(args.plain_text),
         )
         logger.info("training rows per epoch: %s", rows.rows_per_direction)
         return rows

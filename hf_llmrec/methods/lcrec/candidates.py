@@ -8,7 +8,7 @@ import numpy as np
 
 from ...data.interactions import RecDataset
 from ...data.splits import RecSplit
-from ...prompting.training_text import intention_rows, preference_rows
+from ...prompting.training_text import intention_rows, item_intention_rows, preference_rows
 from .neighbors import NeighborPairs
 from .prompt import LCRecPrompt
 
@@ -102,7 +102,10 @@ class TaskCandidates:
     def _of_table(self, task: str) -> list[tuple[str, np.ndarray]]:
         if task == "ite":
             rows = [row for row in intention_rows(self.dataset, self.split) if self.has_text[row[1]]]
+            of_users = len(rows)  # the others have no history
+            rows += [row for row in item_intention_rows(self.dataset) if self.has_text[row[1]]]
         else:  # a preference may be about any item of the history
+            of_users = 0
             rows = [row for row in preference_rows(self.dataset, self.split) if self.has_text[row[0]].all()]
         if not rows:
             table = "intentions" if task == "ite" else "preferences"
@@ -114,7 +117,7 @@ class TaskCandidates:
         numbers = _numbers(np.arange(len(rows)))
         if task == "per":
             return [("per", numbers)]
-        return [("ite_intention_to_item", numbers), ("ite_history_intention_to_item", numbers)]
+        return [("ite_intention_to_item", numbers), ("ite_history_intention_to_item", numbers[:of_users])]
 
 
 def _numbers(values: np.ndarray) -> np.ndarray:

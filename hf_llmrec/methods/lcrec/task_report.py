@@ -16,7 +16,12 @@ from ...data.splits import EvalCases, RecSplit
 from ...evaluation.metrics import target_ranks
 from ...prompting.fitting import bare_length, fit_prompt
 from ...prompting.templates import fill
-from ...prompting.training_text import held_out_intentions, intention_rows, preference_rows
+from ...prompting.training_text import (
+    held_out_intentions,
+    intention_rows,
+    item_intention_rows,
+    preference_rows,
+)
 from .probe import probe
 from .recommender import LCRecRecommender
 from .rows import TITLE_LIMIT
@@ -184,12 +189,14 @@ class TaskReport:
     def query_to_item(self) -> TaskOutcome:
         """ITE: whether the item is among the first ten for an intention without a history.
 
-        The intentions belong to held-out interactions; those of items whose texts are held out may belong to any.
+        The intentions belong to held-out interactions; those of items whose texts are held out may belong to any, or
+        to no user.
         """
         rows = held_out_intentions(self.dataset, self.split, self.which)[: self.limit or None]
         in_sample = np.arange(len(rows)) < len(rows)
         if self.is_held_out.any():
-            more = [row for row in intention_rows(self.dataset, self.split) if self.is_held_out[row[1]]]
+            untrained = [*intention_rows(self.dataset, self.split), *item_intention_rows(self.dataset)]
+            more = [row for row in untrained if self.is_held_out[row[1]]]
             rows += more[: self.limit or None]
             in_sample = np.arange(len(rows)) < len(in_sample)
         values, targets = [{"intention": text} for _, _, text in rows], [item for _, item, _ in rows]

@@ -1,4 +1,4 @@
-"""``annotate``: have a language model write users' intentions and preferences from their reviews."""
+"""``annotate``: have a language model write intentions and preferences from reviews or descriptions."""
 
 from __future__ import annotations
 
@@ -26,23 +26,29 @@ def main(argv: list[str] | None = None) -> int:
     from ..supervision.endpoint_llm import EndpointLLM
     from ..supervision.local_llm import LocalLLM
     from ..supervision.requests import (
+        description_requests,
         instructions,
         instructions_version,
         intention_requests,
         preference_requests,
         readable_reviews,
     )
-    from ..supervision.tables import save_texts, text_table
+    from ..supervision.tables import FROM_DESCRIPTIONS, save_texts, text_table
     from ..supervision.write import write_texts
     from .processes import start_logging
 
     start_logging()
     dataset = RecDataset.load(arguments.dataset)
-    readable = readable_reviews(dataset, dataset.split())
-    print(
-        f"reviews left out: {readable.held_out} of held-out items, {readable.late} not before the split point, "
-        f"{readable.unknown} of no interaction"
-    )
+    if arguments.source == "descriptions":
+        made = {"intentions": description_requests(dataset)}
+    else:
+        readable = readable_reviews(dataset, dataset.split())
+        print(
+            f"reviews left out: {readable.held_out} of held-out items, {readable.late} not before the split point, "
+            f"{readable.unknown} of no interaction"
+        )
+        made = {"intentions": intention_requests(dataset, readable)}
+        made["preferences"] = preference_requests(dataset, readable)
     if arguments.local:
         llm = LocalLLM(arguments.model, batch_size=arguments.concurrency)
     else:
@@ -50,8 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         llm = EndpointLLM(arguments.model, extra_body=extra_body, **{name: getattr(arguments, name) for name in names})
     cache = AnswerCache(arguments.cache or output / ".answers.jsonl")
     for kind in arguments.kinds:
-        make = {"intentions": intention_requests, "preferences": preference_requests}[kind]
-        requests = list(make(dataset, readable))
+        requests = list(made[kind])
         names = ("answer_format", "concurrency", "attempts", "retries", "max_tokens", "temperature", "seed")
         requests = requests[: arguments.limit] if arguments.limit else requests
         texts, report = write_texts(requests, llm, cache, **{name: getattr(arguments, name) for name in names})
@@ -68,9 +73,11 @@ def main(argv: list[str] | None = None) -> int:
         if not texts:
             print(f"  no table {kind} is written")
             continue
+        instruction = instructions()[requests[0].instruction or kind]["instruction"]
         provenance = {
             "model": llm.name,
-            "instruction": f"{instructions()[kind]['instruction'].strip()} ({instructions_version()})",
+            "read": FROM_DESCRIPTIONS if arguments.source == "descriptions" else "reviews",
+            "instruction": f"{instruction.strip()} ({instructions_version()})",
             "date": datetime.now(UTC).date().isoformat(),
             "texts": report.written,
             "left out for want of a good answer": report.left_out,

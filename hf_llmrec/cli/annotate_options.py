@@ -12,9 +12,10 @@ def parser() -> argparse.ArgumentParser:
     """The command's argument parser."""
     options = ListOptions(
         prog="hf-llmrec annotate",
-        description="Write a dataset's tables `intentions` and `preferences` from its reviews, by a language model.",
+        description="Write a dataset's tables `intentions` and `preferences` by a language model, from its reviews, or "
+        "intentions from its items' descriptions.",
     )
-    options.add_argument("--dataset", required=True, help="dataset folder or Hub id with a table `reviews`")
+    options.add_argument("--dataset", required=True, help="dataset folder or Hub id, with a table `reviews`")
     options.add_argument("--output_dir", help="dataset folder to write (default: --dataset, if it is a folder)")
     options.add_argument(
         "--model", required=True, help="the language model: its name at the endpoint, or with --local its id or folder"
@@ -24,7 +25,17 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--token", help="access token (default: none for --base_url; for the Hub, that of the login)")
     options.add_argument("--extra_body", metavar="JSON", help="further fields of each request to the endpoint")
     options.add_argument(
-        "--kinds", nargs="+", choices=("intentions", "preferences"), default=["intentions", "preferences"]
+        "--source",
+        choices=("reviews", "descriptions"),
+        default="reviews",
+        help="what the model reads: reviews, or without them the items' descriptions, for intentions of no user "
+        "(default: reviews)",
+    )
+    options.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=("intentions", "preferences"),
+        help="tables to write (default: both; intentions with --source descriptions)",
     )
     options.add_argument(
         "--limit", type=int, default=0, help="write at most this many texts of each kind (default: all)"
@@ -55,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Refuse options that are out of range or contradict each other.
+    """Refuse options that are out of range or contradict each other, and fill in the default of ``--kinds``.
 
     Args:
         arguments: parsed by `parser`.
@@ -63,6 +74,10 @@ def check(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: names the option.
     """
+    is_described = arguments.source == "descriptions"
+    arguments.kinds = arguments.kinds or ["intentions", *([] if is_described else ["preferences"])]
+    if is_described and "preferences" in arguments.kinds:
+        raise ValueError("--kinds preferences: preferences are written from reviews, --source is descriptions")
     for name, least in {"concurrency": 1, "attempts": 1, "max_tokens": 1, "retries": 0, "limit": 0}.items():
         if getattr(arguments, name) < least:
             raise ValueError(f"--{name} must be at least {least}, got {getattr(arguments, name)}")

@@ -34,7 +34,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "doctor": Command("doctor", "show devices and packages, and estimate what a training run takes"),
     "convert": Command("convert", "raw files of a public data set -> a dataset folder"),
-    "annotate": Command("annotate", "have a language model write intentions and preferences from reviews"),
+    "annotate": Command("annotate", "have a language model write intentions and preferences from texts"),
     "build-index": Command(
         "build_index", "item texts or embeddings -> discrete item indices", ("cli.index_options:IndexArguments",)
     ),

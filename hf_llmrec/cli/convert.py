@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from ..converters.sources import SOURCES
-from . import convert_table, convert_times
+from . import convert_lcrec, convert_table, convert_times
 from .list_options import ListOptions
 
 
@@ -18,6 +18,7 @@ def parser() -> argparse.ArgumentParser:
         description="Raw files of a public data set -> a dataset folder (Parquet tables and a card).",
         epilog=f"sources, and the files they read (.gz, .bz2 and .zip as they are):\n{sources}\n"
         "  table         any table of your own: see `hf-llmrec convert table --help`\n"
+        "  lcrec         the JSON files of LC-Rec, LETTER and similar: see `hf-llmrec convert lcrec --help`\n"
         "  times         adds times to a dataset folder: see `hf-llmrec convert times --help`",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -41,10 +42,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["table"]:
-        return convert_table.main(argv[1:])
-    if argv[:1] == ["times"]:
-        return convert_times.main(argv[1:])
+    others = {"table": convert_table, "lcrec": convert_lcrec, "times": convert_times}
+    if argv and argv[0] in others:
+        return others[argv[0]].main(argv[1:])
     arguments = parser().parse_args(argv)
     from ..converters.convert import convert
 

@@ -16,14 +16,14 @@ from ..evaluation.metrics import MAX_CUTOFF
 from ..evaluation.predictions import PredictedRankings
 from ..indexing.text_embeddings import embed_items
 from ..methods.lcrec.recommender import LCRecRecommender
-from ..methods.lcrec.task_report import TaskReport
-from ..training.main_process import run_on_main_process
 from .decoding_words import without_the_tree
 from .evaluate_options import EvaluateArguments
 from .metric_table import metric_table
+from .plain_text import plain_text_metrics
 from .processes import run_command
 from .result_file import result_record
 from .results import run_facts
+from .task_metrics import task_metrics
 
 
 def run(arguments: EvaluateArguments) -> dict:
@@ -73,14 +73,9 @@ def run(arguments: EvaluateArguments) -> dict:
         if PartialState().is_main_process:
             print("\n".join(f"{name:<34}{value:.4f}" for name, value in values.items()))
     if arguments.tasks:
-        if not isinstance(ranker, LCRecRecommender):
-            raise ValueError(f"--tasks is about LC-Rec models; {arguments.model} is none")
-        tasks = TaskReport(ranker, dataset, split, arguments.split)
-        task_metrics = run_on_main_process(tasks.run, "reporting on the tasks")
-        report["tasks"] = task_metrics
-        if task_metrics is not None:  # on the main process
-            for name, value in task_metrics.items():
-                print(f"{name:<34}{'no data' if value is None else f'{value:.4f}'}")
+        report["tasks"] = task_metrics(arguments, ranker, dataset, split)
+    if arguments.plain_text:
+        report["plain_text"] = plain_text_metrics(arguments, ranker)
     if isinstance(ranker, LCRecRecommender):
         report["decoding_fallback"] = ranker.fallback
     if isinstance(ranker, PredictedRankings):

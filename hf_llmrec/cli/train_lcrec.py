@@ -9,6 +9,7 @@ from ..methods.lcrec.recommender import LCRecRecommender
 from ..methods.lcrec.trainer import LCRecTrainer
 from ..methods.lcrec.trainer_config import LCRecTrainingConfig
 from .data_checks import check_base
+from .held_out_texts import check_base_texts
 from .language_model_run import LanguageModelRun
 from .lcrec_options import LCRecArguments
 from .processes import run_command
@@ -23,6 +24,7 @@ class LCRecRun(LanguageModelRun[LCRecArguments, LCRecTrainingConfig]):
         arguments, training, model_config = self.arguments, self.training, self.model_config
         base, revision = model_config.model_name_or_path, model_config.model_revision
         check_base(base, arguments, dataset, split, revision=revision)
+        check_base_texts(base, training.held_out_items(), arguments.other_data, revision=revision)
         return LCRecRecommender.from_backbone(
             arguments.source(model_config),
             index=arguments.index,

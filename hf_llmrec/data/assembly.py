@@ -122,10 +122,11 @@ def _check_ids(tables: Tables, user_ids: list[str], items: pa.Table) -> None:
         for column, valid_ids in ids.items():
             if column not in table.column_names:
                 continue
-            rows = _rows_in(valid_ids.cast(pa.string()), table.column(column).cast(pa.string()))
-            if rows.null_count:
-                row = pc.index(rows.is_null(), True).as_py()
-                value = table.column(column)[row].as_py()
+            values = table.column(column)
+            rows = _rows_in(valid_ids.cast(pa.string()), values.cast(pa.string()))
+            if rows.null_count > values.null_count:  # an intention may have no user
+                row = next(row for row, each in enumerate(rows.to_pylist()) if each is None and values[row].is_valid)
+                value = values[row].as_py()
                 raise ValueError(f"{source.at(row)}: column {column!r}: {value!r} is unknown")
 
 

@@ -29,6 +29,8 @@ OPTIONAL = {
 }
 TABLES = tuple(REQUIRED)
 NULLABLE = {"title", "description", "brand", "categories", "rating", "text"}
+# An intention without a user is about the item alone, such as one that was written from its description.
+NULLABLE_IN = {"intentions": {"user_id"}}
 
 
 ARROW_TYPES = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64()}
@@ -95,6 +97,7 @@ def check_table(table: pa.Table, name: str, source: str) -> pa.Table:
     if missing:
         raise ValueError(f"{source}: missing column {missing[0]!r} (has {table.column_names})")
     checked: dict[str, pa.ChunkedArray] = {}
+    nullable = NULLABLE | NULLABLE_IN.get(name, set())
     for column, expected in columns.items():
         if column not in table.column_names:
             continue
@@ -103,9 +106,9 @@ def check_table(table: pa.Table, name: str, source: str) -> pa.Table:
         is_time = column == "timestamp" and pa.types.is_temporal(values.type) and not pa.types.is_time(values.type)
         joined_list = column == "categories" and kind == "list" and _kind(values.type.value_type) == "string"
         if kind != expected and not (expected == "number" and kind == "integer") and not joined_list and not is_time:
-            if not (pa.types.is_null(values.type) and (column in NULLABLE or not len(values))):
+            if not (pa.types.is_null(values.type) and (column in nullable or not len(values))):
                 raise ValueError(f"{source}: column {column!r} must be {expected}, is {values.type}")
-        if values.null_count and column not in NULLABLE:
+        if values.null_count and column not in nullable:
             row = pc.index(values.is_null(), True).as_py()
             raise ValueError(f"{source}: row {row}: column {column!r} is null")
         if is_time:

@@ -31,7 +31,7 @@ def k_core_mask(users: np.ndarray, items: np.ndarray, k: int) -> np.ndarray:
 
 
 def rows_with_ids(table: pa.Table, ids: Mapping[str, pa.Array]) -> pa.Table:
-    """The rows of a table whose ids are all among the given ones.
+    """The rows of a table whose ids are all among the given ones; an intention without a user stays.
 
     Args:
         table: a table with id columns.
@@ -42,7 +42,7 @@ def rows_with_ids(table: pa.Table, ids: Mapping[str, pa.Array]) -> pa.Table:
             column = table.column(name)
             # pyarrow generates this function at import, so that type checkers do not see it.
             is_selected = pc.is_in(column, value_set=selected.cast(column.type))  # pyright: ignore[reportAttributeAccessIssue]
-            table = table.filter(is_selected)
+            table = table.filter(pc.or_(is_selected, column.is_null()))  # pyright: ignore[reportAttributeAccessIssue]
     return table
 
 

@@ -60,6 +60,8 @@ def intention_rows(dataset: RecDataset, split: RecSplit) -> list[IntentionRow]:
     dated = latest is not None and "timestamp" in dataset.intentions.column_names
     columns.append(dataset.intentions.column("timestamp").to_pylist() if dated else [None] * len(columns[0]))
     for user_id, item_id, text, when in zip(*columns, strict=True):
+        if user_id is None:
+            continue
         user, item = dataset.user_row[user_id], dataset.item_row[item_id]
         if latest is not None and when is not None and when > latest[user]:
             continue
@@ -68,6 +70,23 @@ def intention_rows(dataset: RecDataset, split: RecSplit) -> list[IntentionRow]:
         if text and len(places) and item not in held.get(user, ()):
             rows.append((sequence[: places[0]], item, text))
     return rows
+
+
+def item_intention_rows(dataset: RecDataset) -> list[IntentionRow]:
+    """Intentions about an item, of no user, such as those that were written from descriptions; with an empty history.
+
+    Args:
+        dataset: the dataset; without a table of intentions there are no rows.
+    """
+    if dataset.intentions is None:
+        return []
+    columns = (dataset.intentions.column(name).to_pylist() for name in ("user_id", "item_id", "text"))
+    none = np.zeros(0, dtype=np.int32)
+    return [
+        (none, dataset.item_row[item_id], text)
+        for user_id, item_id, text in zip(*columns, strict=True)
+        if user_id is None and text
+    ]
 
 
 def held_out_intentions(dataset: RecDataset, split: RecSplit, which: str = "test") -> list[IntentionRow]:
@@ -85,7 +104,7 @@ def held_out_intentions(dataset: RecDataset, split: RecSplit, which: str = "test
     rows: list[IntentionRow] = []
     columns = (dataset.intentions.column(name).to_pylist() for name in ("user_id", "item_id", "text"))
     for user_id, item_id, text in zip(*columns, strict=True):
-        case = number.get(dataset.user_row[user_id])
+        case = None if user_id is None else number.get(dataset.user_row[user_id])
         if text and case is not None and int(cases.targets[case]) == dataset.item_row[item_id]:
             rows.append((cases.histories[case], int(cases.targets[case]), text))
     return rows
@@ -119,6 +138,6 @@ def corpus_texts(dataset: RecDataset, split: RecSplit) -> list[str]:
         split: its split; texts about held-out interactions are left out.
     """
     texts = [*dataset.titles, *(text for text in dataset.descriptions if text)]
-    texts += [text for _, _, text in intention_rows(dataset, split)]
+    texts += [text for _, _, text in [*intention_rows(dataset, split), *item_intention_rows(dataset)]]
     texts += [text for _, text in preference_rows(dataset, split)]
     return texts

@@ -1,6 +1,6 @@
 """Requests to a language model for intentions and preferences.
 
-They contain reviews of training interactions only: nothing that a recommender is evaluated on.
+They contain reviews of training interactions, or descriptions of items: nothing that a recommender is evaluated on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..data.splits import RecSplit
 from .answers import name_pattern
 
 MAX_CHARACTERS = 2_000
+DESCRIPTION_INSTRUCTION = "intentions_from_descriptions"
 # The characters that chat templates form role markers and special tokens from.
 _ESCAPED = {character: f"\\u{ord(character):04x}" for character in "<>|[]"}
 
@@ -31,19 +32,21 @@ class Request:
 
     Attributes:
         kind: ``intentions`` or ``preferences``.
-        user_id: the user that the text is about.
+        user_id: the user that the text is about; ``None``: it is about the item alone.
         item_id: the item of an intention; ``None`` for a preference.
         timestamp: when the review of an intention was written; ``None`` for a preference.
         data: JSON object that the language model reads.
         forbidden: titles and brands that the answer must not contain.
+        instruction: name of the instruction, see `instructions`; "": that of the kind.
     """
 
     kind: str
-    user_id: str
+    user_id: str | None
     item_id: str | None
     timestamp: int | None
     data: dict[str, Any]
     forbidden: tuple[str, ...] = ()
+    instruction: str = ""
 
     def messages(self, answer_format: str) -> list[dict[str, str]]:
         """The request as a chat: the instruction is the system's message, the data are the user's.
@@ -54,7 +57,7 @@ class Request:
         Args:
             answer_format: ``json`` or ``text``, see `parse_answer`.
         """
-        words = instructions()[self.kind]
+        words = instructions()[self.instruction or self.kind]
         how = f"Answer with the text alone. Example: {words['example']}"
         if answer_format == "json":
             example = json.dumps({"text": words["example"]})
@@ -94,7 +97,7 @@ def _strings_apart(text: str) -> list[str]:
 
 @cache
 def instructions() -> dict[str, dict[str, str]]:
-    """The instruction and the example of each kind of text."""
+    """The instruction and the example of each kind of text, and of intentions that are written from descriptions."""
     text = resources.files("hf_llmrec").joinpath("supervision/instructions.yaml").read_text(encoding="utf-8")
     return yaml.safe_load(text)
 
@@ -172,6 +175,26 @@ def intention_requests(dataset: RecDataset, readable: Readable) -> Iterator[Requ
             forbidden = _names(dataset, item)
             data = {"review": without(text, forbidden)}
             yield Request("intentions", dataset.user_ids[user], dataset.item_ids[item], when, data, forbidden)
+
+
+def description_requests(dataset: RecDataset) -> Iterator[Request]:
+    """Yield one request for an intention per item with a description, for data sets without reviews.
+
+    Neither the request nor the answer contains the item's title or brand.
+
+    Args:
+        dataset: the dataset.
+
+    Raises:
+        ValueError: no item has a description.
+    """
+    if not any(dataset.descriptions):
+        raise ValueError(f"{dataset.name}: no item has a description")
+    for item, text in enumerate(dataset.descriptions):
+        if text.strip():
+            forbidden = _names(dataset, item)
+            data = {"description": without(text.strip()[:MAX_CHARACTERS], forbidden)}
+            yield Request("intentions", None, dataset.item_ids[item], None, data, forbidden, DESCRIPTION_INSTRUCTION)
 
 
 def preference_requests(

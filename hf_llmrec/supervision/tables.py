@@ -21,6 +21,8 @@ _COLUMNS = {
     "intentions": {"user_id": pa.string(), "item_id": pa.string(), "text": pa.string(), "timestamp": pa.int64()},
     "preferences": {"user_id": pa.string(), "text": pa.string()},
 }
+# What provenance says of intentions that no review was read for.
+FROM_DESCRIPTIONS = "descriptions of items"
 _SECTION = "## Texts written by a language model"
 
 
@@ -35,6 +37,8 @@ def text_table(kind: str, texts: Sequence[tuple[Request, str]]) -> pa.Table:
         name: pa.array([text if name == "text" else getattr(request, name) for request, text in texts], type_)
         for name, type_ in _COLUMNS[kind].items()
     }
+    if "timestamp" in columns and columns["timestamp"].null_count:  # texts that are about no interaction
+        del columns["timestamp"]
     return pa.table(columns)
 
 
@@ -88,6 +92,9 @@ def _describe(folder: Path, name: str, provenance: dict[str, dict[str, Any]]) ->
         "From reviews of training interactions written before their user's first held-out interaction (leave-one-out). "
         "Intentions were written without the item's title, and neither they nor preferences name an item or a brand."
     )
+    if FROM_DESCRIPTIONS in parts.get("intentions", ""):
+        apart = "Intentions were written from descriptions of items, without title and brand, and are of no user."
+        guard = f"{apart} Preferences: {guard[0].lower()}{guard[1:]}" if "preferences" in parts else apart
     sections = "\n".join(f"### {part.strip()}\n" for part in parts.values())
     text = f"{before.rstrip()}\n\n{_SECTION}\n\n{guard}\n\n{sections}\n{''.join(after)}"
     card.content = f"---\n{card.data.to_yaml()}\n---\n{text.rstrip()}\n"

@@ -23,11 +23,19 @@ class RowLengths:
         tokenizer: the tokenizer with the index.
         max_history: number of items of a history that are read.
         text_limit: number of characters of a text that are read.
+        has_text: bool (num_items,), whose titles are part of histories of titles.
     """
 
     def __init__(
-        self, dataset: RecDataset, split: RecSplit, tokenizer: LCRecTokenizer, max_history: int, text_limit: int
+        self,
+        dataset: RecDataset,
+        split: RecSplit,
+        tokenizer: LCRecTokenizer,
+        max_history: int,
+        text_limit: int,
+        has_text: np.ndarray,
     ):
+        self.has_text = has_text
         self.dataset, self.split, self.tokenizer = dataset, split, tokenizer
         self.max_history, self.text_limit, self.levels = max_history, text_limit, tokenizer.item_index.levels
         self._counted: dict[str, np.ndarray] = {}
@@ -66,7 +74,8 @@ class RowLengths:
 
     def title_histories(self, users: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Tokens of the titles of the items before each position, with a separator after each title, int64 (n,)."""
-        each = self.of_texts("history title", self.dataset.titles, TITLE_LIMIT)[self.split.train_indices] + 1
+        titles = (self.of_texts("history title", self.dataset.titles, TITLE_LIMIT) + 1) * self.has_text
+        each = titles[self.split.train_indices]
         before = np.concatenate([[0], np.cumsum(each)])
         ends = self.split.train_indptr[users] + positions
         return before[ends] - before[ends - np.minimum(positions, self.max_history)]

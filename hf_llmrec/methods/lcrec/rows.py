@@ -1,4 +1,4 @@
-"""Training rows of LC-Rec's alignment tasks (arXiv 2311.09049, section 3.3), and of pairs of neighbours.
+"""Training rows of LC-Rec's alignment tasks (arXiv 2311.09049, section 3.3), of pairs of neighbours, and of plain text.
 
 A row is built on access from (slot, epoch): its user, item or review, its template and its augmentation follow from a
 hash of (seed, epoch, slot). Data-loader workers, processes and resumed runs therefore build the same rows, and epochs
@@ -7,28 +7,26 @@ differ.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ...data.epoch_dataset import EpochDataset
+from ...data.held_out_texts import HeldOutTexts
 from ...data.interactions import RecDataset
 from ...data.splits import EvalCases, RecSplit
 from ...prompting.fitting import bare_length, fit_prompt
 from ...prompting.segments import Items
 from ...prompting.templates import Template, fill, placeholders, stable_hash
-from ...prompting.training_text import intention_rows, preference_rows
-from .neighbors import NeighborPairs
+from .candidates import TaskCandidates
+from .plain_text import pack_texts
 from .prompt import LCRecPrompt
 from .row_lengths import TITLE_LIMIT, RowLengths
 from .templates import load_templates
 from .tokenization_lcrec import LCRecTokenizer
 
-logger = logging.getLogger(__name__)
-
-TASKS = ("seq", "mut", "asy", "ite", "per", "neighbors")
+TASKS = ("seq", "mut", "asy", "ite", "per", "neighbors", "text")
 IGNORE = -100
 
 
@@ -45,6 +43,9 @@ class LCRecDataset(EpochDataset):
         seed: seed of templates, order and augmentation.
         max_length: maximum number of tokens of a row; the oldest items of the history are dropped first.
         item_dropout: probability with which an item of a packed sequence is left out in an epoch.
+        held_out_texts: items whose titles, descriptions and intentions are in no row, nor are preferences of users who
+            chose them; their indices are trained as all others. ``None``: none.
+        plain_text: texts of the task ``text``, which are packed into rows of ``max_length``; every token is a target.
 
     Raises:
         ValueError: an unknown task, a negative weight, or a mixture without a single row.
@@ -61,6 +62,8 @@ class LCRecDataset(EpochDataset):
         seed: int = 0,
         max_length: int = 1024,
         item_dropout: float = 0.0,
+        held_out_texts: HeldOutTexts | None = None,
+        plain_text: Sequence[str] = (),
     ):
         super().__init__()
         unknown = set(task_weights) - set(TASKS)
@@ -80,18 +83,31 @@ class LCRecDataset(EpochDataset):
         templates = load_templates()
         self.templates = {**templates, "neighbors": templates["seq"]}  # a pair is a short history
         self.text_limit = max(16, max_length) * 2  # characters; long texts are cut, but never left out
-        self._lengths = RowLengths(dataset, split, tokenizer, prompt.max_history, self.text_limit)
+        self.held_out_texts = held_out_texts
+        is_held_out = None if held_out_texts is None else held_out_texts.choose(dataset.num_items)
+        candidates_of = TaskCandidates(dataset, split, prompt, seed, is_held_out)
+        self._has_text, self._texts = candidates_of.has_text, candidates_of.texts
+        self._lengths = RowLengths(dataset, split, tokenizer, prompt.max_history, self.text_limit, self._has_text)
+        self._packed_texts: list[list[int]] = []
+        if task_weights.get("text", 0.0) > 0:
+            if not plain_text:
+                raise ValueError("task_weights: the task text needs plain_text")
+            self._packed_texts = pack_texts(tokenizer.encode_texts(plain_text), tokenizer.end_token_id, max_length)
         self._directions: list[str] = []
-        self._texts: dict[str, list] = {}  # rows of the text tables of the tasks ITE and PER
         self._candidates: list[np.ndarray] = []  # per direction int64 (n, 2): (user, position), (item, -) or (row, -)
         counts: list[int] = []
         for task in TASKS:
             weight = float(task_weights.get(task, 0.0))
-            for direction, candidates in self._task_candidates(task) if weight > 0 else ():
+            directions = candidates_of.of_task(task) if weight > 0 and task != "text" else []
+            if self._packed_texts and task == "text":
+                directions = [("text", np.stack([np.arange(len(self._packed_texts))] * 2, axis=1))]
+            for direction, candidates in directions:
                 order = np.argsort(stable_hash(seed, len(self._directions), np.arange(len(candidates))), kind="stable")
                 self._directions.append(direction)
                 self._candidates.append(candidates[order])
                 counts.append(round(weight * len(candidates)))
+        if "neighbors" in self._directions:
+            self._pairs = candidates_of.pairs
         if sum(counts) == 0:
             raise ValueError(f"task_weights {dict(task_weights)} give no training row on dataset {dataset.name!r}")
         self.rows_per_direction = dict(zip(self._directions, counts, strict=True))
@@ -108,57 +124,6 @@ class LCRecDataset(EpochDataset):
 
     def __len__(self) -> int:
         return len(self._slot_direction)
-
-    # -- candidates ---------------------------------------------------------------------------------------------------
-
-    def _prefixes(self) -> np.ndarray:
-        """(user, position) of every training interaction but the first of each user; int64 (n, 2)."""
-        lengths = np.diff(self.split.train_indptr)
-        users = np.repeat(np.arange(len(lengths)), lengths)
-        positions = np.arange(len(users)) - np.repeat(self.split.train_indptr[:-1], lengths)
-        return np.stack([users, positions], axis=1)[positions > 0]
-
-    def _items_with(self, texts: list[str]) -> np.ndarray:
-        rows = np.array([row for row, text in enumerate(texts) if text], dtype=np.int64)
-        return np.stack([rows, np.zeros_like(rows)], axis=1)
-
-    def _task_candidates(self, task: str) -> list[tuple[str, np.ndarray]]:
-        described = self._items_with(self.dataset.descriptions)
-        if task == "seq":
-            if self.prompt.form == "prefix":
-                return [("seq", self._prefixes())]
-            users = np.flatnonzero(np.diff(self.split.train_indptr) > 0)
-            return [("seq_packed", np.stack([users, np.zeros_like(users)], axis=1))]
-        if task == "neighbors":
-            self._pairs = NeighborPairs(self.split, self.dataset.num_items, self.seed)
-            return [(task, np.stack([self._pairs.items, np.zeros_like(self._pairs.items)], axis=1))]
-        if task == "mut":
-            titled = self._items_with(self.dataset.titles)
-            directions = [("mut_title_to_item", titled), ("mut_item_to_title", titled)]
-            if len(described):
-                directions += [("mut_description_to_item", described), ("mut_item_to_description", described)]
-            return directions
-        if task == "asy":
-            prefixes = self._prefixes()
-            directions = [("asy_titles_to_item", prefixes), ("asy_history_to_title", prefixes)]
-            if len(described):
-                has_text = np.zeros(self.dataset.num_items, dtype=bool)
-                has_text[described[:, 0]] = True
-                targets = self.split.train_indices[self.split.train_indptr[prefixes[:, 0]] + prefixes[:, 1]]
-                directions.append(("asy_history_to_description", prefixes[has_text[targets]]))
-            return directions
-        rows = intention_rows(self.dataset, self.split) if task == "ite" else preference_rows(self.dataset, self.split)
-        if not rows:
-            table = "intentions" if task == "ite" else "preferences"
-            logger.warning(
-                "dataset %r has no training rows in table %r: task %r is off", self.dataset.name, table, task
-            )
-            return []
-        self._texts[task] = rows
-        numbers = np.stack([np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64)], axis=1)
-        if task == "per":
-            return [("per", numbers)]
-        return [("ite_intention_to_item", numbers), ("ite_history_intention_to_item", numbers)]
 
     # -- rows ---------------------------------------------------------------------------------------------------------
 
@@ -192,6 +157,8 @@ class LCRecDataset(EpochDataset):
         if direction == "seq_packed":
             window = np.minimum(np.diff(self.split.train_indptr), self.prompt.max_history + 1)
             return window[first] * self.levels + len(self.packed_prefix)
+        if direction == "text":
+            return np.array([len(row) for row in self._packed_texts], dtype=np.int64)[first]
         counts, levels = self._lengths, self.levels
         if direction == "neighbors":
             if self.prompt.form == "packed":
@@ -228,6 +195,8 @@ class LCRecDataset(EpochDataset):
         direction, first, second = self._candidate(slot, epoch)
         if direction == "seq_packed":
             return self._packed(first, epoch)
+        if direction == "text":
+            return {"input_ids": self._packed_texts[first], "labels": list(self._packed_texts[first])}
         if direction == "neighbors":
             second = self._pairs.draw(first, epoch, slot)
             if self.prompt.form == "packed":
@@ -285,7 +254,7 @@ class LCRecDataset(EpochDataset):
         history, target = sequence[max(0, second - self.prompt.max_history) : second], int(sequence[second])
         return {
             "history": history,
-            "titles": "; ".join(titles[item][:TITLE_LIMIT] for item in history),
+            "titles": "; ".join(titles[item][:TITLE_LIMIT] for item in history if self._has_text[item]),
             "item": [target],
             "title": titles[target][: self.text_limit],
             "description": descriptions[target][: self.text_limit],

@@ -2,71 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import TfidfVectorizer
 from torch.nn import functional as F
 
+from ...data.held_out_texts import HeldOutTexts
 from ...data.interactions import RecDataset
 from ...data.splits import EvalCases, RecSplit
-from ...evaluation.metrics import hit_rate_at, target_ranks
-from ...generation.beam_search import score_items
+from ...evaluation.metrics import target_ranks
 from ...prompting.fitting import bare_length, fit_prompt
 from ...prompting.templates import fill
-from ...prompting.training_text import held_out_intentions, preference_rows
+from ...prompting.training_text import (
+    held_out_intentions,
+    intention_rows,
+    item_intention_rows,
+    preference_rows,
+)
+from .probe import probe
 from .recommender import LCRecRecommender
+from .rows import TITLE_LIMIT
 from .templates import load_templates
 
 
-def text_near_items(dataset: RecDataset) -> np.ndarray:
-    """Find for every item the other item with the most similar title and description (TF-IDF cosine).
+@dataclass(frozen=True)
+class TaskOutcome:
+    """What a model made of each case of a task.
 
-    Args:
-        dataset: its titles and descriptions are compared.
-
-    Returns:
-        int64 (num_items,), item rows.
+    Attributes:
+        values: float64 (n,), 1 for a hit and 0 for a miss, or the summed cross-entropy of an answer in nats.
+        sizes: float64 (n,), what the values are divided by: 1, or the number of an answer's tokens.
+        is_held_out: bool (n,), whether the case is about texts that were held out.
+        in_sample: bool (n,), whether it belongs to the sample of all cases; others were drawn to complete a group.
     """
-    pairs = zip(dataset.titles, dataset.descriptions, strict=True)
-    texts = TfidfVectorizer(token_pattern=r"(?u)\w+|[^\w\s]").fit_transform([f"{t} {d}" for t, d in pairs])
-    nearest = np.empty(dataset.num_items, dtype=np.int64)
-    for start in range(0, dataset.num_items, 1024):
-        rows = np.arange(start, min(start + 1024, dataset.num_items))
-        similarity = (texts[rows] @ texts.T).toarray()
-        similarity[np.arange(len(rows)), rows] = -1.0
-        nearest[rows] = similarity.argmax(axis=1)
-    return nearest
 
+    values: np.ndarray
+    sizes: np.ndarray
+    is_held_out: np.ndarray
+    in_sample: np.ndarray
 
-def co_purchase_near_items(dataset: RecDataset, split: RecSplit) -> np.ndarray:
-    """Find for every item the other item that is most often in the same *training* sequence.
+    def mean(self, chosen: np.ndarray) -> float | None:
+        """Mean over cases; ``None`` without a case.
 
-    Args:
-        dataset: gives the numbers of users and items.
-        split: its training interactions are counted.
-
-    Returns:
-        int64 (num_items,), item rows, -1 for items that share no sequence with another.
-    """
-    lengths = np.diff(split.train_indptr)
-    users = np.repeat(np.arange(dataset.num_users), lengths)
-    shape = (dataset.num_users, dataset.num_items)
-    matrix = csr_matrix((np.ones(len(users), dtype=np.float32), (users, split.train_indices)), shape=shape)
-    matrix.data[:] = 1.0
-    together = (matrix.T @ matrix).tolil()
-    together.setdiag(0)
-    together = together.tocsr()
-    together.eliminate_zeros()
-    nearest = np.full(dataset.num_items, -1, dtype=np.int64)
-    for item in range(dataset.num_items):
-        row = slice(together.indptr[item], together.indptr[item + 1])
-        if row.stop > row.start:
-            nearest[item] = together.indices[row][together.data[row].argmax()]
-    return nearest
+        Args:
+            chosen: bool (n,), the cases.
+        """
+        return float(self.values[chosen].sum() / self.sizes[chosen].sum()) if chosen.any() else None
 
 
 class TaskReport:
@@ -78,119 +62,169 @@ class TaskReport:
         split: the split of the training.
         which: the users that are evaluated, ``test`` or ``validation``.
         limit: number of items or users per task, a fixed random sample; 0: all.
+        held_out_texts: items whose texts the training did not read, for which each task is reported apart; ``None``:
+            it read all texts.
     """
 
     def __init__(
-        self, ranker: LCRecRecommender, dataset: RecDataset, split: RecSplit, which: str = "test", limit: int = 2000
+        self,
+        ranker: LCRecRecommender,
+        dataset: RecDataset,
+        split: RecSplit,
+        which: str = "test",
+        limit: int = 2000,
+        held_out_texts: HeldOutTexts | None = None,
     ):
         self.ranker, self.dataset, self.split, self.which, self.limit = ranker, dataset, split, which, limit
         cases: EvalCases = getattr(split, which)
         self.cases = cases.sample(limit, seed=0) if limit else cases
+        none = np.zeros(dataset.num_items, dtype=bool)
+        self.is_held_out = none if held_out_texts is None else held_out_texts.choose(dataset.num_items)
 
     def run(self) -> dict[str, Any]:
         """Measure all tasks.
 
         Returns:
-            ``mut_title_to_item_accuracy``, ``asy_titles_to_item_hit_rate@10``, ``ite_query_hit_rate@10``, ``per_loss``
-            and ``probe_*``; the value of a task without data is ``None``.
+            by name the values of `outcomes` and ``probe_*``; the value of a task without data is ``None``. If texts are
+            held out, also ``held_out`` and ``others``: the same values of the cases that are about such texts and of
+            those that are not, and ``num_cases``, their numbers by name.
         """
-        return {
-            "mut_title_to_item_accuracy": self.title_to_item(),
-            "asy_titles_to_item_hit_rate@10": self.titles_to_next_item(),
-            "ite_query_hit_rate@10": self.query_to_item(),
-            "per_loss": self.preference_loss(),
-            **self.probe(),
-        }
+        outcomes = self.outcomes()
+        report: dict[str, Any] = {name: outcome.mean(outcome.in_sample) for name, outcome in outcomes.items()}
+        report |= probe(self.ranker, self.dataset, self.split, self.cases)
+        if self.is_held_out.any():
+            for group, wanted in (("held_out", True), ("others", False)):
+                chosen = {name: outcome.is_held_out == wanted for name, outcome in outcomes.items()}
+                values = {name: outcome.mean(chosen[name]) for name, outcome in outcomes.items()}
+                report[group] = {**values, "num_cases": {name: int(rows.sum()) for name, rows in chosen.items()}}
+        return report
 
-    def _hit_rate(self, direction: str, values: Sequence[dict], targets: Sequence[int], k: int) -> float | None:
-        if not len(targets):
-            return None
-        template = load_templates()[direction][0]
-        tokenizer = self.ranker.tokenizer
-        room, frame = self.ranker.prompt.room(tokenizer), self.ranker.prompt.frame(tokenizer)
-        prompts = [fit_prompt(tokenizer, template.prompt, value, room, frame) for value in values]
-        rows, _ = self.ranker.rank_prompts(prompts, k)
-        return hit_rate_at(target_ranks(rows, np.asarray(targets)), k)
-
-    def title_to_item(self) -> float | None:
-        """MUT: share of items that are ranked first for their title. Items with the same title cannot all be."""
-        rows = np.arange(self.dataset.num_items)
-        if self.limit and len(rows) > self.limit:
-            rows = np.sort(np.random.default_rng(0).choice(rows, self.limit, replace=False))
-        values = [{"title": self.dataset.titles[row]} for row in rows]
-        return self._hit_rate("mut_title_to_item", values, rows.tolist(), 1)
-
-    def titles_to_next_item(self) -> float | None:
-        """ASY: HR@10 of the next item if the history consists of titles."""
-        latest = self.ranker.prompt.max_history
-        titles = [
-            "; ".join(self.dataset.titles[item][:200] for item in self.cases.histories[i][-latest:])
-            for i in range(len(self.cases))
-        ]
-        return self._hit_rate("asy_titles_to_item", [{"titles": t} for t in titles], self.cases.targets.tolist(), 10)
-
-    def query_to_item(self) -> float | None:
-        """ITE: HR@10 for an intention without a history; the intentions belong to held-out interactions."""
-        rows = held_out_intentions(self.dataset, self.split, self.which)[: self.limit or None]
-        values = [{"intention": text} for _, _, text in rows]
-        return self._hit_rate("ite_intention_to_item", values, [item for _, item, _ in rows], 10)
-
-    @torch.no_grad()
-    def preference_loss(self) -> float | None:
-        """PER: mean cross-entropy per token of the preference text, in nats."""
-        rows = preference_rows(self.dataset, self.split)[: self.limit or None]
-        if not rows:
-            return None
-        template, encode = load_templates()["per"][0], self.ranker.tokenizer.encode_segments
-        frame = self.ranker.prompt.frame(self.ranker.tokenizer)
-        total, count = 0.0, 0
-        for history, text in rows:
-            values = {"history": history[-self.ranker.prompt.max_history :], "preference": text}
-            answer = encode(fill(template.answer, values), add_eos=True)
-            room = None
-            max_length = self.ranker.prompt.max_length
-            if max_length is not None:  # as in training
-                bare = bare_length(self.ranker.tokenizer, template.prompt, frame)
-                room = max(max_length - len(answer), max_length // 2, bare)
-                answer = answer[: max_length - room]
-            prompt = fit_prompt(self.ranker.tokenizer, template.prompt, values, room, frame)
-            ids = torch.tensor([prompt + answer], device=self.ranker.model.device)
-            logits = self.ranker.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
-            total += float(F.cross_entropy(logits, ids[0, len(prompt) :], reduction="sum"))
-            count += len(answer)
-        return total / count
-
-    def probe(self) -> dict[str, float | None]:
-        """Share of cases in which the true next item is scored above a near negative.
+    def outcomes(self) -> dict[str, TaskOutcome]:
+        """The outcome of every case.
 
         Returns:
-            ``probe_text``: the negative is the item with the most similar text. ``probe_co_purchase``: it is the item
-            that is most often in the same training sequence as the true one; cases without such an item are left out.
-            ``None`` if no case is left.
+            ``mut_title_to_item_accuracy`` (the item is ranked first), ``mut_title_to_item_hit_rate@10``,
+            ``mut_description_to_item_hit_rate@10``, ``asy_titles_to_item_hit_rate@10``, ``asy_history_to_title_loss``,
+            ``ite_query_hit_rate@10`` and ``per_loss``; losses are in nats per token.
         """
-        negatives = {
-            "probe_text": text_near_items(self.dataset)[self.cases.targets],
-            "probe_co_purchase": co_purchase_near_items(self.dataset, self.split)[self.cases.targets],
+        titles = self.text_to_item("title", self.dataset.titles)
+        return {
+            "mut_title_to_item_accuracy": titles[1],
+            "mut_title_to_item_hit_rate@10": titles[10],
+            "mut_description_to_item_hit_rate@10": self.text_to_item("description", self.dataset.descriptions)[10],
+            "asy_titles_to_item_hit_rate@10": self.titles_to_next_item(),
+            "asy_history_to_title_loss": self.next_title_loss(),
+            "ite_query_hit_rate@10": self.query_to_item(),
+            "per_loss": self.preference_loss(),
         }
-        ranker = self.ranker
-        shares: dict[str, float | None] = {}
-        for name, other in negatives.items():
-            numbers = np.flatnonzero(other >= 0)
-            is_above: list[np.ndarray] = []
-            for start in range(0, len(numbers), ranker.batch_size):
-                batch = numbers[start : start + ranker.batch_size]
-                prompts = [ranker.prompt.encode_history(ranker.tokenizer, self.cases.histories[i]) for i in batch]
-                input_ids, mask = ranker._left_pad(prompts)
-                pairs = torch.from_numpy(np.stack([self.cases.targets[batch], other[batch]], axis=1)).long()
-                scores = score_items(
-                    ranker.model,
-                    input_ids,
-                    mask,
-                    ranker.trie,
-                    ranker._level_token_ids,
-                    pairs.to(input_ids.device),
-                    normalize=ranker.normalize,
-                )
-                is_above.append((scores[:, 0] > scores[:, 1]).cpu().numpy())
-            shares[name] = float(np.concatenate(is_above).mean()) if is_above else None
-        return shares
+
+    def _hits(
+        self,
+        direction: str,
+        values: Sequence[Mapping[str, object]],
+        targets: Sequence[int],
+        is_held_out: np.ndarray,
+        in_sample: np.ndarray | None = None,
+    ) -> dict[int, TaskOutcome]:
+        """Outcomes by cut-off, 1 and 10."""
+        in_sample = np.ones(len(targets), dtype=bool) if in_sample is None else in_sample
+        ranks = np.zeros(0, dtype=np.int64)
+        if len(targets):
+            template = load_templates()[direction][0]
+            tokenizer = self.ranker.tokenizer
+            room, frame = self.ranker.prompt.room(tokenizer), self.ranker.prompt.frame(tokenizer)
+            prompts = [fit_prompt(tokenizer, template.prompt, value, room, frame) for value in values]
+            ranks = target_ranks(self.ranker.rank_prompts(prompts, 10)[0], np.asarray(targets))
+        sizes = np.ones(len(targets))
+        return {
+            k: TaskOutcome(((ranks >= 0) & (ranks < k)).astype(float), sizes, is_held_out, in_sample) for k in (1, 10)
+        }
+
+    def _sample(self, rows: np.ndarray) -> np.ndarray:
+        if not self.limit or len(rows) <= self.limit:
+            return rows
+        return np.sort(np.random.default_rng(0).choice(rows, self.limit, replace=False))
+
+    def text_to_item(self, field: str, texts: Sequence[str]) -> dict[int, TaskOutcome]:
+        """MUT: whether items are found by their text. Of items with the same text, only one can be first.
+
+        Args:
+            field: ``title`` or ``description``.
+            texts: the text of each item; items without one are left out.
+
+        Returns:
+            outcomes by cut-off, 1 and 10.
+        """
+        rows = np.flatnonzero([bool(text) for text in texts])
+        sample = self._sample(rows)
+        if self.is_held_out.any():  # complete both groups
+            groups = (self._sample(rows[self.is_held_out[rows] == wanted]) for wanted in (True, False))
+            rows = np.unique(np.concatenate([sample, *groups]))
+        else:
+            rows = sample
+        values = [{field: texts[row]} for row in rows]
+        held_out, in_sample = self.is_held_out[rows], np.isin(rows, sample)
+        return self._hits(f"mut_{field}_to_item", values, rows.tolist(), held_out, in_sample)
+
+    def _recent(self) -> list[np.ndarray]:
+        """The histories of the cases, as far as they are read."""
+        return [self.cases.histories[case][-self.ranker.prompt.max_history :] for case in range(len(self.cases))]
+
+    def titles_to_next_item(self) -> TaskOutcome:
+        """ASY: whether the next item is among the first ten if the history consists of titles.
+
+        A case is about held-out texts if one of these titles is held out.
+        """
+        recent, titles = self._recent(), self.dataset.titles
+        values = [{"titles": "; ".join(titles[item][:TITLE_LIMIT] for item in history)} for history in recent]
+        held_out = np.array([self.is_held_out[history].any() for history in recent], dtype=bool)
+        return self._hits("asy_titles_to_item", values, self.cases.targets.tolist(), held_out)[10]
+
+    def next_title_loss(self) -> TaskOutcome:
+        """ASY: cross-entropy of the next item's title after the indices of the history."""
+        titles = [self.dataset.titles[item] for item in self.cases.targets]
+        values = [{"history": history, "title": title} for history, title in zip(self._recent(), titles, strict=True)]
+        return self._losses("asy_history_to_title", values, self.is_held_out[self.cases.targets])
+
+    def query_to_item(self) -> TaskOutcome:
+        """ITE: whether the item is among the first ten for an intention without a history.
+
+        The intentions belong to held-out interactions; those of items whose texts are held out may belong to any, or
+        to no user.
+        """
+        rows = held_out_intentions(self.dataset, self.split, self.which)[: self.limit or None]
+        in_sample = np.arange(len(rows)) < len(rows)
+        if self.is_held_out.any():
+            untrained = [*intention_rows(self.dataset, self.split), *item_intention_rows(self.dataset)]
+            more = [row for row in untrained if self.is_held_out[row[1]]]
+            rows += more[: self.limit or None]
+            in_sample = np.arange(len(rows)) < len(in_sample)
+        values, targets = [{"intention": text} for _, _, text in rows], [item for _, item, _ in rows]
+        held_out = self.is_held_out[np.array(targets, dtype=np.int64)]
+        return self._hits("ite_intention_to_item", values, targets, held_out, in_sample)[10]
+
+    def preference_loss(self) -> TaskOutcome:
+        """PER: cross-entropy of the preference. It is held out if its user chose an item whose texts are held out."""
+        rows = preference_rows(self.dataset, self.split)[: self.limit or None]
+        latest = self.ranker.prompt.max_history
+        values = [{"history": history[-latest:], "preference": text} for history, text in rows]
+        return self._losses("per", values, np.array([self.is_held_out[row[0]].any() for row in rows], dtype=bool))
+
+    @torch.no_grad()
+    def _losses(self, direction: str, values: Sequence[Mapping[str, object]], is_held_out: np.ndarray) -> TaskOutcome:
+        template, tokenizer = load_templates()[direction][0], self.ranker.tokenizer
+        frame, max_length = self.ranker.prompt.frame(tokenizer), self.ranker.prompt.max_length
+        sums, counts = np.zeros(len(values)), np.ones(len(values))
+        for number, value in enumerate(values):
+            answer = tokenizer.encode_segments(fill(template.answer, value), add_eos=True)
+            room = None
+            if max_length is not None:  # as in training
+                bare = bare_length(tokenizer, template.prompt, frame)
+                room = max(max_length - len(answer), max_length // 2, bare)
+                answer = answer[: max_length - room]
+            prompt = fit_prompt(tokenizer, template.prompt, value, room, frame)
+            ids = torch.tensor([prompt + answer], device=self.ranker.model.device)
+            logits = self.ranker.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()
+            sums[number] = float(F.cross_entropy(logits, ids[0, len(prompt) :], reduction="sum"))
+            counts[number] = len(answer)
+        return TaskOutcome(sums, counts, is_held_out, np.ones(len(values), dtype=bool))

@@ -16,6 +16,7 @@ from ...training.language_model_trainer import LanguageModelTrainer, start_from_
 from ...training.training_dropout import add_training_dropout
 from .loss import IndexLoss, add_index_loss
 from .memory_fit import fit_memory
+from .plain_text import read_plain_text
 from .plan import lcrec_sizes, lcrec_warnings
 from .recommender import LCRecRecommender
 from .repeat_bias import fit_repeat_bias
@@ -52,6 +53,9 @@ class LCRecTrainer(LanguageModelTrainer):
 
     def __init__(self, recommender: LCRecRecommender, args: LCRecTrainingConfig, **kwargs):
         super().__init__(recommender, args, **kwargs)
+        held_out = self.train_dataset.held_out_texts
+        data = {name: fact for name, fact in recommender.training_data.items() if not name.startswith("held_out_texts")}
+        recommender.training_data = data | (held_out.facts if held_out else {})
         stock, adapters = recommender.model, kwargs.get("peft_config")
         if self.is_fsdp_enabled and adapters is not None and stock.config.get_text_config().tie_word_embeddings:
             if adapters.trainable_token_indices:
@@ -89,7 +93,8 @@ class LCRecTrainer(LanguageModelTrainer):
         Args:
             recommender: its tokenizer and prompt are used.
             split: its training interactions, and texts about them, are used.
-            args: its ``task_weights``, ``seed``, ``max_length`` and ``item_dropout`` are used.
+            args: its ``task_weights``, ``seed``, ``max_length``, ``item_dropout``, ``held_out_texts`` and
+                ``plain_text`` are used.
         """
         start_from_recommender(args, recommender)
         rows = LCRecDataset(
@@ -97,10 +102,12 @@ class LCRecTrainer(LanguageModelTrainer):
             split,
             recommender.tokenizer,
             recommender.prompt,
-            cast(dict[str, float], args.task_weights),  # its __post_init__ has checked that
+            args.all_task_weights(),
             seed=args.seed,
             max_length=cast(int, args.max_length),  # `start_from_recommender` has set it
             item_dropout=args.item_dropout,
+            held_out_texts=args.held_out_items(),
+            plain_text=() if args.plain_text is None else read_plain_text(args.plain_text),
         )
         logger.info("training rows per epoch: %s", rows.rows_per_direction)
         return rows
@@ -138,7 +145,10 @@ class LCRecTrainer(LanguageModelTrainer):
         super()._fit_additions(cases)
 
     def report(self):
-        return {"task_rows": self.train_dataset.rows_per_direction, "decoding_fallback": self.decoding_fallback}
+        held_out = self.train_dataset.held_out_texts
+        facts = held_out.facts if held_out else {}
+        rows = self.train_dataset.rows_per_direction
+        return {"task_rows": rows, **facts, "decoding_fallback": self.decoding_fallback}
 
     def create_scheduler(self, num_training_steps, optimizer=None):
         warmup, create = self._row_warmup, super().create_scheduler

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+from ...data.held_out_texts import HeldOutTexts
 from ...training.language_model_config import LanguageModelTrainingConfig
 
 INDEX_LOSSES = ("level", "vocab", "children")
@@ -20,7 +21,14 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
     Args:
         task_weights: number of rows of each task per epoch, as a multiple of the rows that the task has; 0 turns a
             task off. Tasks are ``seq``, ``mut``, ``asy``, ``ite`` and ``per`` (arXiv 2311.09049, section 3.3), and
-            ``neighbors``, see `NeighborPairs`. JSON on the command line.
+            ``neighbors``, see `NeighborPairs`, and ``text``, of ``plain_text``. JSON on the command line.
+        plain_text: UTF-8 file of plain text, one paragraph per line or between blank lines, which is packed into rows
+            of ``max_length`` and trained on as the task ``text``, so that the model does not forget how to write. Its
+            weight in ``task_weights`` is 1 unless it is set.
+        held_out_texts: share of the items whose titles, descriptions and intentions are kept out of all text tasks, so
+            that ``evaluate --tasks`` can measure what the model makes of texts that it has not seen. Their indices are
+            trained as all others. Also left out are preferences of users who chose such an item. 0: none.
+        held_out_texts_seed: seed of the choice of these items.
         index_loss: codes over which the loss of index tokens is normalised: ``level``, those of the token's level,
             ``vocab``, the full vocabulary (the paper's), or ``children``, the codes with which an item continues the
             codes before. The last one suits a recommender with ``normalize="children"``.
@@ -49,6 +57,13 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
         default_factory=lambda: {"seq": 1.0, "mut": 1.0, "asy": 0.2, "ite": 1.0, "per": 1.0},
         metadata={"help": "rows of each task per epoch as a multiple of the rows it has; JSON on the command line"},
     )
+    plain_text: str | None = field(
+        default=None, metadata={"help": "file of plain text that is mixed into training, as the task `text`"}
+    )
+    held_out_texts: float = field(
+        default=0.0, metadata={"help": "share of the items whose texts are kept out of all text tasks (0: none)"}
+    )
+    held_out_texts_seed: int = field(default=0, metadata={"help": "seed of the choice of --held_out_texts"})
     index_loss: str = field(
         default="level",
         metadata={
@@ -89,6 +104,9 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
         for task, weight in self.task_weights.items():
             if not isinstance(weight, (int, float)):
                 raise ValueError(f"task_weights: the weight of {task} must be a number, got {weight!r}")
+        if self.plain_text is None and self.task_weights.get("text", 0) > 0:
+            raise ValueError("task_weights: the task text needs plain_text, a file")
+        self.held_out_items()  # checks the share
         if self.index_loss not in INDEX_LOSSES:
             raise ValueError(f"index_loss must be one of {INDEX_LOSSES}, got {self.index_loss!r}")
         weights = self.level_loss_weights
@@ -102,3 +120,12 @@ class LCRecTrainingConfig(LanguageModelTrainingConfig):
         for name in ("item_dropout", "embedding_dropout", "residual_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+
+    def all_task_weights(self) -> dict[str, float]:
+        """``task_weights`` with the weight of ``text``, if there is plain text."""
+        weights = cast(dict[str, float], self.task_weights)  # `__post_init__` has checked that
+        return weights if self.plain_text is None else {"text": 1.0, **weights}
+
+    def held_out_items(self) -> HeldOutTexts | None:
+        """Which items' texts are held out; ``None``: none."""
+        return HeldOutTexts.of_options(self.held_out_texts, self.held_out_texts_seed)

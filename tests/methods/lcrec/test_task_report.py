@@ -1,7 +1,7 @@
 import numpy as np
 
 from hf_llmrec.data.interactions import RecDataset
-from hf_llmrec.methods.lcrec.task_report import co_purchase_near_items, text_near_items
+from hf_llmrec.methods.lcrec.probe import co_purchase_near_items, text_near_items
 
 ITEMS = {"item_id": [*"abcd"], "title": ["red cup", "red cup big", "blue kettle", "garden hose"]}
 

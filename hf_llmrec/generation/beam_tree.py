@@ -192,15 +192,17 @@ def _probe(model: PreTrainedModel) -> tuple[str | None, bool]:
     """
     # A resized vocabulary or another attention kernel may change the outcome.
     head = model.get_output_embeddings()
-    key = (id(head), type(head), model.config._attn_implementation, model.dtype)
+    device = input_weight(model).device
+    is_autocast = torch.is_autocast_enabled(device.type)
+    dtype = torch.get_autocast_dtype(device.type) if is_autocast else model.dtype
+    key = (id(head), type(head), model.config._attn_implementation, dtype)
     if model in _probed and _probed[model][0] == key:
         return _probed[model][1]
     tokens = _some_tokens(model)
-    device = tokens.device
     prompt, x, y = tokens[:3], tokens[3], tokens[4]
     branches = torch.stack([torch.cat([prompt, pair]) for pair in (torch.stack([y, x]), torch.stack([x, y]))])
     expected = model(input_ids=branches).logits[:, -1]
-    tolerance = TOLERANCES.get(model.dtype, 5e-2) * float(expected.abs().max())
+    tolerance = TOLERANCES.get(dtype, 5e-2) * float(expected.abs().max())
     padded = torch.cat([tokens[:1], prompt]).unsqueeze(0)
     mask = torch.tensor([[0, 1, 1, 1]], device=device)
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from hf_llmrec.generation import ItemTrie, recommend_items, score_items
 from hf_llmrec.generation.beam_search import obstacle_to_tree
+from hf_llmrec.generation.beam_tree import projects_itself, tree_obstacle
 
 TREE = ["llama", "qwen3", "gpt2", "mistral", "gemma", "gemma2", "gemma3"]
 WINDOWED = ["mistral-window", "gemma2-window", "gemma3-window"]
@@ -198,6 +199,20 @@ def test_unusual_head_goes_through_the_whole_forward(make_model, make_shop, exha
         scores = score_items(model, *shop.args, torch.arange(12).expand(2, -1))
     assert "not a plain linear layer" in caplog.text
     torch.testing.assert_close(scores, expected, **FLOAT32)
+
+
+def test_rounding_of_autocast_does_not_make_a_head_unusual(make_model):
+    """float32 weights under bf16 autocast round as bf16 does; what was measured without it does not count there."""
+    for seed in range(20):
+        torch.manual_seed(seed)
+        model = make_model("llama").float()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert tree_obstacle(model, 10) is None and not projects_itself(model)
+        model.lm_head.__class__ = Scaled
+        with torch.autocast("cpu", torch.bfloat16):
+            assert projects_itself(model)
 
 
 def test_head_bias_counts(make_model, make_shop, exhaustive_reference):

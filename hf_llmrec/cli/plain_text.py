@@ -32,7 +32,8 @@ def plain_text_metrics(arguments: EvaluateArguments, ranker: Ranker) -> dict[str
     metrics = {arguments.model: plain_text_perplexity(ranker.model, ranker.tokenizer, texts)}
     base = arguments.plain_text_base
     if base:
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=ranker.model.dtype).to(ranker.model.device)
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=ranker.model.dtype)
+        model.to(ranker.model.device)  # pyright: ignore[reportArgumentType]  # transformers wraps it
         metrics[base] = plain_text_perplexity(model, AutoTokenizer.from_pretrained(base), texts)
     if PartialState().is_main_process:
         for name, each in metrics.items():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -30,11 +29,12 @@ class ColdItems:
     def __post_init__(self):
         if not 0 < self.share < 1:
             raise ValueError(f"cold_items must be a share of the catalogue between 0 and 1, got {self.share}")
-        seeds = [self.seed] if isinstance(self.seed, Integral) else sorted(set(self.seed))
+        several = self.seed if isinstance(self.seed, Iterable) else [self.seed]
+        seeds = sorted({int(seed) for seed in several})
         if not seeds:
             raise ValueError("cold_seed must be one or more seeds, got none")
         # The same choice is written in one way: it belongs to the fingerprint of a split.
-        object.__setattr__(self, "seed", int(seeds[0]) if len(seeds) == 1 else tuple(map(int, seeds)))
+        object.__setattr__(self, "seed", seeds[0] if len(seeds) == 1 else tuple(seeds))
 
     @property
     def seeds(self) -> tuple[int, ...]:

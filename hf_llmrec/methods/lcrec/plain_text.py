@@ -7,10 +7,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -93,7 +94,7 @@ def base_vocabulary(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
     Returns:
         int64 (ids,), in increasing order.
     """
-    ids = set(tokenizer.get_vocab().values()) - {tokenizer.pad_token_id}
+    ids = set(tokenizer.get_vocab().values()) - {cast(int, tokenizer.pad_token_id)}
     if isinstance(tokenizer, LCRecTokenizer):
         ids -= set(np.concatenate(tokenizer.level_token_ids).tolist())
     return np.array(sorted(ids), dtype=np.int64)
@@ -122,7 +123,7 @@ def plain_text_perplexity(
     if isinstance(tokenizer, LCRecTokenizer):
         encoder = tokenizer.text_encoder
     elif tokenizer.is_fast:
-        encoder = PlainTextEncoder(tokenizer.backend_tokenizer, tokenizer.all_special_tokens)
+        encoder = PlainTextEncoder(cast(Tokenizer, tokenizer.backend_tokenizer), tokenizer.all_special_tokens)
     else:
         raise ValueError(f"{type(tokenizer).__name__} is a slow tokenizer: one with tokenizer.json is needed")
     vocabulary = torch.from_numpy(base_vocabulary(tokenizer)).to(model.device)

@@ -122,7 +122,8 @@ def test_sparse_and_dense_bonus_with_a_bias(make_model, make_shop):
     ]
     assert scores[0].tolist() == scores[1].tolist()
     plain = score_items(model, *shop.args, every)
-    assert float(scores[0][0, 3] - plain[0, 3]) == pytest.approx(3.5) and float(scores[0][1, 39] - plain[1, 39]) == -3
+    assert float(scores[0][0, 3] - plain[0, 3]) == pytest.approx(3.5)
+    assert float(scores[0][1, 39] - plain[1, 39]) == pytest.approx(-3)
 
 
 def test_what_is_not_finite_is_refused(make_model, make_shop):

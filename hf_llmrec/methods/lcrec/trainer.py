@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -53,9 +53,8 @@ class LCRecTrainer(LanguageModelTrainer):
 
     def __init__(self, recommender: LCRecRecommender, args: LCRecTrainingConfig, **kwargs):
         super().__init__(recommender, args, **kwargs)
-        held_out = self.train_dataset.held_out_texts
         data = {name: fact for name, fact in recommender.training_data.items() if not name.startswith("held_out_texts")}
-        recommender.training_data = data | (held_out.facts if held_out else {})
+        recommender.training_data = data | self._held_out_facts
         stock, adapters = recommender.model, kwargs.get("peft_config")
         if self.is_fsdp_enabled and adapters is not None and stock.config.get_text_config().tie_word_embeddings:
             if adapters.trainable_token_indices:
@@ -144,11 +143,16 @@ class LCRecTrainer(LanguageModelTrainer):
         logger.info("repeat_bias %.2f is added to the scores of the history's items", recommender.repeat_bias)
         super()._fit_additions(cases)
 
+    @property
+    def _held_out_facts(self) -> dict[str, Any]:
+        """Which texts the rows do not contain; of rows that somebody else builds this is not known."""
+        rows = self.train_dataset
+        held_out = rows.held_out_texts if isinstance(rows, LCRecDataset) else None
+        return held_out.facts if held_out else {}
+
     def report(self):
-        held_out = self.train_dataset.held_out_texts
-        facts = held_out.facts if held_out else {}
         rows = self.train_dataset.rows_per_direction
-        return {"task_rows": rows, **facts, "decoding_fallback": self.decoding_fallback}
+        return {"task_rows": rows, **self._held_out_facts, "decoding_fallback": self.decoding_fallback}
 
     def create_scheduler(self, num_training_steps, optimizer=None):
         warmup, create = self._row_warmup, super().create_scheduler

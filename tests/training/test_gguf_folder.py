@@ -60,7 +60,6 @@ def write_gguf(file, model, tokenizer):
     writer.close()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("gguf") is None, reason="needs the package gguf")
 def test_a_file_becomes_a_folder(dataset, tmp_path):
     tokenizer = train_corpus_tokenizer(dataset.titles, vocab_size=300)
     torch.manual_seed(0)
